@@ -1,0 +1,17 @@
+//! The rules of a run.
+//!
+//! Every decision Sumac takes is a function of (state, event, now, seed) in this crate; the coordinator and the
+//! workers carry out what is decided here and decide nothing themselves. Read it to know what a run *is*:
+//!
+//! * [`ids`]: the names of things; [`spec`]: a job file, read and checked
+//! * [`lanes`], [`order`], [`history`], [`schedule`], [`reduce`]: what a step eats and how it is added up
+//! * [`roster`], [`cluster`], [`member`], [`conversation`]: who takes part, and how a run survives them
+//! * [`tail`]: what members tell each other in each reduction, and when they agree
+//! * [`checkpoint`]: the manifest of a saved state
+//!
+//! It refuses to know sockets, files, clocks, dice, threads and tensors; `clippy.toml` beside `Cargo.toml` holds it to that.
+#![forbid(unsafe_code)]
+
+pub mod ids;
+pub mod losses;
+pub mod spec;
