@@ -12,6 +12,7 @@
 //! It refuses to know sockets, files, clocks, dice, threads and tensors; `clippy.toml` beside `Cargo.toml` holds it to that.
 #![forbid(unsafe_code)]
 
+pub mod conversation;
 pub mod ids;
 pub mod losses;
 pub mod spec;
