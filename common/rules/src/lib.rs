@@ -4,7 +4,8 @@
 //! workers carry out what is decided here and decide nothing themselves. Read it to know what a run *is*:
 //!
 //! * [`ids`]: the names of things; [`spec`]: a job file, read and checked
-//! * [`lanes`], [`order`], [`history`], [`schedule`], [`reduce`]: what a step eats and how it is added up
+//! * [`random`]: chance as a function of (seed, stream, lane, step)
+//! * [`lanes`], [`order`], [`history`], [`schedule`], [`reduce`], [`losses`]: what a step eats and how it is added up
 //! * [`roster`], [`cluster`], [`member`], [`conversation`]: who takes part, and how a run survives them
 //! * [`tail`]: what members tell each other in each reduction, and when they agree
 //! * [`checkpoint`]: the manifest of a saved state
@@ -13,6 +14,13 @@
 #![forbid(unsafe_code)]
 
 pub mod conversation;
+pub mod history;
 pub mod ids;
+pub mod lanes;
 pub mod losses;
+pub mod order;
+pub mod random;
+pub mod reduce;
+pub mod schedule;
 pub mod spec;
+pub mod tail;
