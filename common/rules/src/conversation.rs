@@ -69,6 +69,14 @@ pub struct Standing {
     pub ready: Option<Readiness>,
 }
 
+impl Standing {
+    /// Ready for a job, with nothing of it in hands.
+    #[must_use]
+    pub fn newcomer(job: JobId, readiness: Readiness) -> Self {
+        Self { job, engaged: None, holds: None, offered: None, ready: Some(readiness) }
+    }
+}
+
 /// What a worker prepared a job with: members of one run must say the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
@@ -88,8 +96,8 @@ pub enum Order {
     Close { job: JobId, generation: Generation },
     /// Put this into the next tails: it takes effect between two steps for everybody.
     Wish { job: JobId, wish: Wish },
-    /// The job needs you no more. Forget it.
-    Release { job: JobId },
+    /// The job needs you no more. Forget it. `why` where it is this worker that does not fit.
+    Release { job: JobId, why: Option<String> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -146,16 +154,38 @@ pub struct SoFar {
 /// Worker to coordinator.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
-    Ready { job: JobId, readiness: Readiness },
+    Ready {
+        job: JobId,
+        readiness: Readiness,
+    },
     /// It cannot prepare or go on with the job, and nobody could: the data or the spec is at fault.
-    Unable { job: JobId, why: String },
+    Unable {
+        job: JobId,
+        why: String,
+    },
     /// Its state copy is verified and equal everywhere.
-    Entered { job: JobId, generation: Generation, step: Step },
+    Entered {
+        job: JobId,
+        generation: Generation,
+        step: Step,
+    },
     /// It takes no further part in the generation it was engaged in.
-    Left { generation: Generation, standing: Standing, why: Leaving },
+    Left {
+        generation: Generation,
+        standing: Standing,
+        why: Leaving,
+    },
     /// A checkpoint is complete.
-    Saved { job: JobId, step: Step },
-    Ended { job: JobId, generation: Generation, step: Step, ending: Ending },
+    Saved {
+        job: JobId,
+        step: Step,
+    },
+    Ended {
+        job: JobId,
+        generation: Generation,
+        step: Step,
+        ending: Ending,
+    },
     /// About once a second.
     Beat(Option<Beat>),
 }

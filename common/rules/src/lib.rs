@@ -6,18 +6,21 @@
 //! * [`ids`]: the names of things; [`spec`]: a job file, read and checked
 //! * [`random`]: chance as a function of (seed, stream, lane, step)
 //! * [`lanes`], [`order`], [`history`], [`schedule`], [`reduce`], [`losses`]: what a step eats and how it is added up
-//! * [`roster`], [`cluster`], [`member`], [`conversation`]: who takes part, and how a run survives them
+//! * [`conversation`], [`cluster`], [`member`], [`entry`]: who takes part, and how a run survives them
 //! * [`tail`]: what members tell each other in each reduction, and when they agree
 //! * [`checkpoint`]: the manifest of a saved state
 //!
 //! It refuses to know sockets, files, clocks, dice, threads and tensors; `clippy.toml` beside `Cargo.toml` holds it to that.
 #![forbid(unsafe_code)]
 
+pub mod cluster;
 pub mod conversation;
+pub mod entry;
 pub mod history;
 pub mod ids;
 pub mod lanes;
 pub mod losses;
+pub mod member;
 pub mod order;
 pub mod random;
 pub mod reduce;

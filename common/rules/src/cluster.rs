@@ -1,0 +1,630 @@
+//! The coordinator's side of membership: who is here, which job runs where, which generation may open.
+//!
+//! `step(now, event) -> actions`; the driver carries the actions out in their order and decides nothing. `now` is a duration
+//! on the coordinator's own monotonic clock: no wall clock enters a decision. It refuses to know streams, stores and tensors.
+//!
+//! C-1 a generation's roster never changes: it is written in [`Action::Tell`] once and never again.
+//! C-2 generations only grow: [`Job::generation`] is saved before any order that names it.
+//! C-6 a generation opens only after a member of the last one acknowledged leaving it ([`Job::frozen`]).
+
+mod job;
+mod opening;
+#[cfg(test)]
+mod tests;
+
+use job::Others;
+pub use job::{Job, JobState};
+
+use crate::{
+    conversation::{Beat, Ending, Holding, Incarnation, Leaving, Order, Report, Seat, Standing, Wish},
+    ids::{Generation, JobId, Step, WorkerId},
+    spec::Spec,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+/// How patient the coordinator is. All durations on its own monotonic clock.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub version: String,
+    /// A worker that said nothing for so long is gone. Also the time that a restarted coordinator gives everybody to come back.
+    pub silent_after: Duration,
+    /// A worker whose stream broke has so long to attach again.
+    pub reattach_within: Duration,
+    /// When every member of the last generation is silent, none acknowledged and so long has passed, the job goes back to its checkpoint.
+    pub all_lost_after: Duration,
+    /// A job that could use more workers waits so long for them before it first starts.
+    pub gather_for: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            silent_after: Duration::from_secs(5),
+            reattach_within: Duration::from_secs(2),
+            all_lost_after: Duration::from_secs(600),
+            gather_for: Duration::from_secs(2),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A worker's stream opened: it is new, or it comes back with where it stands.
+    Attached {
+        seat: Seat,
+        standing: Option<Standing>,
+    },
+    Said {
+        worker: WorkerId,
+        incarnation: Incarnation,
+        report: Report,
+    },
+    /// Its stream broke. It may be dead, or only out of reach.
+    Detached {
+        worker: WorkerId,
+        incarnation: Incarnation,
+    },
+    /// Its parent saw it exit: certain.
+    Died {
+        worker: WorkerId,
+        incarnation: Incarnation,
+    },
+    Submitted {
+        job: JobId,
+        spec: Box<Spec>,
+    },
+    Cancelled {
+        job: JobId,
+    },
+    /// Save and end, to go on later.
+    StopWished {
+        job: JobId,
+    },
+    /// The operator's word that the members of the last generation will not come back.
+    GivenUp {
+        job: JobId,
+    },
+    Tick,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    Tell(WorkerId, Order),
+    /// The job as it stands after this step must be durable before the actions that follow.
+    Save(JobId),
+    Note(Fact),
+    /// End this worker's session with a sentence: it must not be restarted as it is.
+    Refuse(WorkerId, String),
+}
+
+/// What happened, for the journal and for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "fact")]
+pub enum Fact {
+    WorkerJoined { worker: WorkerId },
+    WorkerReturned { worker: WorkerId },
+    WorkerLost { worker: WorkerId, why: Loss },
+    JobSubmitted { job: JobId },
+    GenerationOpened { job: JobId, generation: Generation, workers: Vec<WorkerId>, from: String },
+    GenerationEntered { job: JobId, generation: Generation, step: Step },
+    GenerationClosed { job: JobId, generation: Generation, worker: WorkerId, why: String },
+    AllLost { job: JobId, generation: Generation },
+    WorkerUnfit { job: JobId, worker: WorkerId, why: String },
+    CheckpointSaved { job: JobId, step: Step },
+    JobEnded { job: JobId, state: String },
+}
+
+/// Why a worker is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// Its parent saw it exit, or a successor took its name.
+    Died,
+    /// Its connection broke and it did not come back.
+    Unattached,
+    Silent,
+}
+
+/// A worker as the coordinator sees it.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    pub seat: Seat,
+    pub presence: Presence,
+    /// When it was last heard.
+    pub heard: Duration,
+    pub standing: Option<Standing>,
+    pub job: Option<JobId>,
+    pub beat: Option<Beat>,
+    /// Order of arrival among those here.
+    arrived: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    Here,
+    /// Its stream broke at this time.
+    Suspect(Duration),
+    Gone(Loss),
+}
+
+impl Worker {
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self.presence, Presence::Gone(_))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    settings: Settings,
+    workers: BTreeMap<WorkerId, Worker>,
+    /// In order of submission.
+    jobs: Vec<Job>,
+    arrivals: u64,
+}
+
+impl Cluster {
+    /// A coordinator that starts, with the jobs its store remembers. Members of their last rosters count as suspect from now
+    /// on: they have the full silence limit to come back (C-6).
+    #[must_use]
+    pub fn new(settings: Settings, restored: Vec<Job>) -> Self {
+        Self { settings, workers: BTreeMap::new(), jobs: restored, arrivals: 0 }
+    }
+
+    pub fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter()
+    }
+
+    #[must_use]
+    pub fn job(&self, id: &JobId) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.id == *id)
+    }
+
+    #[must_use]
+    pub fn workers(&self) -> &BTreeMap<WorkerId, Worker> {
+        &self.workers
+    }
+
+    pub fn step(&mut self, now: Duration, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Attached { seat, standing } => self.attached(now, seat, standing, &mut actions),
+            Event::Said { worker, incarnation, report } => {
+                if self.hear(now, &worker, incarnation) {
+                    self.said(now, &worker, report, &mut actions);
+                }
+            }
+            Event::Detached { worker, incarnation } => {
+                if let Some(known) = self.present(&worker, incarnation)
+                    && known.presence == Presence::Here
+                {
+                    known.presence = Presence::Suspect(now);
+                }
+            }
+            Event::Died { worker, incarnation } => {
+                if self.present(&worker, incarnation).is_some() {
+                    self.lose(now, &worker, Loss::Died, &mut actions);
+                }
+            }
+            Event::Submitted { job, spec } => self.submitted(job, spec, &mut actions),
+            Event::Cancelled { job } => self.end(&job, JobState::Cancelled, &mut actions),
+            Event::StopWished { job } => self.stop(&job, &mut actions),
+            Event::GivenUp { job } => {
+                if let Some(job) = self.jobs.iter_mut().find(|known| known.id == job) {
+                    job.given_up = true;
+                }
+            }
+            Event::Tick => {}
+        }
+        self.notice_silence(now, &mut actions);
+        self.settle(now, &mut actions);
+        actions
+    }
+
+    /// The worker, if it is this start of it and not gone.
+    fn present(&mut self, worker: &WorkerId, incarnation: Incarnation) -> Option<&mut Worker> {
+        self.workers.get_mut(worker).filter(|known| known.seat.incarnation == incarnation && !known.is_gone())
+    }
+
+    fn hear(&mut self, now: Duration, worker: &WorkerId, incarnation: Incarnation) -> bool {
+        self.present(worker, incarnation).map(|known| known.heard = now).is_some()
+    }
+
+    fn attached(&mut self, now: Duration, seat: Seat, standing: Option<Standing>, actions: &mut Vec<Action>) {
+        let worker = seat.worker.clone();
+        if seat.version != self.settings.version {
+            let why = format!(
+                "worker {worker} is sumac {}, this coordinator is {}: install the same version on both",
+                seat.version, self.settings.version
+            );
+            actions.push(Action::Refuse(worker, why));
+            return;
+        }
+        match self.workers.get(&worker) {
+            Some(known) if known.seat.incarnation > seat.incarnation => {
+                let why =
+                    format!("another process already joined as {worker}: give each worker a name of its own (--name)");
+                actions.push(Action::Refuse(worker, why));
+                return;
+            }
+            Some(known) if known.seat.incarnation < seat.incarnation && !known.is_gone() => {
+                self.lose(now, &worker, Loss::Died, actions);
+            }
+            _ => {}
+        }
+        let returns = self.workers.get(&worker).is_some_and(|known| known.seat.incarnation == seat.incarnation)
+            || standing.is_some();
+        self.arrivals += 1;
+        let arrived = self.arrivals;
+        let job = standing.as_ref().map(|standing| standing.job.clone());
+        let fresh = Worker {
+            seat,
+            presence: Presence::Here,
+            heard: now,
+            standing: standing.clone(),
+            job: job.clone(),
+            beat: None,
+            arrived,
+        };
+        self.workers.insert(worker.clone(), fresh);
+        actions.push(Action::Note(if returns {
+            Fact::WorkerReturned { worker: worker.clone() }
+        } else {
+            Fact::WorkerJoined { worker: worker.clone() }
+        }));
+        self.reattach(&worker, standing, job, actions);
+    }
+
+    /// What it says about itself replaces what was believed.
+    fn reattach(
+        &mut self,
+        worker: &WorkerId,
+        standing: Option<Standing>,
+        job: Option<JobId>,
+        actions: &mut Vec<Action>,
+    ) {
+        let (Some(standing), Some(job_id)) = (standing, job) else { return };
+        let Some(job) = self.jobs.iter_mut().find(|known| known.id == job_id && !known.state.is_over()) else {
+            // It works for a job that ended, or that nobody knows.
+            actions.push(Action::Tell(worker.clone(), Order::Release { job: job_id, why: None }));
+            if let Some(known) = self.workers.get_mut(worker) {
+                known.job = None;
+                known.standing = None;
+            }
+            return;
+        };
+        match standing.engaged {
+            Some(engaged) if engaged == job.generation && job.state.is_open() => {
+                job.standings.remove(worker);
+            }
+            Some(engaged) => {
+                // That generation is closed, or was never opened by anybody we know: leave it, then say where you stand.
+                actions.push(Action::Tell(worker.clone(), Order::Close { job: job_id, generation: engaged }));
+            }
+            None => {
+                job.standings.insert(worker.clone(), standing.clone());
+                let generation = job.generation;
+                if job.state.is_open() && job.roster.contains(worker) {
+                    let why = "it left while the coordinator was away";
+                    job.close(worker, why, generation, Others::AreTold, actions);
+                }
+            }
+        }
+        if let Some(readiness) = standing.ready {
+            job.ready.insert(worker.clone(), readiness);
+        }
+    }
+
+    fn said(&mut self, now: Duration, worker: &WorkerId, report: Report, actions: &mut Vec<Action>) {
+        if let Report::Beat(beat) = report {
+            if let Some(known) = self.workers.get_mut(worker) {
+                known.beat = beat.clone();
+            }
+            if let Some(beat) = beat
+                && let Some(job) = self.jobs.iter_mut().find(|known| known.id == beat.job)
+                && job.roster.first() == Some(worker)
+            {
+                job.beat = Some(beat);
+            }
+            return;
+        }
+        let id = match &report {
+            Report::Ready { job, .. }
+            | Report::Unable { job, .. }
+            | Report::Entered { job, .. }
+            | Report::Saved { job, .. }
+            | Report::Ended { job, .. } => job.clone(),
+            Report::Left { standing, .. } => standing.job.clone(),
+            Report::Beat(_) => return,
+        };
+        let Some(job) = self.jobs.iter_mut().find(|known| known.id == id && !known.state.is_over()) else { return };
+        match report {
+            Report::Ready { readiness, .. } => {
+                if let Some(why) = job.misfit(&readiness) {
+                    job.unfit.insert(worker.clone(), why.clone());
+                    self.turn_away(worker, id, why, actions);
+                } else {
+                    job.gathering_since.get_or_insert(now);
+                    let newcomer = || Standing::newcomer(id, readiness.clone());
+                    job.standings.entry(worker.clone()).or_insert_with(newcomer);
+                    job.ready.insert(worker.clone(), readiness);
+                }
+            }
+            Report::Unable { why, .. } => {
+                let ended = JobState::Failed(format!("{worker}: {why}"));
+                self.end(&id, ended, actions);
+            }
+            Report::Entered { generation, step, .. } => {
+                if generation == job.generation && job.enter(worker, generation, step) {
+                    actions.push(Action::Save(id.clone()));
+                    actions.push(Action::Note(Fact::GenerationEntered { job: id, generation, step }));
+                }
+            }
+            Report::Left { generation, standing, why } => {
+                job.standings.insert(worker.clone(), standing);
+                if generation == job.generation && job.roster.contains(worker) {
+                    job.frozen = true;
+                    job.blame(&why);
+                    job.closed_at.get_or_insert(now);
+                    // Who was told to leave was not the only one: the others leave at the same step, aborting nothing.
+                    let others = if why == Leaving::Told { Others::LeaveByThemselves } else { Others::AreTold };
+                    job.close(worker, &sentence(&why), generation, others, actions);
+                }
+            }
+            Report::Saved { step, .. } => {
+                job.saved = Some(step);
+                actions.push(Action::Save(id.clone()));
+                actions.push(Action::Note(Fact::CheckpointSaved { job: id, step }));
+            }
+            Report::Ended { generation, step, ending, .. } => {
+                if generation == job.generation {
+                    job.reached = step;
+                    let state = match ending {
+                        Ending::Finished => JobState::Finished,
+                        Ending::Stopped => JobState::Stopped,
+                        Ending::Failed(why) => JobState::Failed(why),
+                    };
+                    if matches!(state, JobState::Finished | JobState::Stopped) {
+                        job.saved = Some(step);
+                    }
+                    self.end(&id, state, actions);
+                }
+            }
+            Report::Beat(_) => {}
+        }
+    }
+
+    /// This worker cannot take part in this job; the job goes on without it.
+    fn turn_away(&mut self, worker: &WorkerId, job: JobId, why: String, actions: &mut Vec<Action>) {
+        if let Some(known) = self.workers.get_mut(worker) {
+            known.job = None;
+        }
+        actions.push(Action::Tell(worker.clone(), Order::Release { job: job.clone(), why: Some(why.clone()) }));
+        actions.push(Action::Note(Fact::WorkerUnfit { job, worker: worker.clone(), why }));
+    }
+
+    fn submitted(&mut self, id: JobId, spec: Box<Spec>, actions: &mut Vec<Action>) {
+        if let Some(known) = self.jobs.iter_mut().find(|known| known.id == id) {
+            // The same run again: it goes on from its checkpoint, perhaps with more steps or other workers.
+            if known.state.is_over() {
+                known.spec = spec;
+                known.queue_again();
+            }
+        } else {
+            self.jobs.push(Job::new(id.clone(), spec));
+        }
+        actions.push(Action::Save(id.clone()));
+        actions.push(Action::Note(Fact::JobSubmitted { job: id }));
+    }
+
+    fn stop(&mut self, id: &JobId, actions: &mut Vec<Action>) {
+        let Some(job) = self.jobs.iter_mut().find(|known| known.id == *id && !known.state.is_over()) else { return };
+        job.stop_wished = true;
+        if job.state.is_open() {
+            let wish = Order::Wish { job: id.clone(), wish: Wish::Stop };
+            actions.extend(job.roster.iter().map(|worker| Action::Tell(worker.clone(), wish.clone())));
+        } else if job.generation == Generation(0) {
+            // Nobody has begun: there is nothing to save.
+            self.end(id, JobState::Stopped, actions);
+        }
+        actions.push(Action::Save(id.clone()));
+    }
+
+    /// Ends a job in a state that is over, and lets its workers go.
+    fn end(&mut self, id: &JobId, state: JobState, actions: &mut Vec<Action>) {
+        let Some(job) = self.jobs.iter_mut().find(|known| known.id == *id && !known.state.is_over()) else { return };
+        actions.push(Action::Save(id.clone()));
+        actions.push(Action::Note(Fact::JobEnded { job: id.clone(), state: state.to_string() }));
+        job.finish(state);
+        for (worker, known) in &mut self.workers {
+            if known.job.as_ref() == Some(id) {
+                known.job = None;
+                known.standing = None;
+                actions.push(Action::Tell(worker.clone(), Order::Release { job: id.clone(), why: None }));
+            }
+        }
+    }
+
+    fn notice_silence(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let lost: Vec<(WorkerId, Loss)> = self
+            .workers
+            .iter()
+            .filter_map(|(id, worker)| match worker.presence {
+                Presence::Suspect(since) if now >= since + self.settings.reattach_within => {
+                    Some((id.clone(), Loss::Unattached))
+                }
+                Presence::Here | Presence::Suspect(_) if now >= worker.heard + self.settings.silent_after => {
+                    Some((id.clone(), Loss::Silent))
+                }
+                _ => None,
+            })
+            .collect();
+        for (worker, why) in lost {
+            self.lose(now, &worker, why, actions);
+        }
+    }
+
+    fn lose(&mut self, now: Duration, worker: &WorkerId, why: Loss, actions: &mut Vec<Action>) {
+        let Some(known) = self.workers.get_mut(worker) else { return };
+        known.presence = Presence::Gone(why);
+        known.beat = None;
+        let job = known.job.take();
+        actions.push(Action::Note(Fact::WorkerLost { worker: worker.clone(), why }));
+        let Some(job) = job.and_then(|id| self.jobs.iter_mut().find(|known| known.id == id)) else { return };
+        job.ready.remove(worker);
+        job.standings.remove(worker);
+        if !job.state.is_over() && job.roster.contains(worker) {
+            // A dead member cannot take another step, and every step needs all: that freezes its generation (C-6).
+            job.frozen |= why == Loss::Died;
+            job.closed_at.get_or_insert(now);
+            let generation = job.generation;
+            job.close(worker, &why.to_string(), generation, Others::AreTold, actions);
+        }
+    }
+
+    /// Gives free workers to jobs, first come first served, and opens what may open.
+    fn settle(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        for at in 0..self.jobs.len() {
+            if self.jobs[at].state.is_over() {
+                continue;
+            }
+            self.assign(at, actions);
+            self.advance(now, at, actions);
+        }
+    }
+
+    fn assign(&mut self, at: usize, actions: &mut Vec<Action>) {
+        let job = &mut self.jobs[at];
+        let taken = self.workers.values().filter(|worker| worker.job.as_ref() == Some(&job.id)).count();
+        let mut free: Vec<(&WorkerId, &mut Worker)> = self
+            .workers
+            .iter_mut()
+            .filter(|(id, worker)| {
+                worker.job.is_none() && worker.presence == Presence::Here && !job.unfit.contains_key(*id)
+            })
+            .collect();
+        free.sort_by_key(|(_, worker)| worker.arrived);
+        for (id, worker) in free.into_iter().take(job.wanted().saturating_sub(taken)) {
+            worker.job = Some(job.id.clone());
+            actions.push(Action::Tell(id.clone(), Order::Prepare { job: job.id.clone(), spec: job.spec.clone() }));
+        }
+    }
+
+    fn advance(&mut self, now: Duration, at: usize, actions: &mut Vec<Action>) {
+        let job = &mut self.jobs[at];
+        if job.state.is_open() {
+            let unseen = |member: &&WorkerId| !self.workers.contains_key(*member);
+            match job.roster.iter().find(unseen).cloned() {
+                // It was a member before this coordinator started, at 0 on its clock, and has not come back.
+                Some(member) if now >= self.settings.silent_after => {
+                    let generation = job.generation;
+                    job.close(&member, &Loss::Silent.to_string(), generation, Others::AreTold, actions);
+                }
+                _ => job.invite(&self.workers, actions),
+            }
+            return;
+        }
+        if let Some(opening) = job.may_open(now, &self.settings, &self.workers) {
+            actions.extend(job.open(opening));
+        }
+    }
+}
+
+fn sentence(why: &Leaving) -> String {
+    match why {
+        Leaving::Told => "by agreement".to_owned(),
+        Leaving::Broke(why) => why.clone(),
+        Leaving::Unformed { unreached, why } if unreached.is_empty() => format!("the group did not form: {why}"),
+        Leaving::Unformed { unreached, why } => {
+            let names: Vec<&str> = unreached.iter().map(|worker| worker.0.as_str()).collect();
+            format!("the group did not form, {} not reached: {why}", names.join(", "))
+        }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Died => "its process ended",
+            Self::Unattached => "its connection broke and it did not come back",
+            Self::Silent => "it fell silent",
+        })
+    }
+}
+
+impl Fact {
+    /// job, worker or checkpoint: the column CLASS of `events`.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::WorkerJoined { .. } | Self::WorkerReturned { .. } | Self::WorkerUnfit { .. } => "worker",
+            Self::WorkerLost { .. } | Self::GenerationClosed { .. } | Self::AllLost { .. } => "incident",
+            Self::JobSubmitted { .. }
+            | Self::GenerationOpened { .. }
+            | Self::GenerationEntered { .. }
+            | Self::CheckpointSaved { .. }
+            | Self::JobEnded { .. } => "job",
+        }
+    }
+
+    #[must_use]
+    pub fn job(&self) -> Option<&JobId> {
+        match self {
+            Self::JobSubmitted { job }
+            | Self::GenerationOpened { job, .. }
+            | Self::GenerationEntered { job, .. }
+            | Self::GenerationClosed { job, .. }
+            | Self::AllLost { job, .. }
+            | Self::WorkerUnfit { job, .. }
+            | Self::CheckpointSaved { job, .. }
+            | Self::JobEnded { job, .. } => Some(job),
+            Self::WorkerJoined { .. } | Self::WorkerReturned { .. } | Self::WorkerLost { .. } => None,
+        }
+    }
+
+    #[must_use]
+    pub fn worker(&self) -> Option<&WorkerId> {
+        match self {
+            Self::WorkerJoined { worker }
+            | Self::WorkerReturned { worker }
+            | Self::WorkerLost { worker, .. }
+            | Self::GenerationClosed { worker, .. }
+            | Self::WorkerUnfit { worker, .. } => Some(worker),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WorkerJoined { worker } => write!(f, "{worker} joined"),
+            Self::WorkerReturned { worker } => write!(f, "{worker} is back"),
+            Self::WorkerLost { worker, why } => write!(f, "{worker} lost: {why}"),
+            Self::JobSubmitted { job } => write!(f, "{job} submitted"),
+            Self::GenerationOpened { generation, workers, from, .. } => {
+                let names: Vec<&str> = workers.iter().map(|worker| worker.0.as_str()).collect();
+                write!(f, "generation {generation} opened: {} from {from}", names.join(" "))
+            }
+            Self::GenerationEntered { generation, step, .. } => {
+                write!(f, "generation {generation} goes on at step {step}")
+            }
+            Self::GenerationClosed { generation, worker, why, .. } => {
+                write!(f, "generation {generation} closed: {worker}: {why}")
+            }
+            Self::AllLost { generation, .. } => {
+                write!(f, "every member of generation {generation} is silent: waiting for one of them")
+            }
+            Self::WorkerUnfit { worker, why, .. } => write!(f, "{worker} cannot take part: {why}"),
+            Self::CheckpointSaved { step, .. } => write!(f, "checkpoint at step {step} saved"),
+            Self::JobEnded { state, .. } => write!(f, "{state}"),
+        }
+    }
+}
+
+/// The generation and step of what a standing holds, counting what it had offered when an entry broke off that others finished.
+fn holding(standing: &Standing, entered: Generation) -> Option<Holding> {
+    [standing.holds, standing.offered].into_iter().flatten().find(|holding| holding.generation == entered)
+}

@@ -1,0 +1,307 @@
+//! One job as the coordinator sees it: its state, its last generation, who stands where.
+
+use super::{Action, Fact};
+use crate::{
+    conversation::{Beat, Fingerprint, Leaving, Order, Readiness, SoFar, Standing, Wish},
+    ids::{Digest, Generation, JobId, Step, WorkerId},
+    spec::Spec,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state", content = "why")]
+pub enum JobState {
+    /// No generation is open: it waits for workers, or for the members of the last generation to leave it.
+    Queued,
+    /// A generation is open, nobody has entered it yet.
+    Forming,
+    Running,
+    /// Every member of the last generation is silent and none acknowledged: it waits for one of them.
+    Lost,
+    Finished,
+    /// Ended by wish with a checkpoint; submitting it again goes on.
+    Stopped,
+    Failed(String),
+    Cancelled,
+}
+
+impl JobState {
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Finished | Self::Stopped | Self::Failed(_) | Self::Cancelled)
+    }
+
+    /// A generation is open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Forming | Self::Running)
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Queued => "queued",
+            Self::Forming => "forming",
+            Self::Running => "running",
+            Self::Lost => "waiting",
+            Self::Finished => "finished",
+            Self::Stopped => "stopped",
+            Self::Failed(_) => "failed",
+            Self::Cancelled => "cancelled",
+        })
+    }
+}
+
+/// The rest of a generation that one member has left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    AreTold,
+    LeaveByThemselves,
+}
+
+/// What is serialised is what re-attaching workers cannot rebuild.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Job {
+    pub id: JobId,
+    pub spec: Box<Spec>,
+    pub state: JobState,
+    /// The last generation that was opened; 0 before the first.
+    pub generation: Generation,
+    /// Its members in rank order.
+    pub roster: Vec<WorkerId>,
+    /// The last generation that anybody entered, and its members in rank order.
+    pub entered: Option<(Generation, Vec<WorkerId>)>,
+    /// The furthest step anybody was known to stand at when a generation closed or the job ended.
+    pub reached: Step,
+    /// The last checkpoint that was reported.
+    pub saved: Option<Step>,
+    pub so_far: SoFar,
+    /// Data and fingerprint of the run, fixed by its first ready worker.
+    pub data: Option<Digest>,
+    pub fingerprint: Option<Fingerprint>,
+    pub(super) seen: BTreeSet<WorkerId>,
+    pub(super) stop_wished: bool,
+
+    #[serde(skip)]
+    pub(super) ready: BTreeMap<WorkerId, Readiness>,
+    /// Where the ready workers stand that are not engaged.
+    #[serde(skip)]
+    pub(super) standings: BTreeMap<WorkerId, Standing>,
+    /// Workers that cannot take part, and why.
+    #[serde(skip)]
+    pub unfit: BTreeMap<WorkerId, String>,
+    /// A member of the last generation acknowledged leaving it, or is certainly dead (C-6).
+    #[serde(skip)]
+    pub(super) frozen: bool,
+    #[serde(skip)]
+    pub(super) given_up: bool,
+    /// When the first worker was ready, on the coordinator's clock.
+    #[serde(skip)]
+    pub(super) gathering_since: Option<Duration>,
+    /// When the last generation closed.
+    #[serde(skip)]
+    pub(super) closed_at: Option<Duration>,
+    /// Entries in a row that failed.
+    #[serde(skip)]
+    pub(super) failures: u32,
+    /// How often each was named as not reached in the last attempt.
+    #[serde(skip)]
+    pub(super) blamed: BTreeMap<WorkerId, u32>,
+    /// The last generation's members were already asked to regroup for a newcomer.
+    #[serde(skip)]
+    pub(super) invited: bool,
+    #[serde(skip)]
+    pub(super) beat: Option<Beat>,
+    /// Why it does not run, in words.
+    #[serde(skip)]
+    pub(super) waits_for: Option<String>,
+}
+
+impl Job {
+    pub(super) fn new(id: JobId, spec: Box<Spec>) -> Self {
+        Self {
+            id,
+            spec,
+            state: JobState::Queued,
+            generation: Generation(0),
+            roster: Vec::new(),
+            entered: None,
+            reached: Step(0),
+            saved: None,
+            so_far: SoFar::default(),
+            data: None,
+            fingerprint: None,
+            seen: BTreeSet::new(),
+            stop_wished: false,
+            ready: BTreeMap::new(),
+            standings: BTreeMap::new(),
+            unfit: BTreeMap::new(),
+            frozen: false,
+            given_up: false,
+            gathering_since: None,
+            closed_at: None,
+            failures: 0,
+            blamed: BTreeMap::new(),
+            invited: false,
+            beat: None,
+            waits_for: None,
+        }
+    }
+
+    /// Why it does not run, or why it failed.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match &self.state {
+            JobState::Failed(why) => Some(why.clone()),
+            JobState::Lost => Some(format!(
+                "every member of generation {} is silent; waiting for one of them (or give them up to go back to the last checkpoint)",
+                self.generation
+            )),
+            JobState::Queued => self.waits_for.clone(),
+            _ => None,
+        }
+    }
+
+    /// What the first member last said of its progress.
+    #[must_use]
+    pub fn progress(&self) -> Option<&Beat> {
+        self.beat.as_ref()
+    }
+
+    /// How many workers it would like to have.
+    pub(super) fn wanted(&self) -> usize {
+        self.spec.how.workers.max.min(self.spec.what.train.lanes) as usize
+    }
+
+    pub(super) fn least(&self) -> usize {
+        (self.spec.how.workers.min as usize).clamp(1, self.wanted().max(1))
+    }
+
+    pub(super) fn has_history(&self) -> bool {
+        self.spec.what.train.history.size > 0
+    }
+
+    /// Over, and now wanted again: a new life that starts from the checkpoint. Generations go on counting (C-2).
+    pub(super) fn queue_again(&mut self) {
+        self.state = JobState::Queued;
+        self.stop_wished = false;
+        self.frozen = true;
+        self.given_up = true;
+        self.entered = None;
+        self.roster.clear();
+        self.unfit.clear();
+        self.gathering_since = None;
+        self.failures = 0;
+    }
+
+    pub(super) fn finish(&mut self, state: JobState) {
+        self.state = state;
+        self.standings.clear();
+        self.ready.clear();
+        self.waits_for = None;
+    }
+
+    /// Why this worker cannot share a run with the others, if so.
+    pub(super) fn misfit(&mut self, readiness: &Readiness) -> Option<String> {
+        let data = *self.data.get_or_insert(readiness.data);
+        if data != readiness.data {
+            return Some(format!(
+                "its images are not the ones the run began with (data {}, the run has {}): give every worker the same files",
+                readiness.data.short(),
+                data.short()
+            ));
+        }
+        let fingerprint = self.fingerprint.get_or_insert_with(|| readiness.fingerprint.clone());
+        if *fingerprint != readiness.fingerprint {
+            return Some(format!(
+                "its numbers would differ from the run's (it has {}; the run has {fingerprint}): a run needs one kind of machine",
+                readiness.fingerprint
+            ));
+        }
+        None
+    }
+
+    /// Returns whether this is the first member to enter.
+    pub(super) fn enter(&mut self, worker: &WorkerId, generation: Generation, step: Step) -> bool {
+        self.standings.remove(worker);
+        self.failures = 0;
+        self.blamed.clear();
+        let first = self.entered.as_ref().is_none_or(|(entered, _)| *entered < generation);
+        if first {
+            if step < self.reached {
+                self.so_far.steps_redone += self.reached.0 - step.0;
+            }
+            self.reached = step;
+            self.entered = Some((generation, self.roster.clone()));
+            if self.state.is_open() {
+                self.state = JobState::Running;
+            }
+        }
+        first
+    }
+
+    pub(super) fn blame(&mut self, why: &Leaving) {
+        if let Leaving::Unformed { unreached, .. } = why {
+            for worker in unreached {
+                *self.blamed.entry(worker.clone()).or_default() += 1;
+            }
+        }
+    }
+
+    /// Closes the open generation, if it is this one.
+    pub(super) fn close(
+        &mut self,
+        worker: &WorkerId,
+        why: &str,
+        generation: Generation,
+        others: Others,
+        actions: &mut Vec<Action>,
+    ) {
+        if !self.state.is_open() || generation != self.generation {
+            return;
+        }
+        if self.state == JobState::Forming {
+            self.failures += 1;
+        }
+        self.state = JobState::Queued;
+        self.beat = None;
+        actions.push(Action::Note(Fact::GenerationClosed {
+            job: self.id.clone(),
+            generation,
+            worker: worker.clone(),
+            why: why.to_owned(),
+        }));
+        if others == Others::AreTold {
+            let order = Order::Close { job: self.id.clone(), generation };
+            let others = self.roster.iter().filter(|member| *member != worker);
+            actions.extend(others.map(|member| Action::Tell(member.clone(), order.clone())));
+        }
+    }
+
+    /// Asks the members of a running generation to regroup when a ready worker stands by that they could use.
+    pub(super) fn invite(&mut self, workers: &BTreeMap<WorkerId, super::Worker>, actions: &mut Vec<Action>) {
+        let newcomers = self.newcomers(workers).count();
+        if self.state != JobState::Running || self.invited || newcomers == 0 || self.roster.len() >= self.wanted() {
+            return;
+        }
+        self.invited = true;
+        let order = Order::Wish { job: self.id.clone(), wish: Wish::Regroup };
+        actions.extend(self.roster.iter().map(|member| Action::Tell(member.clone(), order.clone())));
+    }
+
+    /// Ready workers outside the last roster.
+    pub(super) fn newcomers<'a>(
+        &'a self,
+        workers: &'a BTreeMap<WorkerId, super::Worker>,
+    ) -> impl Iterator<Item = &'a WorkerId> {
+        self.ready.keys().filter(|id| {
+            !self.roster.contains(*id) && workers.get(*id).is_some_and(|known| known.presence == super::Presence::Here)
+        })
+    }
+}

@@ -1,0 +1,172 @@
+//! When a generation may open, with whom, and from what.
+
+use super::{Action, Fact, Job, JobState, Presence, Settings, Worker, holding};
+use crate::{
+    conversation::{Basis, Opening, Order, Place, Wish},
+    ids::{Generation, Rank, Step, WorkerId},
+    lanes,
+};
+use std::{collections::BTreeMap, time::Duration};
+
+type Workers = BTreeMap<WorkerId, Worker>;
+
+/// What opens next.
+pub(super) struct Next {
+    roster: Vec<Place>,
+    basis: Basis,
+}
+
+impl Job {
+    /// The ladder: everybody of the last generation accounted for; one of them acknowledged (C-6); enough workers ready;
+    /// a moment's patience. Each rung that does not hold says why.
+    pub(super) fn may_open(&mut self, now: Duration, settings: &Settings, workers: &Workers) -> Option<Next> {
+        if let Some(missing) = self.roster.iter().find(|member| !self.is_accounted(member, now, settings, workers)) {
+            self.waits_for = Some(format!("waiting for {missing} to leave generation {}", self.generation));
+            return None;
+        }
+        if !self.frozen && self.generation > Generation(0) && !self.roster.is_empty() && !self.given_up {
+            let since = *self.closed_at.get_or_insert(now);
+            if now < since + settings.all_lost_after {
+                self.state = JobState::Lost;
+                return None;
+            }
+        }
+        if self.state == JobState::Lost {
+            self.state = JobState::Queued;
+        }
+        let members = self.candidates(workers);
+        if members.len() < self.least() {
+            let short = format!("{} of at least {} workers ready", members.len(), self.least());
+            self.waits_for = Some(match self.unfit.iter().next_back() {
+                Some((worker, why)) => format!("{short}; {worker} does not fit: {why}"),
+                None => short,
+            });
+            return None;
+        }
+        if self.generation == Generation(0) || self.roster.is_empty() {
+            let since = *self.gathering_since.get_or_insert(now);
+            if members.len() < self.wanted() && now < since + settings.gather_for {
+                self.waits_for = Some(format!("{} workers ready, gathering up to {}", members.len(), self.wanted()));
+                return None;
+            }
+        }
+        // Attempts that fail one after the other must not become a storm.
+        let pause = match self.failures {
+            0 => Duration::ZERO,
+            failures => Duration::from_millis(50) * (1 << failures.min(6)),
+        };
+        if self.closed_at.is_some_and(|closed| now < closed + pause) {
+            return None;
+        }
+        let basis = self.basis(&members);
+        let place = |worker: &WorkerId| Place { worker: worker.clone(), store: workers[worker].seat.store };
+        Some(Next { roster: members.iter().map(place).collect(), basis })
+    }
+
+    /// Left, or gone, or never coming back.
+    fn is_accounted(&self, member: &WorkerId, now: Duration, settings: &Settings, workers: &Workers) -> bool {
+        match workers.get(member) {
+            Some(known) => {
+                known.is_gone() || self.standings.get(member).is_some_and(|standing| standing.engaged.is_none())
+            }
+            // Not seen since this coordinator started, at 0 on its clock.
+            None => now >= settings.silent_after,
+        }
+    }
+
+    /// Survivors as they were, newcomers last; at most as many as are wanted; without the one most often not reached.
+    fn candidates(&self, workers: &Workers) -> Vec<WorkerId> {
+        let here = |id: &&WorkerId| {
+            workers.get(*id).is_some_and(|known| known.presence == Presence::Here)
+                && self.ready.contains_key(*id)
+                && self.standings.get(*id).is_some_and(|standing| standing.engaged.is_none())
+        };
+        let mut newcomers: Vec<&WorkerId> = self.newcomers(workers).filter(here).collect();
+        newcomers.sort_by_key(|id| workers[*id].arrived);
+        let all: Vec<WorkerId> = self.roster.iter().filter(here).chain(newcomers).cloned().collect();
+        let worst = self.blamed.iter().max_by_key(|(_, times)| **times).map(|(worker, _)| worker);
+        let left_out = worst.filter(|_| self.failures > 1 && all.len() > self.least());
+        all.into_iter().filter(|id| Some(id) != left_out).take(self.wanted()).collect()
+    }
+
+    /// C-5: only what the last entered generation's members hold counts; if a lane's slots are in nobody's hands, the
+    /// checkpoint does.
+    fn basis(&self, members: &[WorkerId]) -> Basis {
+        let newest = members
+            .iter()
+            .filter_map(|member| self.standings.get(member)?.holds)
+            .map(|holds| holds.generation)
+            .chain(self.entered.iter().map(|(generation, _)| *generation))
+            .max();
+        let (Some(generation), Some((entered, roster))) = (newest, &self.entered) else { return Basis::Saved };
+        if generation != *entered {
+            // Entered, but the word of it never reached us: its roster is the last one that was opened, if it is that one.
+            return if generation == self.generation {
+                self.held(generation, &self.roster, members)
+            } else {
+                Basis::Saved
+            };
+        }
+        self.held(generation, roster, members)
+    }
+
+    fn held(&self, generation: Generation, roster: &[WorkerId], members: &[WorkerId]) -> Basis {
+        let standing = |member: &WorkerId| holding(self.standings.get(member)?, generation).map(|held| held.step);
+        let steps: Vec<(WorkerId, Step)> =
+            members.iter().filter_map(|member| Some((member.clone(), standing(member)?))).collect();
+        let Some(furthest) = steps.iter().map(|(_, step)| *step).max() else { return Basis::Saved };
+        let holders: Vec<(WorkerId, Step)> = steps.into_iter().filter(|(_, step)| step.0 + 1 >= furthest.0).collect();
+        let holds = |rank: Rank| holders.iter().any(|(worker, _)| *worker == roster[rank.index()]);
+        let kept = (0..roster.len())
+            .map(|rank| Rank(rank as u32))
+            .all(|rank| holds(rank) || (self.replicas() > 0 && lanes::guard(roster.len(), rank).is_some_and(holds)));
+        if kept || !self.has_history() {
+            Basis::Held { generation, roster: roster.to_vec(), holders }
+        } else {
+            Basis::Saved
+        }
+    }
+
+    fn replicas(&self) -> u32 {
+        self.spec.what.train.history.replicas
+    }
+
+    pub(super) fn open(&mut self, next: Next) -> Vec<Action> {
+        let Next { roster, basis } = next;
+        let furthest = self.standings.values().filter_map(|standing| standing.holds).map(|holds| holds.step).max();
+        self.reached = self.reached.max(furthest.unwrap_or_default());
+        self.generation = self.generation.next();
+        self.roster = roster.iter().map(|place| place.worker.clone()).collect();
+        self.seen.extend(self.roster.iter().cloned());
+        self.so_far.workers_seen = self.seen.len() as u64;
+        self.so_far.generations += 1;
+        self.state = JobState::Forming;
+        self.frozen = false;
+        self.given_up = false;
+        self.closed_at = None;
+        self.invited = false;
+        self.waits_for = None;
+        self.blamed.clear();
+        for member in &self.roster {
+            self.standings.remove(member);
+        }
+        let from = match &basis {
+            Basis::Saved => "the last checkpoint, or the start".to_owned(),
+            Basis::Held { generation, .. } => format!("generation {generation}"),
+        };
+        let opened = Fact::GenerationOpened {
+            job: self.id.clone(),
+            generation: self.generation,
+            workers: self.roster.clone(),
+            from,
+        };
+        let opening = Opening { job: self.id.clone(), generation: self.generation, roster, basis, so_far: self.so_far };
+        let mut actions = vec![Action::Save(self.id.clone()), Action::Note(opened)];
+        let tell = |order: Order| self.roster.iter().map(move |member| Action::Tell(member.clone(), order.clone()));
+        actions.extend(tell(Order::Open(Box::new(opening))));
+        if self.stop_wished {
+            actions.extend(tell(Order::Wish { job: self.id.clone(), wish: Wish::Stop }));
+        }
+        actions
+    }
+}

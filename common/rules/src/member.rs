@@ -1,0 +1,363 @@
+//! A worker's side of membership: what it does next, and what it holds when a step fails.
+//!
+//! The same form as [`cluster`](crate::cluster): `step(event) -> reports`, and [`Member::next`] says what the loop carries out.
+//! It refuses to know sockets, tensors, files and clocks.
+//!
+//! C-3 membership moves only in `next`, between two steps. C-4 a step counts as committed only by [`Event::Committed`], which
+//! the loop raises after all tails agreed. C-5 what is held is that of the last generation it entered.
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    conversation::{Basis, Ending, Holding, Leaving, Opening, Order, Readiness, Report, Standing, Wish},
+    ids::{Generation, JobId, Step, WorkerId},
+    spec::Spec,
+    tail::Wishes,
+};
+
+/// So many skipped steps in a row are a failed run: the gradients have become useless.
+pub const SKIPPED_IN_A_ROW_MAX: u32 = 10;
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The coordinator said something.
+    Told(Order),
+    /// Data frozen, model built.
+    Prepared(Readiness),
+    Unprepared(String),
+    /// It applied what it had kept and took the donor's weights: it holds the furthest step now.
+    Aligned(Step),
+    /// Its state for this generation is complete and verified; it is about to say so to the others.
+    Offered(Step),
+    /// All said the same: it has entered.
+    Entered(Step),
+    /// All tails of the present step agreed, and it is applied, or skipped.
+    Committed {
+        wishes: Wishes,
+        skipped_in_a_row: u32,
+    },
+    /// A checkpoint became complete.
+    Saved(Step),
+    /// Outputs are written and everybody knows.
+    Sealed,
+    /// A collective, a copy or the forming of the group failed.
+    Broke(Leaving),
+    /// The learning itself failed, in a way that would repeat anywhere.
+    Failed(String),
+}
+
+/// What the loop does now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next<'a> {
+    /// Nothing, until the coordinator speaks.
+    Wait,
+    Prepare {
+        job: &'a JobId,
+        spec: &'a Spec,
+    },
+    /// Form the group, bring everybody up to date, compare.
+    Enter {
+        opening: &'a Opening,
+        with: With,
+    },
+    /// Carry out one step and put these wishes into the tail.
+    Step {
+        opening: &'a Opening,
+        step: Step,
+        wishes: Wishes,
+    },
+    /// Write what the run leaves behind, at this step.
+    Seal {
+        opening: &'a Opening,
+        step: Step,
+        ending: &'a Ending,
+    },
+}
+
+/// What a member brings to a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum With {
+    /// What it holds, at this step.
+    Held(Step),
+    /// What it had offered to a generation that others entered: that is held now.
+    Offered(Step),
+    Nothing,
+}
+
+#[derive(Clone, Debug)]
+pub struct Member {
+    me: WorkerId,
+    task: Option<Task>,
+    /// The newest generation it was ever told of: older ones are not listened to (C-2).
+    newest: Generation,
+}
+
+/// The job it works for.
+#[derive(Clone, Debug)]
+struct Task {
+    job: JobId,
+    spec: Box<Spec>,
+    ready: Option<Readiness>,
+    holds: Option<Holding>,
+    offered: Option<Holding>,
+    wishes: Wishes,
+    stage: Stage,
+}
+
+#[derive(Clone, Debug)]
+enum Stage {
+    Preparing,
+    /// Outside any generation.
+    Waiting,
+    Entering(Box<Opening>, With),
+    Training(Box<Opening>, Step),
+    Sealing(Box<Opening>, Step, Ending),
+    /// Nothing more to do for this job but to be released.
+    Over,
+}
+
+impl Stage {
+    fn opening(&self) -> Option<&Opening> {
+        match self {
+            Self::Entering(opening, _) | Self::Training(opening, _) | Self::Sealing(opening, _, _) => Some(opening),
+            Self::Preparing | Self::Waiting | Self::Over => None,
+        }
+    }
+}
+
+impl Member {
+    #[must_use]
+    pub fn new(me: WorkerId) -> Self {
+        Self { me, task: None, newest: Generation(0) }
+    }
+
+    #[must_use]
+    pub fn job(&self) -> Option<&JobId> {
+        self.task.as_ref().map(|task| &task.job)
+    }
+
+    /// The generation it takes part in.
+    #[must_use]
+    pub fn engaged(&self) -> Option<Generation> {
+        self.task.as_ref()?.stage.opening().map(|opening| opening.generation)
+    }
+
+    #[must_use]
+    pub fn standing(&self) -> Option<Standing> {
+        let task = self.task.as_ref()?;
+        Some(Standing {
+            job: task.job.clone(),
+            engaged: self.engaged(),
+            holds: task.holds,
+            offered: task.offered,
+            ready: task.ready.clone(),
+        })
+    }
+
+    /// Whether this order must be heard in the midst of a step or an entry, or can wait until it is done.
+    #[must_use]
+    pub fn interrupts(&self, order: &Order) -> bool {
+        match order {
+            Order::Close { generation, .. } => self.engaged() == Some(*generation),
+            Order::Open(opening) => opening.generation > self.newest,
+            Order::Release { job, .. } => self.job() == Some(job),
+            Order::Prepare { .. } | Order::Wish { .. } => false,
+        }
+    }
+
+    #[must_use]
+    pub fn next(&self) -> Next<'_> {
+        let Some(task) = &self.task else { return Next::Wait };
+        match &task.stage {
+            Stage::Preparing => Next::Prepare { job: &task.job, spec: &task.spec },
+            Stage::Waiting | Stage::Over => Next::Wait,
+            Stage::Entering(opening, with) => Next::Enter { opening, with: *with },
+            Stage::Training(opening, step) => Next::Step { opening, step: *step, wishes: task.wishes },
+            Stage::Sealing(opening, step, ending) => Next::Seal { opening, step: *step, ending },
+        }
+    }
+
+    pub fn step(&mut self, event: Event) -> Vec<Report> {
+        if let Event::Told(order) = event {
+            return self.told(order);
+        }
+        let Some(task) = &mut self.task else { return vec![] };
+        match event {
+            Event::Told(_) => vec![],
+            Event::Prepared(readiness) => {
+                task.ready = Some(readiness.clone());
+                task.stage = Stage::Waiting;
+                vec![Report::Ready { job: task.job.clone(), readiness }]
+            }
+            Event::Unprepared(why) => {
+                task.stage = Stage::Over;
+                vec![Report::Unable { job: task.job.clone(), why }]
+            }
+            Event::Aligned(step) => {
+                if let Some(holds) = &mut task.holds {
+                    holds.step = step;
+                }
+                vec![]
+            }
+            Event::Offered(step) => {
+                task.offered = task.stage.opening().map(|opening| Holding { generation: opening.generation, step });
+                vec![]
+            }
+            Event::Entered(step) => task.entered(step),
+            Event::Committed { wishes, skipped_in_a_row } => task.committed(wishes, skipped_in_a_row),
+            Event::Saved(step) => vec![Report::Saved { job: task.job.clone(), step }],
+            Event::Sealed => task.sealed(),
+            Event::Broke(why) => task.leave(why).into_iter().collect(),
+            Event::Failed(why) => task.failed(why),
+        }
+    }
+
+    fn told(&mut self, order: Order) -> Vec<Report> {
+        match order {
+            Order::Prepare { job, spec } => {
+                if self.job() != Some(&job) {
+                    self.task = Some(Task::new(job, spec));
+                }
+                vec![]
+            }
+            Order::Open(opening) => {
+                let takes_part = opening.roster.iter().any(|place| place.worker == self.me);
+                if opening.generation <= self.newest || !takes_part || self.job() != Some(&opening.job) {
+                    return vec![];
+                }
+                self.newest = opening.generation;
+                if let Some(task) = &mut self.task {
+                    task.open(opening);
+                }
+                vec![]
+            }
+            Order::Close { generation, .. } => match &mut self.task {
+                Some(task) if task.stage.opening().is_some_and(|opening| opening.generation == generation) => {
+                    task.leave(Leaving::Told).into_iter().collect()
+                }
+                _ => vec![],
+            },
+            Order::Wish { job, wish } => {
+                if let Some(task) = self.task.as_mut().filter(|task| task.job == job) {
+                    match wish {
+                        Wish::Stop => task.wishes.stop = true,
+                        Wish::Regroup => task.wishes.regroup = true,
+                    }
+                }
+                vec![]
+            }
+            Order::Release { job, .. } => {
+                if self.job() == Some(&job) {
+                    self.task = None;
+                    // The job may come back, from a checkpoint, under generations that go on counting.
+                }
+                vec![]
+            }
+        }
+    }
+}
+
+impl Task {
+    fn new(job: JobId, spec: Box<Spec>) -> Self {
+        Self { job, spec, ready: None, holds: None, offered: None, wishes: Wishes::default(), stage: Stage::Preparing }
+    }
+
+    fn open(&mut self, opening: Box<Opening>) {
+        let offered = self.offered.take();
+        let with = match &opening.basis {
+            Basis::Saved => With::Nothing,
+            Basis::Held { generation, .. } => {
+                let of_it = |holding: &Holding| holding.generation == *generation;
+                match (self.holds.filter(of_it), offered.filter(of_it)) {
+                    (Some(holds), _) => With::Held(holds.step),
+                    (None, Some(offered)) => With::Offered(offered.step),
+                    (None, None) => With::Nothing,
+                }
+            }
+        };
+        self.holds = match (with, &opening.basis) {
+            (With::Held(step) | With::Offered(step), Basis::Held { generation, .. }) => {
+                Some(Holding { generation: *generation, step })
+            }
+            _ => None,
+        };
+        self.wishes.regroup = false;
+        self.stage = Stage::Entering(opening, with);
+    }
+
+    fn entered(&mut self, step: Step) -> Vec<Report> {
+        let Stage::Entering(opening, _) = &self.stage else { return vec![] };
+        let opening = opening.clone();
+        let generation = opening.generation;
+        self.holds = Some(Holding { generation, step });
+        self.offered = None;
+        self.stage = if step >= self.spec.what.train.steps {
+            Stage::Sealing(opening, step, Ending::Finished)
+        } else {
+            Stage::Training(opening, step)
+        };
+        vec![Report::Entered { job: self.job.clone(), generation, step }]
+    }
+
+    fn committed(&mut self, wishes: Wishes, skipped_in_a_row: u32) -> Vec<Report> {
+        let Stage::Training(opening, step) = &self.stage else { return vec![] };
+        let (opening, step) = (opening.clone(), step.next());
+        self.holds = Some(Holding { generation: opening.generation, step });
+        if skipped_in_a_row >= SKIPPED_IN_A_ROW_MAX {
+            self.stage = Stage::Training(opening, step);
+            return self.failed(format!(
+                "{skipped_in_a_row} steps in a row up to step {step} had a gradient that is not finite: lower the learning rate or check the images"
+            ));
+        }
+        if step >= self.spec.what.train.steps {
+            self.stage = Stage::Sealing(opening, step, Ending::Finished);
+            return vec![];
+        }
+        if wishes.stop {
+            self.stage = Stage::Sealing(opening, step, Ending::Stopped);
+            return vec![];
+        }
+        self.stage = Stage::Training(opening, step);
+        if wishes.regroup { self.leave(Leaving::Told).into_iter().collect() } else { vec![] }
+    }
+
+    fn sealed(&mut self) -> Vec<Report> {
+        let Stage::Sealing(opening, step, ending) = &self.stage else { return vec![] };
+        let ended = Report::Ended {
+            job: self.job.clone(),
+            generation: opening.generation,
+            step: *step,
+            ending: ending.clone(),
+        };
+        self.stage = Stage::Over;
+        vec![ended]
+    }
+
+    fn failed(&mut self, why: String) -> Vec<Report> {
+        let generation = self.stage.opening().map(|opening| opening.generation);
+        let step = self.holds.map(|holds| holds.step).unwrap_or_default();
+        self.stage = Stage::Over;
+        match generation {
+            Some(generation) => {
+                vec![Report::Ended { job: self.job.clone(), generation, step, ending: Ending::Failed(why) }]
+            }
+            None => vec![Report::Unable { job: self.job.clone(), why }],
+        }
+    }
+
+    /// Out of its generation, if it is in one; what it holds it keeps.
+    fn leave(&mut self, why: Leaving) -> Option<Report> {
+        let generation = self.stage.opening()?.generation;
+        self.stage = Stage::Waiting;
+        self.wishes.regroup = false;
+        let standing = Standing {
+            job: self.job.clone(),
+            engaged: None,
+            holds: self.holds,
+            offered: self.offered,
+            ready: self.ready.clone(),
+        };
+        Some(Report::Left { generation, standing, why })
+    }
+}
