@@ -1,1 +1,4 @@
 
+pub mod learner;
+#[cfg(feature = "torch")]
+pub mod simgan;

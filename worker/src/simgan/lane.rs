@@ -1,0 +1,142 @@
+//! One lane's forward and backward pass, for either network. Reads weights, changes none.
+//!
+//! Sums are divided by the counts of the *whole* batch, so that the lanes' gradients add up to the batch's whatever the
+//! number of lanes, and lambda means the same at any batch size and resolution:
+//!
+//! * refiner: CE(real) / (b patches) + lambda |psi(R(x)) - psi(x)| / (b values of psi)
+//! * discriminator: [CE(refined) / (b patches) + CE(real) / (b patches)] / 2, the refined half being fresh and history images
+//!
+//! Everything is computed on freshly allocated tensors: the same layout and alignment whoever executes the lane.
+
+use super::{
+    SimGan, engine,
+    flat::Gradient,
+    loss::{self, Class},
+};
+use crate::learner::{Images, LearnError, Meal, Portion};
+use sumac_common::{
+    ids::{ContentId, Step},
+    losses::{Losses, Mean},
+    random::{self, Stream},
+    spec::Psi,
+};
+use tch::{Device, Kind, TchError, Tensor, no_grad};
+
+/// Whether the refiner is already trained against the discriminator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opponent {
+    None,
+    Discriminator,
+}
+
+impl SimGan {
+    /// A refiner step (PAPER eq. 4). The discriminator's weights are constants here.
+    pub(crate) fn refiner_portion(&self, meal: &Meal, opponent: Opponent) -> Result<Portion<Gradient>, LearnError> {
+        let synthetic_bchw = self.tensor(&meal.synthetic)?;
+        let portion = || {
+            let n = meal.synthetic.len() as u64;
+            let leaves = self.refiner.flat.leaves()?;
+            let refined_bchw = self.refiner.net.forward(&leaves, &synthetic_bchw)?;
+            let distance = loss::distance(self.train.psi, &refined_bchw, &synthetic_bchw)?;
+            let mut total = distance.f_mul_scalar(self.train.lambda / self.per_batch(self.psi_values))?;
+            let mut losses = Losses {
+                regularisation: mean(&distance, n * self.psi_values)?,
+                change: no_grad(|| {
+                    let change = loss::distance(Psi::Identity, &refined_bchw, &synthetic_bchw)?;
+                    mean(&change, n * self.shape.len() as u64)
+                })?,
+                ..Losses::default()
+            };
+            if opponent == Opponent::Discriminator {
+                let logits = self.judge(meal, &self.discriminator_weights(&self.discriminator.flat.views()?)?, &refined_bchw)?;
+                let realism = loss::cross_entropy(&logits, Class::Real)?;
+                total = total.f_add(&realism.f_div_scalar(self.per_batch(self.patches))?)?;
+                losses.realism = mean(&realism, n * self.patches)?;
+            }
+            let sum = self.refiner.flat.backward(&total, &leaves)?;
+            Ok(Portion { sum, losses, fresh: Images::default() })
+        };
+        portion().map_err(engine("computing a lane's part of a refiner step"))
+    }
+
+    /// A discriminator step (eq. 2). The refiner runs without a graph: its weights are constants here, and history images
+    /// go straight to the discriminator, past the refiner that made them long ago.
+    pub(crate) fn discriminator_portion(&self, meal: &Meal) -> Result<Portion<Gradient>, LearnError> {
+        let (synthetic_bchw, history_bchw) = (self.tensor(&meal.synthetic)?, self.tensor(&meal.history)?);
+        let real_bchw = self.tensor(&meal.real)?;
+        let portion = || {
+            let fresh_bchw = no_grad(|| self.refiner.net.forward(&self.refiner.flat.views()?, &synthetic_bchw))?;
+            let refined = fresh_bchw.size()[0] + history_bchw.size()[0];
+            let real = real_bchw.size()[0];
+            let leaves = self.discriminator.flat.leaves()?;
+            let weights = self.discriminator_weights(&leaves)?;
+            let seen_bchw = Tensor::f_cat(&[&fresh_bchw, &history_bchw, &real_bchw], 0)?;
+            let logits = self.judge(meal, &weights, &seen_bchw)?;
+            let (of_refined, of_real) = (logits.f_narrow(0, 0, refined)?, logits.f_narrow(0, refined, real)?);
+            let on_refined = loss::cross_entropy(&of_refined, Class::Refined)?;
+            let on_real = loss::cross_entropy(&of_real, Class::Real)?;
+            let total = on_refined.f_add(&on_real)?.f_div_scalar(2.0 * self.per_batch(self.patches))?;
+            let (refined_patches, real_patches) = (refined as u64 * self.patches, real as u64 * self.patches);
+            let losses = Losses {
+                on_refined: mean(&on_refined, refined_patches)?,
+                on_real: mean(&on_real, real_patches)?,
+                right_on_refined: Mean::of(loss::taken_for(&of_refined, Class::Refined)? as f64, refined_patches),
+                right_on_real: Mean::of(loss::taken_for(&of_real, Class::Real)? as f64, real_patches),
+                ..Losses::default()
+            };
+            let sum = self.discriminator.flat.backward(&total, &leaves)?;
+            Ok(Portion { sum, losses, fresh: kept(meal, &fresh_bchw)? })
+        };
+        portion().map_err(engine("computing a lane's part of a discriminator step"))
+    }
+
+    /// The discriminator's logits of images shifted by the lane's draws for this step.
+    fn judge(&self, meal: &Meal, weights: &[Tensor], images_bchw: &Tensor) -> Result<Tensor, TchError> {
+        let mut rng = random::stream(self.train.seed, Stream::Shift, meal.lane, meal.step);
+        self.discriminator.net.forward(weights, &self.shift.apply(images_bchw, &mut rng)?)
+    }
+
+    fn per_batch(&self, per_image: u64) -> f64 {
+        (u64::from(self.train.batch) * per_image) as f64
+    }
+
+    /// `[n, c, h, w]`, freshly allocated.
+    pub(crate) fn tensor(&self, images: &Images) -> Result<Tensor, LearnError> {
+        let attempt = "laying out a lane's images";
+        let wanted = images.len() * self.shape.len();
+        if images.pixels.len() != wanted {
+            let reason = format!("{} images came with {} pixel values, not {wanted}", images.len(), images.pixels.len());
+            return Err(LearnError::Engine { attempt, reason });
+        }
+        // A pixel that is not a number passes: it makes a gradient that is none either, and a skipped step.
+        if let Some(pixel) = images.pixels.iter().find(|pixel| pixel.abs() > 1.0) {
+            let reason = format!("a pixel is {pixel}, outside of [-1, 1]");
+            return Err(LearnError::Engine { attempt, reason });
+        }
+        let (channels, height, width) = (self.shape.channels, self.shape.height, self.shape.width);
+        let size = [images.len() as i64, i64::from(channels), i64::from(height), i64::from(width)];
+        let tensor = || Tensor::f_from_slice(&images.pixels)?.f_view(size)?.f_to_device(self.place.1)?.f_to_kind(self.place.0);
+        tensor().map_err(engine(attempt))
+    }
+}
+
+/// Images out of the engine: `[n, c, h, w]`, row-major.
+pub(crate) fn pixels(images_bchw: &Tensor) -> Result<Vec<f32>, TchError> {
+    let flat = images_bchw.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+    let mut pixels = vec![0.0; flat.numel()];
+    flat.f_copy_data(&mut pixels, flat.numel())?;
+    Ok(pixels)
+}
+
+/// The refined images that the history takes, under their names.
+fn kept(meal: &Meal, fresh_bchw: &Tensor) -> Result<Images, TchError> {
+    let named = |made_from: &ContentId, step: Step| ContentId { sample: made_from.sample, step };
+    Ok(Images {
+        ids: meal.synthetic.ids.iter().take(meal.keep).map(|id| named(id, meal.step)).collect(),
+        pixels: pixels(&fresh_bchw.f_narrow(0, 0, meal.keep as i64)?)?,
+    })
+}
+
+fn mean(sum: &Tensor, count: u64) -> Result<Mean, TchError> {
+    Ok(Mean::of(sum.f_double_value(&[])?, count))
+}

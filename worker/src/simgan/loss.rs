@@ -1,0 +1,56 @@
+//! Losses as sums over images, patches and pixels (PAPER A1). Knows nothing of networks, lanes and divisors.
+//!
+//! Every sum is taken in f64; dividing by the whole batch's counts is the caller's, so that lanes add up to the batch.
+
+use sumac_common::spec::{ImageShape, Psi};
+use tch::{Kind, TchError, Tensor};
+
+/// What a patch is taken for: the number of its map among the logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Real = 0,
+    Refined = 1,
+}
+
+/// -log of the probability that each patch is of this class, added over images and patches. Logits are `[b, 2, h, w]`;
+/// the softmax pairs the two maps of one patch, never two patches of one map.
+pub(crate) fn cross_entropy(logits_b2hw: &Tensor, class: Class) -> Result<Tensor, TchError> {
+    logits_b2hw.f_log_softmax(1, None)?.f_select(1, class as i64)?.f_sum(Kind::Double)?.f_neg()
+}
+
+/// How many patches the discriminator takes for this class. A patch it cannot decide on is right for neither.
+pub(crate) fn taken_for(logits_b2hw: &Tensor, class: Class) -> Result<u64, TchError> {
+    let refined_over_real = logits_b2hw.f_select(1, 1)?.f_sub(&logits_b2hw.f_select(1, 0)?)?;
+    let right = match class {
+        Class::Real => refined_over_real.f_lt(0.0)?,
+        Class::Refined => refined_over_real.f_gt(0.0)?,
+    };
+    Ok(right.f_sum(Kind::Int64)?.f_int64_value(&[])? as u64)
+}
+
+/// |psi(y) - psi(x)|, added over images and values of psi; images are `[b, c, h, w]`.
+pub(crate) fn distance(psi: Psi, y_bchw: &Tensor, x_bchw: &Tensor) -> Result<Tensor, TchError> {
+    let total = |of: fn(&Tensor) -> Result<Tensor, TchError>| of(y_bchw)?.f_sub(&of(x_bchw)?)?.f_abs()?.f_sum(Kind::Double);
+    match psi {
+        Psi::Identity => total(|image| Ok(image.shallow_clone())),
+        Psi::Gradients => total(|image| differences(image, 2))?.f_add(&total(|image| differences(image, 3))?),
+        Psi::ChannelMean => total(|image| image.f_mean_dim([1].as_slice(), true, None)),
+    }
+}
+
+/// Values of psi per image.
+pub(crate) fn psi_values(psi: Psi, shape: ImageShape) -> u64 {
+    let (channels, height, width) = (u64::from(shape.channels), u64::from(shape.height), u64::from(shape.width));
+    match psi {
+        Psi::Identity => channels * height * width,
+        Psi::Gradients => channels * (height.saturating_sub(1) * width + height * width.saturating_sub(1)),
+        Psi::ChannelMean => height * width,
+    }
+}
+
+/// Forward differences between neighbours along rows (`dim` 2) or columns (3).
+fn differences(images_bchw: &Tensor, dim: i64) -> Result<Tensor, TchError> {
+    let pairs = (images_bchw.size()[dim as usize] - 1).max(0);
+    let first = images_bchw.size()[dim as usize] - pairs;
+    images_bchw.f_narrow(dim, first, pairs)?.f_sub(&images_bchw.f_narrow(dim, 0, pairs)?)
+}

@@ -1,0 +1,212 @@
+//! SimGAN as a learner: a refiner and a discriminator trained against each other (Shrivastava et al. 2017).
+//!
+//! * [`refiner`], [`discriminator`], [`spectral`]: the networks
+//! * [`loss`], [`shift`], [`lane`]: what one lane makes of its images
+//! * [`flat`], [`optimizer`], [`average`]: what a whole batch's gradient does to the weights
+//! * [`weights`], [`state`]: saved states and exported networks
+//!
+//! It knows one lane at a time and the weights; it refuses to know workers, generations, files and the coordinator. Chance
+//! comes from `sumac_common::random`, never from libtorch's own generator. On one thread of a CPU every operation here has
+//! one order of addition; on CUDA the backward passes of replication padding and max-pooling have none.
+
+mod average;
+mod discriminator;
+mod flat;
+mod lane;
+mod loss;
+mod optimizer;
+mod refiner;
+mod shift;
+mod spectral;
+mod state;
+mod weights;
+#[cfg(test)]
+mod tests;
+
+pub use flat::Gradient;
+
+use crate::learner::{Images, LearnError, Learner, Meal, Portion};
+use average::Average;
+use discriminator::Discriminator;
+use flat::{Flat, Place};
+use lane::Opponent;
+use optimizer::Optimizer;
+use refiner::Refiner;
+use shift::Shift;
+use spectral::SingularPair;
+use sumac_common::{
+    ids::{Lane, Step},
+    random::{self, Stream},
+    schedule::{Network, Phase},
+    spec::{ImageShape, Spec, Train},
+};
+use tch::{Device, Kind, TchError, Tensor, no_grad};
+
+/// Images that are refined at a time outside of training: more no longer fit a core's cache between two convolutions.
+const SITTING: usize = 16;
+
+/// Both networks, their optimisers and the refiner's moving average.
+pub struct SimGan {
+    place: Place,
+    shape: ImageShape,
+    train: Train,
+    /// Local patches per image.
+    patches: u64,
+    /// Values of psi per image.
+    psi_values: u64,
+    shift: Shift,
+    refiner: Trained<Refiner>,
+    discriminator: Trained<Discriminator>,
+    /// One per convolution of the discriminator; empty without spectral normalisation.
+    singular: Vec<SingularPair>,
+    average: Option<Average>,
+}
+
+/// A network, its weights and their optimiser.
+struct Trained<Net> {
+    net: Net,
+    flat: Flat,
+    optimizer: Optimizer,
+}
+
+impl SimGan {
+    /// The state before step 0, on the CPU in f32: the same on every worker.
+    ///
+    /// # Errors
+    /// If libtorch refuses, out of memory for instance.
+    pub fn new(spec: &Spec) -> Result<Self, LearnError> {
+        Self::at(spec, (Kind::Float, Device::Cpu)).map_err(engine("laying out the networks"))
+    }
+
+    fn at(spec: &Spec, place: Place) -> Result<Self, TchError> {
+        let (shape, train, model) = (spec.what.data.image, spec.what.train.clone(), &spec.what.model);
+        let mut init = random::stream(train.seed, Stream::Init, Lane(0), Step(0));
+
+        let refiner = Refiner::new(&model.refiner, shape.channels);
+        let refiner_flat = Flat::uniform(refiner.parameters(), place, &mut init)?;
+        if refiner.starts_as_identity() {
+            refiner_flat.views()?.iter_mut().rev().take(2).try_for_each(|last| last.f_zero_().map(drop))?;
+        }
+        let discriminator = Discriminator::new(&model.discriminator, shape.channels, place)?;
+        let discriminator_flat = Flat::uniform(discriminator.parameters(), place, &mut init)?;
+
+        let mut singular_start = random::stream(train.seed, Stream::SpectralNorm, Lane(0), Step(0));
+        let normalised = if discriminator.spectral_norm { discriminator_flat.views()? } else { Vec::new() };
+        let singular = normalised
+            .iter()
+            .step_by(2)
+            .map(|weight| SingularPair::warmed_up(weight, &mut singular_start))
+            .collect::<Result<_, _>>()?;
+
+        Ok(Self {
+            place,
+            shape,
+            patches: discriminator.patches(shape),
+            psi_values: loss::psi_values(train.psi, shape),
+            shift: Shift::up_to(train.shift),
+            average: train.ema.map(|decay| Average::of(&refiner_flat, decay)).transpose()?,
+            refiner: Trained {
+                net: refiner,
+                optimizer: Optimizer::new(&train.refiner, &refiner_flat.values)?,
+                flat: refiner_flat,
+            },
+            discriminator: Trained {
+                net: discriminator,
+                optimizer: Optimizer::new(&train.discriminator, &discriminator_flat.values)?,
+                flat: discriminator_flat,
+            },
+            singular,
+            train,
+        })
+    }
+
+    /// The discriminator's parameters as its convolutions use them: normalised, if the spec says so.
+    fn discriminator_weights(&self, parameters: &[Tensor]) -> Result<Vec<Tensor>, TchError> {
+        let mut weights: Vec<Tensor> = parameters.iter().map(Tensor::shallow_clone).collect();
+        for (pair, weight) in self.singular.iter().zip(weights.iter_mut().step_by(2)) {
+            *weight = pair.normalised(weight)?;
+        }
+        Ok(weights)
+    }
+
+    /// The weights that refine: the moving average's where one is kept.
+    fn refining(&self) -> &Flat {
+        self.average.as_ref().map_or(&self.refiner.flat, |average| &average.weights)
+    }
+
+    fn update_refiner(&mut self, gradient: &Tensor, step: Step) -> Result<(), TchError> {
+        let Trained { flat, optimizer, .. } = &mut self.refiner;
+        optimizer.update(&mut flat.values, gradient, step)?;
+        self.average.as_mut().map_or(Ok(()), |average| average.take_in(&flat.values))
+    }
+
+    fn update_discriminator(&mut self, gradient: &Tensor, step: Step) -> Result<(), TchError> {
+        let Trained { flat, optimizer, .. } = &mut self.discriminator;
+        optimizer.update(&mut flat.values, gradient, step)?;
+        for (pair, weight) in self.singular.iter_mut().zip(flat.views()?.iter().step_by(2)) {
+            *pair = pair.iterated(weight)?;
+        }
+        Ok(())
+    }
+}
+
+impl Learner for SimGan {
+    type Sum = Gradient;
+
+    fn chew(&mut self, meal: &Meal) -> Result<Portion<Gradient>, LearnError> {
+        match meal.phase {
+            Phase::PretrainRefiner => self.refiner_portion(meal, Opponent::None),
+            Phase::Refiner => self.refiner_portion(meal, Opponent::Discriminator),
+            Phase::PretrainDiscriminator | Phase::Discriminator => self.discriminator_portion(meal),
+        }
+    }
+
+    fn apply(&mut self, phase: Phase, step: Step, gradient: &Gradient) -> Result<(), LearnError> {
+        no_grad(|| match phase.network() {
+            Network::Refiner => self.update_refiner(&gradient.0, step),
+            Network::Discriminator => self.update_discriminator(&gradient.0, step),
+        })
+        .map_err(engine("applying the whole batch's gradient"))
+    }
+
+    fn zero(&self, phase: Phase) -> Gradient {
+        match phase.network() {
+            Network::Refiner => self.refiner.flat.zero_gradient(),
+            Network::Discriminator => self.discriminator.flat.zero_gradient(),
+        }
+    }
+
+    fn save(&self) -> Result<Vec<u8>, LearnError> {
+        self.saved()
+    }
+
+    fn load(&mut self, saved: &[u8]) -> Result<(), LearnError> {
+        self.take_over(saved)
+    }
+
+    fn refine(&self, images: &Images) -> Result<Images, LearnError> {
+        let synthetic_bchw = self.tensor(images)?;
+        let refined = || {
+            let weights = self.refining().views()?;
+            let sittings = synthetic_bchw.f_split(SITTING as i64, 0)?;
+            let refined = sittings
+                .iter()
+                .map(|sitting| lane::pixels(&self.refiner.net.forward(&weights, sitting)?))
+                .collect::<Result<Vec<_>, TchError>>()?;
+            Ok(Images { ids: images.ids.clone(), pixels: refined.concat() })
+        };
+        no_grad(refined).map_err(engine("refining images"))
+    }
+
+    fn export(&self) -> Result<Vec<(&'static str, Vec<u8>)>, LearnError> {
+        self.exported()
+    }
+}
+
+/// What libtorch said, without the C++ stack it says it with.
+fn engine(attempt: &'static str) -> impl Fn(TchError) -> LearnError {
+    move |error| {
+        let text = error.to_string();
+        LearnError::Engine { attempt, reason: text.lines().next().unwrap_or_default().to_owned() }
+    }
+}
