@@ -103,16 +103,20 @@ pub(super) fn nearest<'n>(written: &str, known: impl Iterator<Item = &'n str>) -
 }
 
 /// "`a`, `b` or `c`".
-pub(super) fn listed(names: &[&str]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    either(&quoted)
+pub(super) fn any_of(names: &[&str]) -> String {
+    listed(names.iter().map(|name| format!("`{name}`")), "or")
 }
 
-/// "a, b or c".
-pub(super) fn either(options: &[String]) -> String {
-    match options {
-        [] => String::new(),
-        [only] => only.clone(),
-        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+/// "`a`, `b` and `c`".
+pub(super) fn all_of(names: &[&str]) -> String {
+    listed(names.iter().map(|name| format!("`{name}`")), "and")
+}
+
+fn listed(items: impl Iterator<Item = String>, before_the_last: &str) -> String {
+    let mut items: Vec<String> = items.collect();
+    match items.pop() {
+        Some(last) if items.is_empty() => last,
+        Some(last) => format!("{} {before_the_last} {last}", items.join(", ")),
+        None => String::new(),
     }
 }

@@ -1,9 +1,24 @@
 //! A job, read and checked: *what* a run is (hashed: its identity) and *how* it runs (free to change).
 //!
-//! [`read`](reading) turns TOML into a [`Spec`] or into all of its faults at once. Knows nothing of files: whether a folder
-//! exists is found out by who opens it.
+//! [`read`] turns TOML into a [`Spec`] or into all of its faults at once; [`Spec::to_toml`] is the way back. Knows nothing
+//! of files: whether a folder exists is found out by who opens it.
 
+mod advice;
+mod document;
+mod fault;
 pub mod model;
+pub mod presets;
+mod quantity;
+mod reading;
+mod section;
+#[cfg(test)]
+mod tests;
+mod training;
+mod words;
+mod writing;
+
+pub use fault::{Fault, Faults, Place};
+pub use reading::read;
 
 use crate::ids::{Digest, Step};
 use model::Model;

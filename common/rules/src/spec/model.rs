@@ -63,8 +63,15 @@ pub struct Discriminator {
 #[serde(rename_all = "kebab-case", tag = "layer")]
 pub enum Layer {
     /// "SAME" padding of kernel / 2.
-    Conv { kernel: u32, stride: u32, maps: u32 },
-    MaxPool { kernel: u32, stride: u32 },
+    Conv {
+        kernel: u32,
+        stride: u32,
+        maps: u32,
+    },
+    MaxPool {
+        kernel: u32,
+        stride: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,9 +166,9 @@ impl Discriminator {
     /// Rows and columns of its map of verdicts: one cross-entropy each, summed in the local adversarial loss.
     #[must_use]
     pub fn map(&self, image: ImageShape) -> (u32, u32) {
-        self.layers.iter().fold((image.height, image.width), |(height, width), layer| {
-            (layer.shrinks(height), layer.shrinks(width))
-        })
+        self.layers
+            .iter()
+            .fold((image.height, image.width), |(height, width), layer| (layer.shrinks(height), layer.shrinks(width)))
     }
 
     /// Verdicts per image.

@@ -26,10 +26,8 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 /// In the longest unit that divides it, so that [`duration`] reads the same back; parts of a millisecond are dropped.
 pub(super) fn written(duration: Duration) -> String {
     let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let (unit, size) = *UNITS
-        .iter()
-        .find(|(_, size)| milliseconds > 0 && milliseconds.is_multiple_of(*size))
-        .unwrap_or(&("s", 1_000));
+    let (unit, size) =
+        *UNITS.iter().find(|(_, size)| milliseconds > 0 && milliseconds.is_multiple_of(*size)).unwrap_or(&("s", 1_000));
     format!("{}{unit}", milliseconds / size)
 }
 
@@ -58,9 +56,14 @@ mod tests {
 
     #[test]
     fn durations_are_read_in_every_unit_and_in_several() {
-        for (text, milliseconds) in
-            [("250ms", 250), ("30s", 30_000), ("5m", 300_000), ("1.5h", 5_400_000), ("1h30m", 5_400_000), ("2d", 172_800_000)]
-        {
+        for (text, milliseconds) in [
+            ("250ms", 250),
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("1.5h", 5_400_000),
+            ("1h30m", 5_400_000),
+            ("2d", 172_800_000),
+        ] {
             assert_eq!(duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
     }

@@ -4,21 +4,32 @@
 
 use super::{
     document::{Entry, Table, Value},
-    fault::{Fault, Faults, Place, either, listed, nearest},
+    fault::{Fault, Faults, Place, all_of, any_of, nearest},
     words::Choice,
 };
-use std::{cell::RefCell, collections::BTreeSet, fmt::Display, ops::RangeInclusive};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    fmt::Display,
+    ops::RangeInclusive,
+};
 
 /// What a reading has found out so far: faults, and the paths of all fields that exist.
 #[derive(Default)]
 pub(super) struct Findings {
     faults: RefCell<Vec<Fault>>,
     known: RefCell<BTreeSet<String>>,
+    defaults_unknown: Cell<bool>,
 }
 
 impl Findings {
     pub(super) fn note(&self, fault: Fault) {
         self.faults.borrow_mut().push(fault);
+    }
+
+    /// From here on defaults are guesses, so that no field is blamed for not fitting them.
+    pub(super) fn distrust_defaults(&self) {
+        self.defaults_unknown.set(true);
     }
 
     /// The faults, once everything that exists has been asked for: what nobody asked for is unknown.
@@ -53,7 +64,8 @@ impl Findings {
     /// A misspelt neighbour, else the same name in another section, else what there is.
     fn known_instead(&self, section: &str, name: &str) -> String {
         let known = self.known.borrow();
-        let neighbours: Vec<&str> = known.iter().filter(|path| parent(path) == section).map(|path| leaf(path)).collect();
+        let neighbours: Vec<&str> =
+            known.iter().filter(|path| parent(path) == section).map(|path| leaf(path)).collect();
         if let Some(neighbour) = nearest(name, neighbours.iter().copied()) {
             return format!("did you mean `{neighbour}`?");
         }
@@ -61,14 +73,10 @@ impl Findings {
             return format!("did you mean `{elsewhere}`?");
         }
         match section {
-            "" => format!("there are {}", listed_and(&neighbours)),
-            _ => format!("`{section}` has {}", listed_and(&neighbours)),
+            "" => format!("there are {}", all_of(&neighbours)),
+            _ => format!("`{section}` has {}", all_of(&neighbours)),
         }
     }
-}
-
-fn listed_and(names: &[&str]) -> String {
-    listed(names).replace(" or ", " and ")
 }
 
 fn join(section: &str, field: &str) -> String {
@@ -124,8 +132,12 @@ impl<'f> Section<'f> {
         self.entry(field).is_some()
     }
 
-    /// Whether nothing is wrong with these fields so far.
+    /// Whether nothing is wrong with these fields so far, nor with the defaults of those that are silent: only then can they
+    /// be compared.
     pub(super) fn sound(&self, fields: &[&str]) -> bool {
+        if self.findings.defaults_unknown.get() {
+            return false;
+        }
         let faults = self.findings.faults.borrow();
         !fields.iter().any(|field| faults.iter().any(|fault| fault.field.starts_with(&join(&self.path, field))))
     }
@@ -222,7 +234,8 @@ impl<'f> Section<'f> {
     /// Text. From the command line anything is text: `--set name=007` means what it says.
     pub(super) fn text(&self, field: &str) -> Option<&'f str> {
         let entry = self.entry(field)?;
-        if entry.place == Place::Set && !matches!(entry.value, Value::Text(_)) {
+        let untyped = matches!(entry.value, Value::Whole(_) | Value::Real(_) | Value::Flag(_) | Value::Date);
+        if entry.place == Place::Set && untyped {
             return Some(&entry.written);
         }
         self.value(field, |value| match value {
@@ -246,7 +259,7 @@ impl<'f> Section<'f> {
         let chosen = C::parse(word);
         if chosen.is_none() {
             let meant = nearest(word, C::words().into_iter()).map(|word| format!("did you mean `{word}`?"));
-            self.refuse(field, format!("must be {}", listed(&C::words())), meant.unwrap_or_default());
+            self.refuse(field, format!("must be {}", any_of(&C::words())), meant.unwrap_or_default());
         }
         chosen
     }
@@ -307,11 +320,9 @@ pub(super) fn nearest_divisors(number: u32, of: u32) -> String {
 }
 
 fn nearest_are(values: &[u64]) -> String {
-    let mut values = values.to_vec();
-    values.dedup();
-    let written: Vec<String> = values.iter().map(u64::to_string).collect();
-    match written.len() {
-        0 | 1 => format!("the nearest is {}", either(&written)),
-        _ => format!("nearest are {}", either(&written).replace(" or ", " and ")),
+    match values {
+        [below, above] if below != above => format!("nearest are {below} and {above}"),
+        [nearest, ..] => format!("the nearest is {nearest}"),
+        [] => String::new(),
     }
 }
