@@ -1,0 +1,131 @@
+//! How a group comes about: c10d's constructor blocks until everybody is there, so it runs on a thread of its own and is
+//! polled. Refuses to know why a group forms, and who is to blame when it does not.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, RecvTimeoutError, TryRecvError},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::{
+    Group, NativeError, Seat, Store,
+    abi::{self, check, milliseconds},
+    store::host_name,
+};
+
+const PURPOSE: &str = "form a group";
+
+/// Where the ranks of one group meet. Two groups never share a prefix at one store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meeting {
+    pub store: SocketAddr,
+    pub prefix: String,
+}
+
+/// How long to wait for others; both are at least a millisecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For reaching the store, and then again for all ranks to come and be connected.
+    pub forming: Duration,
+    /// For one collective, send or receive, once formed. A call that runs out of it breaks the group.
+    pub call: Duration,
+}
+
+/// A group on its way. Dropped before it is ready it is abandoned: its thread ends by its own patience, and a group that
+/// came about all the same is closed again.
+#[derive(Debug)]
+pub struct Forming {
+    result: Option<Receiver<Result<Group, NativeError>>>,
+}
+
+impl Group {
+    /// Starts forming; returns at once. Every rank calls it with the same meeting and size, and its own seat.
+    ///
+    /// # Errors
+    /// [`NativeError::Thread`] when no thread could be started.
+    pub fn form(meeting: Meeting, seat: Seat, patience: Patience) -> Result<Forming, NativeError> {
+        let (tell, result) = mpsc::channel();
+        thread::Builder::new()
+            .name("sumac-forming".into())
+            // Nobody may be listening any more: then the group is dropped here, which closes it.
+            .spawn(move || drop(tell.send(connect_all(&meeting, seat, patience))))
+            .map_err(|source| NativeError::Thread { purpose: PURPOSE, source: Arc::new(source) })?;
+        Ok(Forming { result: Some(result) })
+    }
+}
+
+impl Forming {
+    /// The group or why there is none, once; None before and after.
+    ///
+    /// # Errors
+    /// [`NativeError::Meet`] when the store was not reached, [`NativeError::Form`] when not everybody came.
+    pub fn poll(&mut self) -> Option<Result<Group, NativeError>> {
+        self.wait_up_to(Duration::ZERO)
+    }
+
+    /// Like [`poll`](Self::poll), but sleeps until there is an answer, at most for `time`.
+    ///
+    /// # Errors
+    /// As [`poll`](Self::poll).
+    pub fn wait_up_to(&mut self, time: Duration) -> Option<Result<Group, NativeError>> {
+        let result = self.result.as_ref()?;
+        let answer = match result.try_recv() {
+            Err(TryRecvError::Empty) if !time.is_zero() => result.recv_timeout(time),
+            Err(TryRecvError::Empty) => Err(RecvTimeoutError::Timeout),
+            Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
+            Ok(answer) => Ok(answer),
+        };
+        let answer = match answer {
+            Err(RecvTimeoutError::Timeout) => return None,
+            Err(RecvTimeoutError::Disconnected) => Err(NativeError::Vanished { purpose: PURPOSE }),
+            Ok(answer) => answer,
+        };
+        self.result = None;
+        Some(answer)
+    }
+}
+
+fn connect_all(meeting: &Meeting, seat: Seat, patience: Patience) -> Result<Group, NativeError> {
+    let Seat { rank, size, host } = seat;
+    let unreached = |error: NativeError| NativeError::Meet {
+        rank,
+        size,
+        store: meeting.store,
+        patience: patience.forming,
+        reason: error.to_string(),
+    };
+    let store = Store::connect(meeting.store, patience.forming).map_err(unreached)?;
+    let store = store.prefix(&meeting.prefix).map_err(unreached)?;
+    // Gloo says only that it has waited long enough; with these keys we can say for whom.
+    store.set(&here(rank), b"1").map_err(unreached)?;
+
+    let host = host_name(host);
+    let mut raw = std::ptr::null_mut();
+    // SAFETY: store and host live through the call; c10d references the store itself. Rank and size are checked there.
+    let fault = unsafe {
+        abi::sumac_group_gloo(
+            store.raw(),
+            seat.c_rank(),
+            seat.c_size(),
+            host.as_ptr(),
+            milliseconds(patience.forming),
+            milliseconds(patience.call),
+            &raw mut raw,
+        )
+    };
+    check(PURPOSE, fault).map_err(|error| NativeError::Form {
+        rank,
+        size,
+        missing: (0..size).filter(|&other| matches!(store.has(&here(other)), Ok(false))).collect(),
+        reason: error.to_string(),
+    })?;
+    Ok(Group::own(raw, seat))
+}
+
+fn here(rank: usize) -> String {
+    format!("here/{rank}")
+}

@@ -1,0 +1,40 @@
+//! Everything behind the C++ shim: groups of workers and their collectives (libtorch's c10d), gradients in place, memory
+//! kept, determinism, and facts about libtorch. The only unsafe code of Sumac.
+//!
+//! Knows tensors, ranks, addresses and patience. Refuses to know steps, lanes, generations and what a tensor means.
+//!
+//! ## Rules that keep the unsafe code small
+//!
+//! * [`abi`] lists the C functions; each pointer type from there has one owner in Rust, which frees it once, on drop.
+//! * No C++ exception crosses: the shim turns each into text, [`NativeError`] carries it.
+//! * A tensor is lent to the shim for one call. What c10d needs longer it references itself, and [`Work`] holds its own
+//!   references besides, so no order of drops frees memory that a socket still writes to.
+//! * Raw pointers are `Send`, never `Sync`: one thread at a time speaks to a group.
+//!
+//! ## Ending what does not end by itself
+//!
+//! A Gloo call ends by its data, by its timeout, or because a connection of its group closes; c10d offers no abort for
+//! it. [`Group::abandon`] therefore closes the group's connections itself. That ends every call in flight, here and at
+//! the peers, within milliseconds, so nothing has to be leaked; dropping a group does the same and waits for it.
+//!
+//! [`Group`] wraps `c10d::Backend`, whose calls are virtual: a group over NCCL needs only another constructor.
+
+#![allow(unsafe_code)]
+
+mod abi;
+pub mod determinism;
+mod error;
+mod facts;
+mod forming;
+pub mod gradient;
+mod group;
+pub mod memory;
+mod store;
+mod work;
+
+pub use error::NativeError;
+pub use facts::Facts;
+pub use forming::{Forming, Meeting, Patience};
+pub use group::{Group, Seat};
+pub use store::Store;
+pub use work::Work;

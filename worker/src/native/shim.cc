@@ -1,0 +1,233 @@
+// See shim.h. Thin on purpose: what can be decided in Rust is decided there.
+#include "shim.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Version.h>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <limits>
+#include <mutex>
+
+struct sumac_store {
+  c10::intrusive_ptr<c10d::Store> store;
+};
+struct sumac_group {
+  c10::intrusive_ptr<c10d::Backend> backend;
+};
+struct sumac_work {
+  c10::intrusive_ptr<c10d::Work> work;
+};
+
+namespace {
+
+using std::chrono::milliseconds;
+
+// Runs `body`; what it throws comes back as text.
+template <typename Body>
+sumac_fault attempt(Body body) {
+  try {
+    body();
+    return nullptr;
+  } catch (const c10::Error& error) {
+    return strdup(error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    return strdup(error.what());
+  } catch (...) {
+    return strdup("a C++ exception without a message");
+  }
+}
+
+at::Tensor borrowed(sumac_tensor tensor) {
+  return *static_cast<const at::Tensor*>(tensor);
+}
+
+void hand_over(c10::intrusive_ptr<c10d::Work> work, sumac_work** out) {
+  *out = new sumac_work{std::move(work)};
+}
+
+// Every forming prints "[Gloo] Rank 0 is connected to ..." to the process's standard output, which is not Gloo's.
+void silence_gloo() {
+  static std::once_flag once;
+  std::call_once(once, [] { std::cout.setstate(std::ios_base::badbit); });
+}
+
+// No caller uses it: tags of sends come as 16 bits.
+constexpr int kCutTag = std::numeric_limits<int>::max();
+
+} // namespace
+
+extern "C" {
+
+void sumac_text_free(char* text) {
+  free(text);
+}
+
+sumac_fault sumac_store_serve(const char* host, uint16_t port, int listening_fd, int64_t timeout_ms, sumac_store** out) {
+  return attempt([&] {
+    c10d::TCPStoreOptions options;
+    options.port = port;
+    options.isServer = true;
+    options.waitWorkers = false;
+    options.timeout = milliseconds(timeout_ms);
+    options.masterListenFd = listening_fd;
+    *out = new sumac_store{c10::make_intrusive<c10d::TCPStore>(host, options)};
+  });
+}
+
+sumac_fault sumac_store_connect(const char* host, uint16_t port, int64_t timeout_ms, sumac_store** out) {
+  return attempt([&] {
+    c10d::TCPStoreOptions options;
+    options.port = port;
+    options.waitWorkers = false;
+    options.timeout = milliseconds(timeout_ms);
+    *out = new sumac_store{c10::make_intrusive<c10d::TCPStore>(host, options)};
+  });
+}
+
+sumac_fault sumac_store_prefix(sumac_store* store, const char* prefix, sumac_store** out) {
+  return attempt([&] { *out = new sumac_store{c10::make_intrusive<c10d::PrefixStore>(prefix, store->store)}; });
+}
+
+sumac_fault sumac_store_set(sumac_store* store, const char* key, const uint8_t* value, size_t length) {
+  return attempt([&] { store->store->set(key, std::vector<uint8_t>(value, value + length)); });
+}
+
+sumac_fault sumac_store_has(sumac_store* store, const char* key, int* out) {
+  return attempt([&] { *out = store->store->check({key}); });
+}
+
+void sumac_store_free(sumac_store* store) {
+  delete store;
+}
+
+sumac_fault sumac_group_gloo(sumac_store* store, int rank, int size, const char* host, int64_t forming_ms, int64_t call_ms, sumac_group** out) {
+  return attempt([&] {
+    silence_gloo();
+    auto options = c10d::ProcessGroupGloo::Options::create(milliseconds(forming_ms));
+    options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(host));
+    auto backend = c10::make_intrusive<c10d::ProcessGroupGloo>(store->store, rank, size, options);
+    backend->setTimeout(milliseconds(call_ms));
+    *out = new sumac_group{std::move(backend)};
+  });
+}
+
+sumac_fault sumac_group_all_to_all(sumac_group* group, sumac_tensor output, sumac_tensor input, sumac_work** out) {
+  return attempt([&] {
+    auto to = borrowed(output);
+    auto from = borrowed(input);
+    std::vector<int64_t> equal_splits;
+    hand_over(group->backend->alltoall_base(to, from, equal_splits, equal_splits), out);
+  });
+}
+
+sumac_fault sumac_group_all_gather(sumac_group* group, sumac_tensor output, sumac_tensor input, sumac_work** out) {
+  return attempt([&] {
+    auto to = borrowed(output);
+    auto from = borrowed(input);
+    hand_over(group->backend->_allgather_base(to, from), out);
+  });
+}
+
+sumac_fault sumac_group_broadcast(sumac_group* group, sumac_tensor tensor, int root, sumac_work** out) {
+  return attempt([&] {
+    std::vector<at::Tensor> tensors{borrowed(tensor)};
+    c10d::BroadcastOptions options;
+    options.rootRank = root;
+    hand_over(group->backend->broadcast(tensors, options), out);
+  });
+}
+
+sumac_fault sumac_group_send(sumac_group* group, sumac_tensor tensor, int to, int tag, sumac_work** out) {
+  return attempt([&] {
+    std::vector<at::Tensor> tensors{borrowed(tensor)};
+    hand_over(group->backend->send(tensors, to, tag), out);
+  });
+}
+
+sumac_fault sumac_group_recv(sumac_group* group, sumac_tensor tensor, int from, int tag, sumac_work** out) {
+  return attempt([&] {
+    std::vector<at::Tensor> tensors{borrowed(tensor)};
+    hand_over(group->backend->recv(tensors, from, tag), out);
+  });
+}
+
+sumac_fault sumac_group_barrier(sumac_group* group, sumac_work** out) {
+  return attempt([&] { hand_over(group->backend->barrier(), out); });
+}
+
+// Gloo has no abort. But a receive that runs out of time fails its whole context: it closes all pairs and wakes whatever
+// waits on them. So we wait one millisecond for what nobody sends. Where a pair is broken already the receive throws at
+// once and nothing is closed, hence the next peer is tried; when all throw, all are closed.
+sumac_fault sumac_group_cut(sumac_group* group) {
+  return attempt([&] {
+    auto& backend = group->backend;
+    for (int peer = 0; peer < backend->getSize(); ++peer) {
+      if (peer == backend->getRank()) {
+        continue;
+      }
+      try {
+        std::vector<at::Tensor> nothing{at::empty({1}, at::kByte)};
+        backend->recv(nothing, peer, kCutTag)->wait(milliseconds(1));
+      } catch (const std::exception&) {
+      }
+    }
+  });
+}
+
+void sumac_group_free(sumac_group* group) {
+  // A destructor that throws would end the process; Gloo's joins threads and closes sockets, whose errors it keeps.
+  delete group;
+}
+
+sumac_fault sumac_work_wait(sumac_work* work, int64_t at_most_ms, int* ended) {
+  *ended = 1;
+  if (at_most_ms < 0) {
+    return attempt([&] {
+      if (!work->work->wait()) {
+        throw std::runtime_error("the call was aborted");
+      }
+    });
+  }
+  if (at_most_ms > 0 && !work->work->isCompleted()) {
+    try {
+      work->work->wait(milliseconds(at_most_ms));
+    } catch (...) {
+      // Either the time is over or the work has failed: what follows tells them apart.
+    }
+  }
+  if (!work->work->isCompleted()) {
+    *ended = 0;
+    return nullptr;
+  }
+  return attempt([&] { work->work->wait(); });
+}
+
+void sumac_work_free(sumac_work* work) {
+  delete work;
+}
+
+sumac_fault sumac_gradient_preset(sumac_tensor parameter, sumac_tensor view) {
+  return attempt([&] { borrowed(parameter).mutable_grad() = borrowed(view); });
+}
+
+sumac_fault sumac_require_determinism(void) {
+  return attempt([] {
+    at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+    at::globalContext().setDeterministicMkldnn(true);
+  });
+}
+
+sumac_fault sumac_cpu_capability(char** out) {
+  return attempt([&] { *out = strdup(at::get_cpu_capability().c_str()); });
+}
+
+sumac_fault sumac_build_config(char** out) {
+  return attempt([&] { *out = strdup(at::show_config().c_str()); });
+}
+
+} // extern "C"

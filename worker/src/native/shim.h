@@ -1,0 +1,55 @@
+// The C interface to libtorch's c10d and to the few corners of libtorch that tch leaves out.
+//
+// Every function that can fail returns a sumac_fault: null, or a sentence on the heap for sumac_fault_free. No C++
+// exception leaves a function. `out` pointers are written only on success. Tensors are `at::Tensor*`, borrowed for the
+// length of the call; c10d takes references of its own to what it needs longer.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef char* sumac_fault;
+typedef struct sumac_store sumac_store;
+typedef struct sumac_group sumac_group;
+typedef struct sumac_work sumac_work;
+typedef const void* sumac_tensor;
+
+void sumac_text_free(char* text); // faults and returned texts
+
+// A store's server takes over `listening_fd`, a socket bound to host:port. Clients retry until the time is over.
+sumac_fault sumac_store_serve(const char* host, uint16_t port, int listening_fd, int64_t timeout_ms, sumac_store** out);
+sumac_fault sumac_store_connect(const char* host, uint16_t port, int64_t timeout_ms, sumac_store** out);
+sumac_fault sumac_store_prefix(sumac_store* store, const char* prefix, sumac_store** out);
+sumac_fault sumac_store_set(sumac_store* store, const char* key, const uint8_t* value, size_t length);
+sumac_fault sumac_store_has(sumac_store* store, const char* key, int* out);
+void sumac_store_free(sumac_store* store);
+
+// Blocks until all ranks have met at the store and are connected. `host` is the address that peers connect to.
+sumac_fault sumac_group_gloo(sumac_store* store, int rank, int size, const char* host, int64_t forming_ms, int64_t call_ms, sumac_group** out);
+sumac_fault sumac_group_all_to_all(sumac_group* group, sumac_tensor output, sumac_tensor input, sumac_work** out);
+sumac_fault sumac_group_all_gather(sumac_group* group, sumac_tensor output, sumac_tensor input, sumac_work** out);
+sumac_fault sumac_group_broadcast(sumac_group* group, sumac_tensor tensor, int root, sumac_work** out);
+sumac_fault sumac_group_send(sumac_group* group, sumac_tensor tensor, int to, int tag, sumac_work** out);
+sumac_fault sumac_group_recv(sumac_group* group, sumac_tensor tensor, int from, int tag, sumac_work** out);
+sumac_fault sumac_group_barrier(sumac_group* group, sumac_work** out);
+// Closes every connection of the group, ending what is in flight here and at the peers.
+sumac_fault sumac_group_cut(sumac_group* group);
+// Joins the group's threads: waits for what is in flight, so cut first.
+void sumac_group_free(sumac_group* group);
+
+// Waits until the work has ended or the time is over, and says which in `ended`. A fault is the work's own, so only with
+// `ended`. A negative time means the group's. A send or recv takes no other: c10d reads a shorter wait as the group's failure.
+sumac_fault sumac_work_wait(sumac_work* work, int64_t at_most_ms, int* ended);
+void sumac_work_free(sumac_work* work);
+
+sumac_fault sumac_gradient_preset(sumac_tensor parameter, sumac_tensor view);
+sumac_fault sumac_require_determinism(void);
+sumac_fault sumac_cpu_capability(char** out);
+sumac_fault sumac_build_config(char** out);
+
+#ifdef __cplusplus
+}
+#endif
