@@ -13,6 +13,7 @@
 //! It refuses to know sockets, files, clocks, dice, threads and tensors; `clippy.toml` beside `Cargo.toml` holds it to that.
 #![forbid(unsafe_code)]
 
+pub mod checkpoint;
 pub mod cluster;
 pub mod conversation;
 pub mod entry;

@@ -1,0 +1,384 @@
+//! What a run leaves in `output.dir`: curves, pictures, weights, figures.
+//!
+//! Written by rank 0. `metrics.jsonl` is a pure function of the run like everything else: it holds no time. It refuses to know
+//! when a step is committed and whether others agree.
+
+use crate::{
+    checkpoints::{CheckpointError, write},
+    learner::{Images, LearnError, Learner},
+    pantry::{Groceries, PantryError},
+    state::State,
+};
+use plotters::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::VecDeque,
+    fs::{self, File, OpenOptions},
+    io::{self, BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+};
+use sumac_common::{
+    ids::Step,
+    losses::Losses,
+    schedule::{Network, Phase},
+    spec::Spec,
+};
+use sumac_data::grid::{Column, grid_png};
+
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    #[error("cannot {attempt} {}: {source}: output.dir must be writable and reachable from every worker", path.display())]
+    Disk { attempt: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Write(#[from] CheckpointError),
+    #[error(transparent)]
+    Learner(#[from] LearnError),
+    #[error(transparent)]
+    Pantry(#[from] PantryError),
+    #[error("cannot draw {what}: {why}")]
+    Drawing { what: &'static str, why: String },
+    #[error("cannot write {what} as JSON: {source}")]
+    Json { what: &'static str, source: serde_json::Error },
+}
+
+/// One committed step, as a line of `metrics.jsonl`. Means over the whole batch; absent where the phase has none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    pub step: Step,
+    /// Outer iteration of Algorithm 1; absent in pre-training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cycle: Option<u64>,
+    pub phase: Phase,
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub skipped: bool,
+    /// realism + lambda * regularisation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refiner: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realism: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regularisation: Option<f64>,
+    /// mean |R(x) - x|.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<f64>,
+    /// Mean of the two halves' cross-entropies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discriminator: Option<f64>,
+    /// Share of patches it called right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy_on_refined: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy_on_real: Option<f64>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl Row {
+    #[must_use]
+    pub fn of(step: Step, phase: Phase, cycle: Option<u64>, skipped: bool, losses: &Losses, lambda: f64) -> Self {
+        let [realism, regularisation, change, on_refined, on_real, right_on_refined, right_on_real] =
+            losses.means().map(|mean| mean.value());
+        let refiner = match phase.network() {
+            Network::Refiner => regularisation.map(|regularisation| match phase {
+                Phase::PretrainRefiner => lambda * regularisation,
+                _ => realism.unwrap_or_default() + lambda * regularisation,
+            }),
+            Network::Discriminator => None,
+        };
+        Self {
+            step,
+            cycle,
+            phase,
+            skipped,
+            refiner,
+            realism,
+            regularisation,
+            change,
+            discriminator: on_refined.zip(on_real).map(|(refined, real)| (refined + real) / 2.0),
+            accuracy_on_refined: right_on_refined,
+            accuracy_on_real: right_on_real,
+        }
+    }
+}
+
+/// `metrics.jsonl`, and the last rows in memory: every member has them, so that whoever becomes rank 0 can fill in what its
+/// predecessor did not live to write.
+pub struct Metrics {
+    path: PathBuf,
+    recent: VecDeque<Row>,
+    file: Option<File>,
+}
+
+/// More than any rank 0 can be behind.
+const RECENT: usize = 64;
+
+impl Metrics {
+    #[must_use]
+    pub fn of(output: &Path) -> Self {
+        Self { path: output.join("metrics.jsonl"), recent: VecDeque::new(), file: None }
+    }
+
+    fn disk(&self, attempt: &'static str) -> impl FnOnce(io::Error) -> OutputError {
+        let path = self.path.clone();
+        move |source| OutputError::Disk { attempt, path, source }
+    }
+
+    /// A generation begins at `step`: rows from there on will be written again, missing ones before it are filled in.
+    pub fn begin(&mut self, step: Step, writer: bool) -> Result<(), OutputError> {
+        self.recent.retain(|row| row.step < step);
+        self.file = None;
+        if !writer {
+            return Ok(());
+        }
+        let mut rows = self.read()?;
+        rows.retain(|row| row.step < step);
+        let last = rows.last().map(|row| row.step);
+        rows.extend(self.recent.iter().filter(|row| last.is_none_or(|last| row.step > last)).cloned());
+        let mut text = Vec::new();
+        for row in &rows {
+            push_line(row, &mut text)?;
+        }
+        write(&self.path, &text)?;
+        self.file = Some(OpenOptions::new().append(true).open(&self.path).map_err(self.disk("open"))?);
+        Ok(())
+    }
+
+    pub fn push(&mut self, row: Row) -> Result<(), OutputError> {
+        if let Some(file) = &mut self.file {
+            let mut line = Vec::new();
+            push_line(&row, &mut line)?;
+            let put = file.write_all(&line);
+            put.map_err(self.disk("write"))?;
+        }
+        self.recent.push_back(row);
+        if self.recent.len() > RECENT {
+            self.recent.pop_front();
+        }
+        Ok(())
+    }
+
+    /// The rows on disk. A last line that was cut off in the writing is not there.
+    pub fn read(&self) -> Result<Vec<Row>, OutputError> {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+            Err(error) => return Err(self.disk("read")(error)),
+        };
+        let mut rows = Vec::new();
+        for line in BufReader::new(file).lines() {
+            match serde_json::from_str(&line.map_err(self.disk("read"))?) {
+                Ok(row) => rows.push(row),
+                Err(_) => break,
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn push_line(row: &Row, text: &mut Vec<u8>) -> Result<(), OutputError> {
+    serde_json::to_writer(&mut *text, row).map_err(|source| OutputError::Json { what: "a row of metrics.jsonl", source })?;
+    text.push(b'\n');
+    Ok(())
+}
+
+/// `summary.json`: what the run was, what came out, how it went.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    pub name: String,
+    pub steps: u64,
+    pub updates: Updates,
+    pub refiner_sha256: String,
+    pub discriminator_sha256: String,
+    pub state_sha256: String,
+    pub trace_sha256: String,
+    pub history: HistoryFigures,
+    pub steps_redone: u64,
+    pub steps_skipped: u64,
+    pub exact: bool,
+    pub fingerprint: sumac_common::conversation::Fingerprint,
+    pub threads: u32,
+    pub spec_sha256: String,
+    pub data_sha256: String,
+    /// Through this member's last generation, all workers together.
+    pub images_per_second: f64,
+    pub workers_seen: u64,
+    pub generations: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Updates {
+    pub pretrain_refiner: u64,
+    pub pretrain_discriminator: u64,
+    pub refiner: u64,
+    pub discriminator: u64,
+}
+
+/// Images, all lanes together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HistoryFigures {
+    pub capacity: u64,
+    pub offered: u64,
+    pub drawn: u64,
+    pub replaced: u64,
+}
+
+/// Pictures in a row of `grid.png`.
+const SHOWN: u64 = 12;
+
+/// Writes everything but the summary; gives the exported files' names and hashes.
+pub fn leave<L: Learner>(
+    spec: &Spec,
+    state: &State<L>,
+    samples: &Groceries,
+    metrics: &Metrics,
+) -> Result<Vec<(&'static str, sumac_common::ids::Digest)>, OutputError> {
+    let output = &spec.how.output.dir;
+    let mut hashes = Vec::new();
+    for (file, bytes) in state.learner.export()? {
+        hashes.push((file, sumac_common::ids::Digest::of(&bytes)));
+        write(&output.join(file), &bytes)?;
+    }
+    grid(spec, state, samples, &output.join("grid.png"))?;
+    let rows = metrics.read()?;
+    write(&output.join("losses.svg"), curves(&rows)?.as_bytes())?;
+    write(&output.join("spec.toml"), spec.to_toml().as_bytes())?;
+    Ok(hashes)
+}
+
+/// How many images `samples` should hold for a grid.
+#[must_use]
+pub fn shown() -> u64 {
+    SHOWN
+}
+
+/// synthetic | refined | real, side by side.
+pub fn grid<L: Learner>(spec: &Spec, state: &State<L>, samples: &Groceries, path: &Path) -> Result<(), OutputError> {
+    let refined: Images = state.learner.refine(&samples.synthetic)?;
+    let column = |title: &str, images: &Images| Column { title: title.to_owned(), pixels: images.pixels.clone() };
+    let columns =
+        [column("synthetic", &samples.synthetic), column("refined", &refined), column("real", &samples.real)];
+    let png = grid_png(&columns, spec.what.data.image).map_err(|why| OutputError::Drawing { what: "grid.png", why: why.to_string() })?;
+    Ok(write(path, &png)?)
+}
+
+pub fn summary(output: &Path, summary: &Summary) -> Result<(), OutputError> {
+    let json = serde_json::to_vec_pretty(summary).map_err(|source| OutputError::Json { what: "summary.json", source })?;
+    Ok(write(&output.join("summary.json"), &json)?)
+}
+
+pub fn make(output: &Path) -> Result<(), OutputError> {
+    fs::create_dir_all(output)
+        .map_err(|source| OutputError::Disk { attempt: "create", path: output.to_owned(), source })
+}
+
+/// Loss curves and discriminator accuracy over the steps, as SVG.
+fn curves(rows: &[Row]) -> Result<String, OutputError> {
+    let mut svg = String::new();
+    draw_curves(rows, &mut svg).map_err(|why| OutputError::Drawing { what: "losses.svg", why })?;
+    Ok(svg)
+}
+
+type Series = (&'static str, RGBColor, fn(&Row) -> Option<f64>);
+
+const LOSSES: [Series; 4] = [
+    ("refiner", RGBColor(31, 119, 180), |row| row.refiner),
+    ("realism", RGBColor(23, 190, 207), |row| row.realism),
+    ("regularisation", RGBColor(148, 103, 189), |row| row.regularisation),
+    ("discriminator", RGBColor(214, 39, 40), |row| row.discriminator),
+];
+
+const ACCURACIES: [Series; 2] = [
+    ("right on refined", RGBColor(255, 127, 14), |row| row.accuracy_on_refined),
+    ("right on real", RGBColor(44, 160, 44), |row| row.accuracy_on_real),
+];
+
+fn draw_curves(rows: &[Row], svg: &mut String) -> Result<(), String> {
+    let area = SVGBackend::with_string(svg, (960, 640)).into_drawing_area();
+    area.fill(&WHITE).map_err(|error| error.to_string())?;
+    let (above, below) = area.split_vertically(400);
+    let top = rows.iter().flat_map(|row| LOSSES.map(|(_, _, of)| of(row))).flatten().filter(|v| v.is_finite());
+    let top = top.fold(0.1, f64::max).min(10.0);
+    panel(&above, "losses", rows, &LOSSES, top)?;
+    panel(&below, "discriminator accuracy", rows, &ACCURACIES, 1.0)?;
+    area.present().map_err(|error| error.to_string())
+}
+
+fn panel(
+    area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
+    title: &str,
+    rows: &[Row],
+    series: &[Series],
+    top: f64,
+) -> Result<(), String> {
+    let end = rows.last().map_or(1, |row| row.step.0.max(1)) as f64;
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, ("sans-serif", 18))
+        .margin(8)
+        .x_label_area_size(28)
+        .y_label_area_size(44)
+        .build_cartesian_2d(0.0..end, 0.0..top * 1.05)
+        .map_err(|error| error.to_string())?;
+    chart.configure_mesh().x_desc("step").light_line_style(WHITE).draw().map_err(|error| error.to_string())?;
+    for (name, colour, of) in series {
+        let points: Vec<(f64, f64)> =
+            rows.iter().filter_map(|row| Some((row.step.0 as f64, of(row)?.min(top * 1.05)))).collect();
+        let colour = *colour;
+        chart
+            .draw_series(LineSeries::new(points, &colour))
+            .map_err(|error| error.to_string())?
+            .label(*name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
+    }
+    let legend = chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw();
+    legend.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(step: u64) -> Row {
+        Row::of(Step(step), Phase::Refiner, Some(step / 3), false, &Losses::default(), 0.5)
+    }
+
+    fn steps(metrics: &Metrics) -> Vec<u64> {
+        metrics.read().unwrap().iter().map(|row| row.step.0).collect()
+    }
+
+    #[test]
+    fn a_new_writer_fills_in_what_its_predecessor_did_not_live_to_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut first, mut second) = (Metrics::of(folder.path()), Metrics::of(folder.path()));
+        first.begin(Step(0), true).unwrap();
+        second.begin(Step(0), false).unwrap();
+        for step in 0..5 {
+            second.push(row(step)).unwrap();
+            if step < 3 {
+                first.push(row(step)).unwrap();
+            }
+        }
+        drop(first);
+        second.begin(Step(5), true).unwrap();
+        second.push(row(5)).unwrap();
+        assert_eq!(steps(&second), [0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn after_a_rollback_steps_stand_in_the_file_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut metrics = Metrics::of(folder.path());
+        metrics.begin(Step(0), true).unwrap();
+        (0..6).for_each(|step| metrics.push(row(step)).unwrap());
+        metrics.begin(Step(4), true).unwrap();
+        (4..7).for_each(|step| metrics.push(row(step)).unwrap());
+        assert_eq!(steps(&metrics), [0, 1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn curves_are_drawn_even_of_a_run_without_steps() {
+        assert!(curves(&[]).unwrap().starts_with("<svg"));
+        assert!(curves(&[row(0), row(1)]).unwrap().contains("realism"));
+    }
+}
