@@ -1,1 +1,21 @@
+//! Who is here, what runs: the coordinator and the command line.
+//!
+//! The coordinator decides nothing itself: [`driver`] feeds what happens to [`sumac_common::cluster`] and carries out what
+//! that answers. Read on from here:
+//!
+//! * [`serve`]: bind, own the state, stop politely
+//! * [`driver`]: the one task that owns the cluster; [`admission`]: what a submitted run becomes
+//! * [`rpc`]: the two services, wire to domain at the door; [`picture`]: what readers see without asking the driver
+//! * [`store`]: what has to survive: jobs, the term, the journal
+//! * [`cli`]: what people type and read
+//!
+//! It refuses to know tensors and images, and builds without libtorch.
+#![forbid(unsafe_code)]
 
+pub mod admission;
+pub mod cli;
+pub mod driver;
+pub mod picture;
+pub mod rpc;
+pub mod serve;
+pub mod store;

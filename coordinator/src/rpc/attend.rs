@@ -1,0 +1,83 @@
+//! One worker's stream: join first, then reports up and orders down until one side ends it.
+
+use super::{Attendance, call, refusal};
+use crate::driver::{Call, Desk, ORDERS_MAX, Session};
+use std::{pin::Pin, sync::atomic::Ordering, time::Duration};
+use sumac_common::{
+    conversation::{Incarnation, Seat, Standing},
+    ids::WorkerId,
+};
+use sumac_proto::{
+    Up,
+    v1::{FromWorker, ToWorker, cluster_server::Cluster},
+};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status, Streaming};
+use tracing::{debug, warn};
+
+/// A stream that says nothing for so long after it opened is closed.
+const JOIN_WITHIN: Duration = Duration::from_secs(10);
+
+#[tonic::async_trait]
+impl Cluster for Attendance {
+    type AttendStream = Pin<Box<dyn Stream<Item = Result<ToWorker, Status>> + Send>>;
+
+    async fn attend(&self, request: Request<Streaming<FromWorker>>) -> Result<Response<Self::AttendStream>, Status> {
+        let mut incoming = request.into_inner();
+        let (seat, standing) = joining(&mut incoming).await?;
+        let session = Session(self.sessions.fetch_add(1, Ordering::Relaxed));
+        let (worker, incarnation) = (seat.worker.clone(), seat.incarnation);
+        let (down, orders) = mpsc::channel(ORDERS_MAX);
+        call(&self.desk, Call::Attach { seat, standing, session, down }).await?;
+        tokio::spawn(listen(self.desk.clone(), incoming, worker, incarnation, session));
+        Ok(Response::new(Box::pin(ReceiverStream::new(orders).map(|down| Ok(down.into())))))
+    }
+}
+
+async fn joining(incoming: &mut Streaming<FromWorker>) -> Result<(Seat, Option<Standing>), Status> {
+    let first = timeout(JOIN_WITHIN, incoming.message())
+        .await
+        .map_err(|_| Status::deadline_exceeded(format!("no Join within {JOIN_WITHIN:?} after the stream opened")))??
+        .ok_or_else(|| Status::invalid_argument("the stream ended before a Join"))?;
+    match Up::try_from(first).map_err(|bad| refusal(&bad))? {
+        Up::Join { seat, standing } => Ok((seat, standing)),
+        Up::Said(_) => Err(Status::invalid_argument("the first message of a stream is Join")),
+    }
+}
+
+/// Passes on what the worker says. Ends with the stream, at the first message that means nothing, or with the driver.
+async fn listen(
+    desk: Desk,
+    mut incoming: Streaming<FromWorker>,
+    worker: WorkerId,
+    incarnation: Incarnation,
+    session: Session,
+) {
+    loop {
+        let report = match incoming.message().await {
+            Ok(Some(message)) => match Up::try_from(message) {
+                Ok(Up::Said(report)) => report,
+                Ok(Up::Join { .. }) => {
+                    warn!(%worker, "a second Join on one stream: stream closed");
+                    break;
+                }
+                Err(bad) => {
+                    warn!(%worker, error = ?bad, "a message that means nothing: stream closed");
+                    break;
+                }
+            },
+            Ok(None) => break,
+            Err(broken) => {
+                debug!(%worker, error = %broken, "stream broke");
+                break;
+            }
+        };
+        let said = Call::Said { worker: worker.clone(), incarnation, report };
+        if desk.calls.send(said).await.is_err() {
+            return;
+        }
+    }
+    // Without a driver there is nobody who could miss it.
+    let _ = desk.calls.send(Call::Detached { worker, incarnation, session }).await;
+}

@@ -1,0 +1,180 @@
+//! What people ask and order.
+
+use super::{Window, call, closing, view};
+use crate::{
+    admission::{Admission, NotAdmitted},
+    driver::Call,
+    picture::Picture,
+};
+use std::{pin::Pin, sync::Arc};
+use sumac_common::{
+    cluster::Event,
+    ids::{JobId, WorkerId},
+    spec,
+};
+use sumac_proto::v1::{self, job_reply, operator_server::Operator, submit_refused, submit_reply};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status};
+
+/// Views that may wait for one watcher; a slow one skips states and never misses the last.
+const VIEWS_MAX: usize = 4;
+/// Names offered for one that is not known.
+const NEAR_MAX: usize = 3;
+
+#[tonic::async_trait]
+impl Operator for Window {
+    async fn submit(&self, request: Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitReply>, Status> {
+        let spec = match spec::read(&request.into_inner().spec_toml, &[]) {
+            Ok(spec) => Box::new(spec),
+            Err(faults) => {
+                let bad = submit_refused::BadSpec { faults: faults.to_string() };
+                return Ok(not_admitted(submit_refused::Why::BadSpec(bad)));
+            }
+        };
+        let (answer, admitted) = oneshot::channel();
+        call(&self.desk, Call::Submit { spec, answer }).await?;
+        let (job, admission) = match admitted.await.map_err(|_| closing())? {
+            Ok(Admission::New(job)) => (job, v1::Admission::New),
+            Ok(Admission::AlreadyThere(job)) => (job, v1::Admission::AlreadyThere),
+            Ok(Admission::GoesOn(job)) => (job, v1::Admission::GoesOn),
+            Err(NotAdmitted::OutputTaken { dir, job }) => {
+                let taken = submit_refused::OutputTaken { output_dir: dir.to_string_lossy().into_owned(), job: job.0 };
+                return Ok(not_admitted(submit_refused::Why::OutputTaken(taken)));
+            }
+        };
+        let picture = self.look();
+        let job = picture.job(&job).map(|entry| view::job(entry));
+        let submitted = v1::Submitted { job, admission: admission.into() };
+        Ok(Response::new(v1::SubmitReply { answer: Some(submit_reply::Answer::Submitted(submitted)) }))
+    }
+
+    async fn list_jobs(&self, _: Request<v1::ListJobsRequest>) -> Result<Response<v1::ListJobsReply>, Status> {
+        let jobs = self.look().jobs.iter().map(|entry| view::job(entry)).collect();
+        Ok(Response::new(v1::ListJobsReply { jobs }))
+    }
+
+    async fn get_job(&self, request: Request<v1::GetJobRequest>) -> Result<Response<v1::JobReply>, Status> {
+        Ok(self.reply(&JobId(request.into_inner().job)))
+    }
+
+    type WatchJobStream = Pin<Box<dyn Stream<Item = Result<v1::Job, Status>> + Send>>;
+
+    async fn watch_job(&self, request: Request<v1::WatchJobRequest>) -> Result<Response<Self::WatchJobStream>, Status> {
+        let id = JobId(request.into_inner().job);
+        if self.look().job(&id).is_none() {
+            return Err(Status::not_found(format!("no job is called {id}")));
+        }
+        let (views, viewed) = mpsc::channel(VIEWS_MAX);
+        tokio::spawn(show(self.desk.picture.clone(), id, views));
+        Ok(Response::new(Box::pin(ReceiverStream::new(viewed))))
+    }
+
+    async fn list_workers(&self, _: Request<v1::ListWorkersRequest>) -> Result<Response<v1::ListWorkersReply>, Status> {
+        let picture = self.look();
+        let workers = picture.workers.iter().map(|worker| view::worker(worker, &picture)).collect();
+        Ok(Response::new(v1::ListWorkersReply { workers }))
+    }
+
+    async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::JobReply>, Status> {
+        let job = JobId(request.into_inner().job);
+        self.command(Event::Cancelled { job: job.clone() }).await?;
+        Ok(self.reply(&job))
+    }
+
+    async fn stop(&self, request: Request<v1::StopRequest>) -> Result<Response<v1::JobReply>, Status> {
+        let job = JobId(request.into_inner().job);
+        self.command(Event::StopWished { job: job.clone() }).await?;
+        Ok(self.reply(&job))
+    }
+
+    async fn give_up(&self, request: Request<v1::GiveUpRequest>) -> Result<Response<v1::JobReply>, Status> {
+        let job = JobId(request.into_inner().job);
+        self.command(Event::GivenUp { job: job.clone() }).await?;
+        Ok(self.reply(&job))
+    }
+
+    async fn died(&self, request: Request<v1::DiedRequest>) -> Result<Response<v1::DiedReply>, Status> {
+        let worker = WorkerId(request.into_inner().worker);
+        // The parent starts no successor before this is answered: the name means the process that died.
+        let incarnation = self.look().worker(&worker).map(|known| known.seat.incarnation);
+        if let Some(incarnation) = incarnation {
+            self.command(Event::Died { worker, incarnation }).await?;
+        }
+        let known = incarnation.is_some();
+        Ok(Response::new(v1::DiedReply { known }))
+    }
+
+    async fn status(&self, _: Request<v1::StatusRequest>) -> Result<Response<v1::StatusReply>, Status> {
+        let picture = self.look();
+        let here = picture.workers.iter().filter(|worker| !worker.is_gone()).count();
+        let unfinished = picture.jobs.iter().filter(|entry| !entry.job.state.is_over()).count();
+        Ok(Response::new(v1::StatusReply {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            term: picture.term.0,
+            up: view::wire_duration(picture.up()),
+            workers_here: u32::try_from(here).unwrap_or(u32::MAX),
+            jobs_unfinished: u32::try_from(unfinished).unwrap_or(u32::MAX),
+        }))
+    }
+}
+
+impl Window {
+    fn look(&self) -> Arc<Picture> {
+        self.desk.picture.borrow().clone()
+    }
+
+    async fn command(&self, event: Event) -> Result<(), Status> {
+        let (answer, done) = oneshot::channel();
+        call(&self.desk, Call::Command { event: Box::new(event), answer }).await?;
+        done.await.map_err(|_| closing())
+    }
+
+    fn reply(&self, id: &JobId) -> Response<v1::JobReply> {
+        let picture = self.look();
+        let answer = match picture.job(id) {
+            Some(entry) => job_reply::Answer::Job(view::job_with_facts(entry, &picture.facts)),
+            None => job_reply::Answer::Unknown(v1::UnknownJob { near: near(id, &picture) }),
+        };
+        Response::new(v1::JobReply { answer: Some(answer) })
+    }
+}
+
+/// The jobs whose names are most like this one.
+fn near(id: &JobId, picture: &Picture) -> Vec<String> {
+    let distance = |name: &str| strsim::damerau_levenshtein(name, &id.0);
+    let mut names: Vec<&str> = picture.jobs.iter().map(|entry| entry.job.id.0.as_str()).collect();
+    names.sort_by_key(|name| distance(name));
+    names.into_iter().take(NEAR_MAX).map(str::to_owned).collect()
+}
+
+fn not_admitted(why: submit_refused::Why) -> Response<v1::SubmitReply> {
+    let refused = v1::SubmitRefused { why: Some(why) };
+    Response::new(v1::SubmitReply { answer: Some(submit_reply::Answer::Refused(refused)) })
+}
+
+/// The job now and after each change, until it is over, the watcher is gone or the coordinator ends.
+async fn show(mut picture: watch::Receiver<Arc<Picture>>, id: JobId, views: mpsc::Sender<Result<v1::Job, Status>>) {
+    let mut shown: Option<v1::Job> = None;
+    loop {
+        let now = picture.borrow_and_update().clone();
+        let Some(entry) = now.job(&id) else { return };
+        let view = view::job_with_facts(entry, &now.facts);
+        let is_news = shown.as_ref().is_none_or(|shown| v1::Job { age: shown.age, ..view.clone() } != *shown);
+        if is_news && views.send(Ok(view.clone())).await.is_err() {
+            return;
+        }
+        if entry.job.state.is_over() {
+            return;
+        }
+        shown = Some(view);
+        tokio::select! {
+            changed = picture.changed() => if changed.is_err() {
+                // The last word of a coordinator that ends: watchers reconnect and are told it is away.
+                let _ = views.send(Err(closing())).await;
+                return;
+            },
+            () = views.closed() => return,
+        }
+    }
+}

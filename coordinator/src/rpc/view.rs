@@ -1,0 +1,95 @@
+//! The picture as wire messages.
+
+use crate::picture::{Entry, Facts, Noted, Picture};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use sumac_common::{
+    cluster::{self, JobState},
+    ids::{Digest, Step},
+};
+use sumac_proto::v1;
+
+pub(super) fn job(entry: &Entry) -> v1::Job {
+    let job = &entry.job;
+    let beat = job.progress().cloned();
+    let step = [beat.as_ref().map(|beat| beat.step), job.saved, Some(job.reached)].into_iter().flatten().max();
+    let Digest(identity) = job.spec.what.identity();
+    v1::Job {
+        id: job.id.0.clone(),
+        name: job.spec.name.clone(),
+        state: state(&job.state).into(),
+        reason: job.reason(),
+        identity: identity.to_vec(),
+        spec_toml: job.spec.to_toml(),
+        generation: job.generation.0,
+        roster: if job.state.is_open() { job.roster.iter().map(|worker| worker.0.clone()).collect() } else { vec![] },
+        workers_min: job.spec.how.workers.min,
+        workers_max: job.spec.how.workers.max,
+        step: step.unwrap_or_default().0,
+        steps: job.spec.what.train.steps.0,
+        saved: job.saved.map(|Step(step)| step),
+        so_far: Some(job.so_far.into()),
+        beat: beat.map(Into::into),
+        age: wire_duration(SystemTime::now().duration_since(entry.submitted).unwrap_or_default()),
+        output_dir: job.spec.how.output.dir.to_string_lossy().into_owned(),
+        facts: Vec::new(),
+    }
+}
+
+pub(super) fn job_with_facts(entry: &Entry, facts: &Facts) -> v1::Job {
+    v1::Job { facts: facts.of(&entry.job.id).map(fact).collect(), ..job(entry) }
+}
+
+fn state(state: &JobState) -> v1::JobState {
+    match state {
+        JobState::Queued => v1::JobState::Queued,
+        JobState::Forming => v1::JobState::Forming,
+        JobState::Running => v1::JobState::Running,
+        JobState::Lost => v1::JobState::Waiting,
+        JobState::Finished => v1::JobState::Finished,
+        JobState::Stopped => v1::JobState::Stopped,
+        JobState::Failed(_) => v1::JobState::Failed,
+        JobState::Cancelled => v1::JobState::Cancelled,
+    }
+}
+
+fn fact(noted: &Noted) -> v1::Fact {
+    let since = noted.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    v1::Fact {
+        at: Some(prost_types::Timestamp { seconds: seconds(since), nanos: nanos(since) }),
+        class: noted.fact.class().to_owned(),
+        job: noted.fact.job().map(|job| job.0.clone()),
+        worker: noted.fact.worker().map(|worker| worker.0.clone()),
+        what: noted.fact.to_string(),
+    }
+}
+
+pub(super) fn worker(worker: &cluster::Worker, picture: &Picture) -> v1::Worker {
+    let (presence, cause) = match worker.presence {
+        cluster::Presence::Here => (v1::Presence::Here, None),
+        cluster::Presence::Suspect(_) => (v1::Presence::Suspect, Some("its connection broke".to_owned())),
+        cluster::Presence::Gone(loss) => (v1::Presence::Gone, Some(loss.to_string())),
+    };
+    v1::Worker {
+        name: worker.seat.worker.0.clone(),
+        node: worker.seat.node.0.clone(),
+        device: worker.seat.device.clone(),
+        version: worker.seat.version.clone(),
+        presence: presence.into(),
+        cause,
+        silent: wire_duration(picture.up().saturating_sub(worker.heard)),
+        job: worker.job.as_ref().map(|job| job.0.clone()),
+        beat: worker.beat.clone().map(Into::into),
+    }
+}
+
+pub(super) fn wire_duration(duration: Duration) -> Option<prost_types::Duration> {
+    Some(prost_types::Duration { seconds: seconds(duration), nanos: nanos(duration) })
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn nanos(duration: Duration) -> i32 {
+    duration.subsec_nanos().cast_signed()
+}

@@ -1,0 +1,160 @@
+//! A coordinator in this process: owns its state directory, binds its port, stops politely.
+//!
+//! Knows nothing of signals and of who runs it: the reason to stop is given.
+
+use crate::{
+    driver::Driver,
+    rpc,
+    store::{Store, StoreError},
+};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use sumac_common::{cluster::Settings, ids::Term};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+/// Where a coordinator listens when nothing else is said.
+pub const LISTEN: &str = "127.0.0.1:7070";
+/// In the state directory: the URL of the coordinator that lives there.
+pub const ADDRESS_FILE: &str = "address";
+/// A connection that is silent below our own messages is asked whether it lives.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Port 0: any free one.
+    pub listen: SocketAddr,
+    pub state: PathBuf,
+    /// Listen beyond this machine although nothing is encrypted and nobody is asked who they are.
+    pub insecure: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum NotServing {
+    #[error("{0} can be reached from other machines, and nothing is encrypted or asked who it is yet")]
+    Exposed(SocketAddr),
+    #[error("port {} of {} is taken by another process", .0.port(), .0.ip())]
+    PortTaken(SocketAddr),
+    #[error("cannot listen on {address}")]
+    NoPort {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot write the address to {}", file.display())]
+    NoAddressFile {
+        file: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the server failed")]
+    Transport(#[source] tonic::transport::Error),
+    #[error("a task of the coordinator broke down: this is a bug of sumac")]
+    BrokeDown(#[source] tokio::task::JoinError),
+}
+
+/// One that runs.
+pub struct Coordinator {
+    address: SocketAddr,
+    term: Term,
+    address_file: PathBuf,
+    stopping: CancellationToken,
+    driver: JoinHandle<Result<(), StoreError>>,
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl Coordinator {
+    /// The term is raised and durable, and the address written, before this returns.
+    ///
+    /// # Errors
+    /// If the address is exposed without `insecure`, the port is taken, or the state cannot be owned.
+    pub async fn start(place: Place, settings: Settings) -> Result<Self, NotServing> {
+        if !place.listen.ip().is_loopback() && !place.insecure {
+            return Err(NotServing::Exposed(place.listen));
+        }
+        let listener = TcpListener::bind(place.listen).await.map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => NotServing::PortTaken(place.listen),
+            _ => NotServing::NoPort { address: place.listen, source },
+        })?;
+        let address = listener.local_addr().map_err(|source| NotServing::NoPort { address: place.listen, source })?;
+        let (store, remembered) = Store::open(&place.state)?;
+        let term = remembered.term;
+        let address_file = write_address(&place.state, address)?;
+        let stopping = CancellationToken::new();
+        let (driver, desk) = Driver::new(settings, store, remembered);
+        let server = Server::builder()
+            .tcp_nodelay(true)
+            .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+            .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
+            .add_service(rpc::cluster(desk.clone()))
+            .add_service(rpc::operator(desk))
+            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopping.clone().cancelled_owned());
+        let server = tokio::spawn(server);
+        // A driver that ends for whatever reason takes the server along: nobody shall talk to a deaf coordinator.
+        let ends = stopping.clone().drop_guard();
+        let driver = tokio::spawn({
+            let stopping = stopping.clone();
+            async move {
+                let _ends = ends;
+                driver.run(stopping).await
+            }
+        });
+        Ok(Self { address, term, address_file, stopping, driver, server })
+    }
+
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    #[must_use]
+    pub fn term(&self) -> Term {
+        self.term
+    }
+
+    #[must_use]
+    pub fn url(&self) -> String {
+        url(self.address)
+    }
+
+    /// Cancelled when it stops, by wish or by a failure that [`Self::stop`] then tells.
+    #[must_use]
+    pub fn stopping(&self) -> CancellationToken {
+        self.stopping.clone()
+    }
+
+    /// Ends all streams, finishes what was asked, gives the state directory back.
+    ///
+    /// # Errors
+    /// What made it stop earlier, if anything did.
+    pub async fn stop(self) -> Result<(), NotServing> {
+        self.stopping.cancel();
+        // It names a coordinator that is no more. One that cannot be removed is found out by who dials.
+        let _ = fs::remove_file(&self.address_file);
+        self.driver.await.map_err(NotServing::BrokeDown)??;
+        self.server.await.map_err(NotServing::BrokeDown)?.map_err(NotServing::Transport)
+    }
+}
+
+fn url(address: SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+fn write_address(state: &Path, address: SocketAddr) -> Result<PathBuf, NotServing> {
+    let file = state.join(ADDRESS_FILE);
+    // Whole or not at all: others read it while we write.
+    let draft = state.join("address.draft");
+    fs::write(&draft, url(address) + "\n")
+        .and_then(|()| fs::rename(&draft, &file))
+        .map_err(|source| NotServing::NoAddressFile { file: file.clone(), source })?;
+    Ok(file)
+}

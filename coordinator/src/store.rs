@@ -1,0 +1,268 @@
+//! What has to survive: jobs, the term, the journal. One SQLite file, written by one thread.
+//!
+//! A saved job is on the disk when [`Store::save`] returns (WAL, `synchronous = FULL`). One state directory has one living
+//! owner. Knows nothing of what a job means.
+
+use crate::picture::{Entry, Noted};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use sumac_common::{
+    cluster::{Fact, Job},
+    ids::Term,
+};
+use tokio::sync::oneshot;
+
+/// Version of the schema, in SQLite's `user_version`.
+const SCHEMA: i64 = 1;
+const TABLES: &str = "
+    CREATE TABLE term (only INTEGER PRIMARY KEY CHECK (only = 0), term INTEGER NOT NULL);
+    INSERT INTO term VALUES (0, 0);
+    CREATE TABLE jobs (
+        submission INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        submitted_ms INTEGER NOT NULL,
+        record TEXT NOT NULL
+    );
+    CREATE TABLE journal (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at_ms INTEGER NOT NULL,
+        term INTEGER NOT NULL,
+        class TEXT NOT NULL,
+        job TEXT,
+        worker TEXT,
+        what TEXT NOT NULL,
+        fact TEXT NOT NULL
+    );
+    CREATE INDEX journal_of_job ON journal (job, number);
+    PRAGMA user_version = 1;
+";
+/// Facts read back at the start, for people.
+const FACTS_REMEMBERED: i64 = 200;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the state directory {} cannot be used", dir.display())]
+    NoDirectory {
+        dir: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("another coordinator is using the state directory {}: stop it, or name another one with --state", .0.display())]
+    Held(PathBuf),
+    #[error("{} was written by a newer sumac (schema {found}, this one knows {SCHEMA}): use that version", file.display())]
+    Newer { file: PathBuf, found: i64 },
+    #[error("the state file {} failed", file.display())]
+    Sqlite {
+        file: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("job {job} in {} cannot be read back", file.display())]
+    BadRecord {
+        file: PathBuf,
+        job: String,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("the thread that writes the state has ended")]
+    Gone,
+}
+
+/// What the last coordinator left, and the term of this one.
+#[derive(Debug)]
+pub struct Remembered {
+    pub term: Term,
+    /// In order of submission.
+    pub jobs: Vec<Entry>,
+    /// The latest ones, oldest first.
+    pub facts: Vec<Noted>,
+}
+
+/// The writing end. Dropping it lets the thread finish what was asked and give the directory back.
+pub struct Store {
+    requests: Option<mpsc::Sender<Request>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+enum Request {
+    Save { job: Box<Job>, submitted: SystemTime, done: oneshot::Sender<Result<(), StoreError>> },
+    Note { noted: Box<Noted>, done: oneshot::Sender<Result<(), StoreError>> },
+}
+
+impl Store {
+    /// Takes the directory, raises the term, and reads what is there. The new term is durable before this returns (C-2).
+    ///
+    /// # Errors
+    /// If the directory cannot be made or locked, another coordinator holds it, or the file in it cannot be read.
+    pub fn open(dir: &Path) -> Result<(Self, Remembered), StoreError> {
+        let lock = hold(dir)?;
+        let mut ledger = Ledger::open(dir.join("state.db"))?;
+        let remembered = ledger.read()?;
+        ledger.term = remembered.term;
+        let (requests, asked) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            ledger.serve(&asked);
+            drop(lock);
+        });
+        Ok((Self { requests: Some(requests), thread: Some(thread) }, remembered))
+    }
+
+    /// # Errors
+    /// If it could not be made durable.
+    pub async fn save(&self, job: Job, submitted: SystemTime) -> Result<(), StoreError> {
+        self.ask(|done| Request::Save { job: Box::new(job), submitted, done }).await
+    }
+
+    /// # Errors
+    /// If it could not be made durable.
+    pub async fn note(&self, noted: Noted) -> Result<(), StoreError> {
+        self.ask(|done| Request::Note { noted: Box::new(noted), done }).await
+    }
+
+    async fn ask(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<(), StoreError>>) -> Request,
+    ) -> Result<(), StoreError> {
+        let (done, answer) = oneshot::channel();
+        let requests = self.requests.as_ref().ok_or(StoreError::Gone)?;
+        requests.send(request(done)).map_err(|_| StoreError::Gone)?;
+        answer.await.map_err(|_| StoreError::Gone)?
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.requests.take();
+        if let Some(thread) = self.thread.take() {
+            // A panic in there was already printed; there is nobody left to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Locks the directory for as long as the file lives: the kernel lets go when the process dies, however it dies.
+fn hold(dir: &Path) -> Result<File, StoreError> {
+    let fails = |source| StoreError::NoDirectory { dir: dir.to_owned(), source };
+    fs::create_dir_all(dir).map_err(fails)?;
+    let lock = File::options().create(true).truncate(false).write(true).open(dir.join("lock")).map_err(fails)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Held(dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(fails(source)),
+    }
+}
+
+/// The file, on its thread.
+struct Ledger {
+    connection: Connection,
+    file: PathBuf,
+    term: Term,
+}
+
+impl Ledger {
+    fn open(file: PathBuf) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Sqlite { file: file.clone(), source };
+        let mut connection = Connection::open(&file).map_err(failed)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+        connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+        let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+        match found {
+            0 => {
+                let creation = connection.transaction().map_err(failed)?;
+                creation.execute_batch(TABLES).map_err(failed)?;
+                creation.commit().map_err(failed)?;
+            }
+            SCHEMA => {}
+            found => return Err(StoreError::Newer { file, found }),
+        }
+        Ok(Self { connection, file, term: Term::default() })
+    }
+
+    fn failed(&self, source: rusqlite::Error) -> StoreError {
+        StoreError::Sqlite { file: self.file.clone(), source }
+    }
+
+    fn read(&mut self) -> Result<Remembered, StoreError> {
+        let term = self.raise_term().map_err(|source| self.failed(source))?;
+        let mut jobs = Vec::new();
+        for (id, submitted_ms, record) in self.job_rows().map_err(|source| self.failed(source))? {
+            let file = self.file.clone();
+            let job: Job =
+                serde_json::from_str(&record).map_err(|source| StoreError::BadRecord { file, job: id, source })?;
+            jobs.push(Entry { job, submitted: from_ms(submitted_ms) });
+        }
+        let facts = self.facts().map_err(|source| self.failed(source))?;
+        Ok(Remembered { term, jobs, facts })
+    }
+
+    fn raise_term(&self) -> rusqlite::Result<Term> {
+        let raised: Option<i64> = self
+            .connection
+            .query_row("UPDATE term SET term = term + 1 RETURNING term", [], |row| row.get(0))
+            .optional()?;
+        Ok(Term(raised.unwrap_or(1).unsigned_abs()))
+    }
+
+    fn job_rows(&self) -> rusqlite::Result<Vec<(String, i64, String)>> {
+        let mut rows = self.connection.prepare("SELECT id, submitted_ms, record FROM jobs ORDER BY submission")?;
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+    }
+
+    /// A fact of another version that cannot be read is left out: it is for people, and stays in the file.
+    fn facts(&self) -> rusqlite::Result<Vec<Noted>> {
+        let mut rows = self.connection.prepare("SELECT at_ms, fact FROM journal ORDER BY number DESC LIMIT ?1")?;
+        let read = rows.query_map([FACTS_REMEMBERED], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+        let mut facts = Vec::new();
+        for row in read {
+            let (at_ms, fact) = row?;
+            if let Ok(fact) = serde_json::from_str::<Fact>(&fact) {
+                facts.push(Noted { at: from_ms(at_ms), fact });
+            }
+        }
+        facts.reverse();
+        Ok(facts)
+    }
+
+    /// Until nobody can ask any more. An answer that nobody awaits is no fault of the request.
+    fn serve(&self, asked: &mpsc::Receiver<Request>) {
+        for request in asked {
+            let (done, result) = match request {
+                Request::Save { job, submitted, done } => (done, self.save(&job, submitted)),
+                Request::Note { noted, done } => (done, self.note(&noted)),
+            };
+            let _ = done.send(result.map_err(|source| self.failed(source)));
+        }
+    }
+
+    fn save(&self, job: &Job, submitted: SystemTime) -> rusqlite::Result<()> {
+        let record = serde_json::to_string(job).expect("a job is plain data: its JSON cannot fail");
+        let save = "INSERT INTO jobs (id, submitted_ms, record) VALUES (?1, ?2, ?3)
+                    ON CONFLICT (id) DO UPDATE SET record = excluded.record";
+        self.connection.execute(save, params![job.id.0, to_ms(submitted), record]).map(drop)
+    }
+
+    fn note(&self, Noted { at, fact }: &Noted) -> rusqlite::Result<()> {
+        let record = serde_json::to_string(fact).expect("a fact is plain data: its JSON cannot fail");
+        let note =
+            "INSERT INTO journal (at_ms, term, class, job, worker, what, fact) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let (job, worker) = (fact.job().map(|job| &job.0), fact.worker().map(|worker| &worker.0));
+        let term = self.term.0.cast_signed();
+        let row = params![to_ms(*at), term, fact.class(), job, worker, fact.to_string(), record];
+        self.connection.execute(note, row).map(drop)
+    }
+}
+
+fn to_ms(at: SystemTime) -> i64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn from_ms(ms: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(ms.max(0).unsigned_abs())
+}

@@ -1,0 +1,56 @@
+//! Wire to domain and back: past this door there is no prost type, no empty string that means something, no bare integer.
+//!
+//! Reading can fail and says which field of which message was at fault; writing cannot. Knows nothing of streams.
+
+mod down;
+mod parts;
+#[cfg(test)]
+mod tests;
+mod up;
+
+use sumac_common::{
+    conversation::{Order, Report, Seat, Standing},
+    ids::Term,
+    spec,
+};
+
+/// What a worker says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Up {
+    /// First of all, and only then.
+    Join { seat: Seat, standing: Option<Standing> },
+    Said(Report),
+}
+
+/// What the coordinator answers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Down {
+    /// To a join.
+    Welcome(Term),
+    /// The session is over, and a restart would not help.
+    Refused(String),
+    Told(Order),
+}
+
+/// A message that says nothing the domain knows.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadWire {
+    #[error("{message} came without {field}")]
+    Missing { message: &'static str, field: &'static str },
+    #[error("{message}.{field} is {value}, which means nothing in this version")]
+    Unknown { message: &'static str, field: &'static str, value: i32 },
+    #[error("{message}.{field} is `{value}`, which is not an address with a port")]
+    NotAnAddress { message: &'static str, field: &'static str, value: String },
+    #[error("{message}.{field} has {bytes} bytes, a digest has 32")]
+    NotADigest { message: &'static str, field: &'static str, bytes: usize },
+    #[error("{message} carries a spec that does not check")]
+    BadSpec {
+        message: &'static str,
+        #[source]
+        faults: spec::Faults,
+    },
+}
+
+fn present<T>(value: Option<T>, message: &'static str, field: &'static str) -> Result<T, BadWire> {
+    value.ok_or(BadWire::Missing { message, field })
+}

@@ -1,0 +1,222 @@
+//! The parts that several messages are made of.
+
+use super::{BadWire, present};
+use crate::v1;
+use sumac_common::{
+    conversation::{Beat, Doing, Fingerprint, Holding, Incarnation, Readiness, Seat, SoFar, Standing},
+    ids::{Digest, Generation, JobId, NodeId, Step, WorkerId},
+    losses::{Losses, Mean},
+};
+
+pub(super) fn worker(name: String, message: &'static str) -> Result<WorkerId, BadWire> {
+    if name.is_empty() { Err(BadWire::Missing { message, field: "worker" }) } else { Ok(WorkerId(name)) }
+}
+
+pub(super) fn job(name: String, message: &'static str) -> Result<JobId, BadWire> {
+    if name.is_empty() { Err(BadWire::Missing { message, field: "job" }) } else { Ok(JobId(name)) }
+}
+
+pub(super) fn address(
+    text: &str,
+    message: &'static str,
+    field: &'static str,
+) -> Result<std::net::SocketAddr, BadWire> {
+    text.parse().map_err(|_| BadWire::NotAnAddress { message, field, value: text.to_owned() })
+}
+
+fn digest(bytes: Vec<u8>, message: &'static str, field: &'static str) -> Result<Digest, BadWire> {
+    let count = bytes.len();
+    bytes.try_into().map(Digest).map_err(|_| BadWire::NotADigest { message, field, bytes: count })
+}
+
+impl From<Seat> for v1::Seat {
+    fn from(seat: Seat) -> Self {
+        Self {
+            worker: seat.worker.0,
+            incarnation: seat.incarnation.0,
+            node: seat.node.0,
+            store: seat.store.to_string(),
+            version: seat.version,
+            device: seat.device,
+        }
+    }
+}
+
+impl TryFrom<v1::Seat> for Seat {
+    type Error = BadWire;
+
+    fn try_from(seat: v1::Seat) -> Result<Self, BadWire> {
+        Ok(Self {
+            worker: worker(seat.worker, "Seat")?,
+            incarnation: Incarnation(seat.incarnation),
+            node: NodeId(seat.node),
+            store: address(&seat.store, "Seat", "store")?,
+            version: seat.version,
+            device: seat.device,
+        })
+    }
+}
+
+impl From<Standing> for v1::Standing {
+    fn from(standing: Standing) -> Self {
+        Self {
+            job: standing.job.0,
+            engaged: standing.engaged.map(|generation| generation.0),
+            holds: standing.holds.map(Into::into),
+            offered: standing.offered.map(Into::into),
+            ready: standing.ready.map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<v1::Standing> for Standing {
+    type Error = BadWire;
+
+    fn try_from(standing: v1::Standing) -> Result<Self, BadWire> {
+        Ok(Self {
+            job: job(standing.job, "Standing")?,
+            engaged: standing.engaged.map(Generation),
+            holds: standing.holds.map(Into::into),
+            offered: standing.offered.map(Into::into),
+            ready: standing.ready.map(TryInto::try_into).transpose()?,
+        })
+    }
+}
+
+impl From<Holding> for v1::Holding {
+    fn from(holding: Holding) -> Self {
+        Self { generation: holding.generation.0, step: holding.step.0 }
+    }
+}
+
+impl From<v1::Holding> for Holding {
+    fn from(holding: v1::Holding) -> Self {
+        Self { generation: Generation(holding.generation), step: Step(holding.step) }
+    }
+}
+
+impl From<Readiness> for v1::Readiness {
+    fn from(readiness: Readiness) -> Self {
+        let Fingerprint { libtorch, device, instructions, threads, canary } = readiness.fingerprint;
+        let canary = canary.0.to_vec();
+        let fingerprint = v1::Fingerprint { libtorch, device, instructions, threads, canary };
+        Self { data: readiness.data.0.to_vec(), fingerprint: Some(fingerprint) }
+    }
+}
+
+impl TryFrom<v1::Readiness> for Readiness {
+    type Error = BadWire;
+
+    fn try_from(readiness: v1::Readiness) -> Result<Self, BadWire> {
+        let fingerprint = present(readiness.fingerprint, "Readiness", "fingerprint")?;
+        let v1::Fingerprint { libtorch, device, instructions, threads, canary } = fingerprint;
+        let canary = digest(canary, "Fingerprint", "canary")?;
+        Ok(Self {
+            data: digest(readiness.data, "Readiness", "data")?,
+            fingerprint: Fingerprint { libtorch, device, instructions, threads, canary },
+        })
+    }
+}
+
+impl From<SoFar> for v1::SoFar {
+    fn from(so_far: SoFar) -> Self {
+        let SoFar { workers_seen, generations, steps_redone } = so_far;
+        Self { workers_seen, generations, steps_redone }
+    }
+}
+
+impl From<v1::SoFar> for SoFar {
+    fn from(so_far: v1::SoFar) -> Self {
+        let v1::SoFar { workers_seen, generations, steps_redone } = so_far;
+        Self { workers_seen, generations, steps_redone }
+    }
+}
+
+impl From<Beat> for v1::Beat {
+    fn from(beat: Beat) -> Self {
+        Self {
+            job: beat.job.0,
+            doing: v1::Doing::from(beat.doing).into(),
+            generation: beat.generation.0,
+            step: beat.step.0,
+            losses: Some(beat.losses.into()),
+            steps_per_second: beat.steps_per_second,
+            images_per_second: beat.images_per_second,
+            history: beat.history,
+        }
+    }
+}
+
+impl TryFrom<v1::Beat> for Beat {
+    type Error = BadWire;
+
+    fn try_from(beat: v1::Beat) -> Result<Self, BadWire> {
+        Ok(Self {
+            doing: doing(beat.doing)?,
+            job: job(beat.job, "Beat")?,
+            generation: Generation(beat.generation),
+            step: Step(beat.step),
+            losses: present(beat.losses, "Beat", "losses")?.try_into()?,
+            steps_per_second: beat.steps_per_second,
+            images_per_second: beat.images_per_second,
+            history: beat.history,
+        })
+    }
+}
+
+impl From<Doing> for v1::Doing {
+    fn from(doing: Doing) -> Self {
+        match doing {
+            Doing::Preparing => Self::Preparing,
+            Doing::Waiting => Self::Waiting,
+            Doing::Entering => Self::Entering,
+            Doing::Training => Self::Training,
+            Doing::Sealing => Self::Sealing,
+        }
+    }
+}
+
+fn doing(value: i32) -> Result<Doing, BadWire> {
+    match v1::Doing::try_from(value) {
+        Ok(v1::Doing::Preparing) => Ok(Doing::Preparing),
+        Ok(v1::Doing::Waiting) => Ok(Doing::Waiting),
+        Ok(v1::Doing::Entering) => Ok(Doing::Entering),
+        Ok(v1::Doing::Training) => Ok(Doing::Training),
+        Ok(v1::Doing::Sealing) => Ok(Doing::Sealing),
+        Ok(v1::Doing::Unspecified) | Err(_) => Err(BadWire::Unknown { message: "Beat", field: "doing", value }),
+    }
+}
+
+impl From<Losses> for v1::Losses {
+    fn from(losses: Losses) -> Self {
+        let wire = |mean: Mean| Some(v1::Mean { sum: mean.sum, count: mean.count });
+        Self {
+            realism: wire(losses.realism),
+            regularisation: wire(losses.regularisation),
+            change: wire(losses.change),
+            on_refined: wire(losses.on_refined),
+            on_real: wire(losses.on_real),
+            right_on_refined: wire(losses.right_on_refined),
+            right_on_real: wire(losses.right_on_real),
+        }
+    }
+}
+
+impl TryFrom<v1::Losses> for Losses {
+    type Error = BadWire;
+
+    fn try_from(losses: v1::Losses) -> Result<Self, BadWire> {
+        let mean = |mean: Option<v1::Mean>, field| {
+            present(mean, "Losses", field).map(|mean| Mean { sum: mean.sum, count: mean.count })
+        };
+        Ok(Self {
+            realism: mean(losses.realism, "realism")?,
+            regularisation: mean(losses.regularisation, "regularisation")?,
+            change: mean(losses.change, "change")?,
+            on_refined: mean(losses.on_refined, "on_refined")?,
+            on_real: mean(losses.on_real, "on_real")?,
+            right_on_refined: mean(losses.right_on_refined, "right_on_refined")?,
+            right_on_real: mean(losses.right_on_real, "right_on_real")?,
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! Worker to coordinator.
+
+use super::{
+    BadWire, Up,
+    parts::{job, worker},
+    present,
+};
+use crate::v1::{self, from_worker::Said};
+use sumac_common::{
+    conversation::{Ending, Leaving, Report},
+    ids::{Generation, Step, WorkerId},
+};
+
+impl From<Up> for v1::FromWorker {
+    fn from(up: Up) -> Self {
+        match up {
+            Up::Join { seat, standing } => {
+                let join = v1::Join { seat: Some(seat.into()), standing: standing.map(Into::into) };
+                Self { said: Some(Said::Join(join)) }
+            }
+            Up::Said(report) => report.into(),
+        }
+    }
+}
+
+impl From<Report> for v1::FromWorker {
+    fn from(report: Report) -> Self {
+        let said = match report {
+            Report::Ready { job, readiness } => {
+                Said::Ready(v1::Ready { job: job.0, readiness: Some(readiness.into()) })
+            }
+            Report::Unable { job, why } => Said::Unable(v1::Unable { job: job.0, why }),
+            Report::Entered { job, generation, step } => {
+                Said::Entered(v1::Entered { job: job.0, generation: generation.0, step: step.0 })
+            }
+            Report::Left { generation, standing, why } => Said::Left(v1::Left {
+                generation: generation.0,
+                standing: Some(standing.into()),
+                why: Some(why.into()),
+            }),
+            Report::Saved { job, step } => Said::Saved(v1::Saved { job: job.0, step: step.0 }),
+            Report::Ended { job, generation, step, ending } => Said::Ended(v1::Ended {
+                job: job.0,
+                generation: generation.0,
+                step: step.0,
+                ending: Some(ending.into()),
+            }),
+            Report::Beat(beat) => Said::Heartbeat(v1::Heartbeat { beat: beat.map(Into::into) }),
+        };
+        Self { said: Some(said) }
+    }
+}
+
+impl TryFrom<v1::FromWorker> for Up {
+    type Error = BadWire;
+
+    fn try_from(message: v1::FromWorker) -> Result<Self, BadWire> {
+        Ok(Self::Said(match present(message.said, "FromWorker", "said")? {
+            Said::Join(v1::Join { seat, standing }) => {
+                let seat = present(seat, "Join", "seat")?.try_into()?;
+                return Ok(Self::Join { seat, standing: standing.map(TryInto::try_into).transpose()? });
+            }
+            Said::Ready(ready) => Report::Ready {
+                job: job(ready.job, "Ready")?,
+                readiness: present(ready.readiness, "Ready", "readiness")?.try_into()?,
+            },
+            Said::Unable(unable) => Report::Unable { job: job(unable.job, "Unable")?, why: unable.why },
+            Said::Entered(entered) => Report::Entered {
+                job: job(entered.job, "Entered")?,
+                generation: Generation(entered.generation),
+                step: Step(entered.step),
+            },
+            Said::Left(left) => Report::Left {
+                generation: Generation(left.generation),
+                standing: present(left.standing, "Left", "standing")?.try_into()?,
+                why: present(left.why, "Left", "why")?.try_into()?,
+            },
+            Said::Saved(saved) => Report::Saved { job: job(saved.job, "Saved")?, step: Step(saved.step) },
+            Said::Ended(ended) => Report::Ended {
+                job: job(ended.job, "Ended")?,
+                generation: Generation(ended.generation),
+                step: Step(ended.step),
+                ending: present(ended.ending, "Ended", "ending")?.into(),
+            },
+            Said::Heartbeat(v1::Heartbeat { beat }) => Report::Beat(beat.map(TryInto::try_into).transpose()?),
+        }))
+    }
+}
+
+impl From<Leaving> for v1::left::Why {
+    fn from(leaving: Leaving) -> Self {
+        match leaving {
+            Leaving::Told => Self::Told(v1::left::Told {}),
+            Leaving::Broke(why) => Self::Broke(v1::left::Broke { why }),
+            Leaving::Unformed { unreached, why } => {
+                let unreached = unreached.into_iter().map(|worker| worker.0).collect();
+                Self::Unformed(v1::left::Unformed { unreached, why })
+            }
+        }
+    }
+}
+
+impl TryFrom<v1::left::Why> for Leaving {
+    type Error = BadWire;
+
+    fn try_from(why: v1::left::Why) -> Result<Self, BadWire> {
+        Ok(match why {
+            v1::left::Why::Told(_) => Self::Told,
+            v1::left::Why::Broke(broke) => Self::Broke(broke.why),
+            v1::left::Why::Unformed(unformed) => {
+                let unreached = unformed.unreached.into_iter().map(|name| worker(name, "Unformed"));
+                Self::Unformed { unreached: unreached.collect::<Result<Vec<WorkerId>, _>>()?, why: unformed.why }
+            }
+        })
+    }
+}
+
+impl From<Ending> for v1::ended::Ending {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Finished => Self::Finished(v1::ended::Finished {}),
+            Ending::Stopped => Self::Stopped(v1::ended::Stopped {}),
+            Ending::Failed(why) => Self::Failed(v1::ended::Failed { why }),
+        }
+    }
+}
+
+impl From<v1::ended::Ending> for Ending {
+    fn from(ending: v1::ended::Ending) -> Self {
+        match ending {
+            v1::ended::Ending::Finished(_) => Self::Finished,
+            v1::ended::Ending::Stopped(_) => Self::Stopped,
+            v1::ended::Ending::Failed(failed) => Self::Failed(failed.why),
+        }
+    }
+}
