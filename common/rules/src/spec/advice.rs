@@ -29,7 +29,7 @@ impl Psi {
 
 impl Train {
     /// Discriminator updates among the first `steps`: pre-training (refiner first), then cycles of Algorithm 1.
-    fn discriminator_steps(&self, steps: u64) -> u64 {
+    pub(super) fn discriminator_steps(&self, steps: u64) -> u64 {
         let steps = steps.saturating_sub(self.pretrain.refiner);
         let pretrained = steps.min(self.pretrain.discriminator);
         let steps = steps - pretrained;
@@ -145,14 +145,14 @@ impl Spec {
         })
     }
 
-    /// Each discriminator update offers half a batch, or a whole one while the history is still empty.
+    /// Each discriminator update offers half a batch.
     fn history_too_large(&self) -> Option<String> {
         let train = &self.what.train;
         let updates = train.discriminator_steps(train.steps.0);
-        let offered = updates.saturating_add(1).saturating_mul(u64::from(train.batch / 2));
+        let offered = updates.saturating_mul(u64::from(train.batch / 2));
         (u64::from(train.history.size) > offered && self.ends_in_pretraining().is_none()).then(|| {
             format!(
-                "the history never fills: train.history.size = {}, and {updates} discriminator updates bring about \
+                "the history never fills: train.history.size = {}, and {updates} discriminator updates bring \
                  {offered} images",
                 train.history.size
             )

@@ -77,12 +77,15 @@ impl Source<'_> {
         fields.collect()
     }
 
-    /// `stands` is the key's span, or a list item's own: a table's span is its header's, which may be elsewhere.
+    /// `stands` is the key's span, or a list item's own.
     fn entry(&self, value: &Spanned<DeValue<'_>>, stands: Range<usize>) -> Entry {
+        let written = self.text.get(value.span()).unwrap_or_default();
+        // A table below a [header] was not written in one piece; its span is the header's.
+        let in_one_piece = !value.get_ref().is_table() || written.starts_with('{');
         Entry {
             value: self.value(value.get_ref()),
             place: Place::Line(line(self.text, stands.start)),
-            written: shortened(self.text.get(value.span()).unwrap_or_default()),
+            written: if in_one_piece { shortened(written) } else { String::new() },
         }
     }
 

@@ -206,9 +206,9 @@ fn workers(section: &Section<'_>, train: &Section<'_>, lanes: u32) -> (Workers, 
     let min = section.whole("min", 1..=u32::MOST).unwrap_or(1);
     let max = section.whole("max", 1..=u32::MOST);
     let lanes_known = train.sound(&["lanes", "batch"]);
-    if let Some(max) = max.filter(|max| lanes_known && *max > lanes) {
+    if lanes_known && max.is_some_and(|max| max > lanes) {
         let problem = format!("is more workers than train.lanes = {lanes} can occupy");
-        let remedy = format!("write at most {lanes}, or more lanes; workers beyond {max} would stand by");
+        let remedy = format!("write at most {lanes}, or raise train.lanes");
         section.refuse("max", problem, remedy);
     }
     let most = max.unwrap_or(lanes);
