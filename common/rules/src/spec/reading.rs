@@ -96,7 +96,7 @@ fn data(data: &Section<'_>, preset: Preset, recipe: &Recipe) -> Data {
             return data.text(field).unwrap_or_default().into();
         }
         if !data.says(field) {
-            data.refuse(field, "is missing", format!("name the folder of {what} images"));
+            data.refuse(field, "is missing", format!("say where the {what} images are"));
         }
         data.filled(field).unwrap_or_default().into()
     };

@@ -177,7 +177,7 @@ lamda = 0.5
   line 12  train.batch = 500          must be a multiple of 2 x lanes (32): nearest are 480 and 512
   line 14  train.lamda = 0.5          is not a field of a job: did you mean `lambda`?
   --set    workers.max = many         must be a whole number of at least 1, not text
-           data.real                  is missing: name the folder of unlabelled real images
+           data.real                  is missing: say where the unlabelled real images are
            train.steps                is missing: say how many updates of either network the run has, such as steps = 600"
     );
 }
