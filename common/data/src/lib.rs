@@ -1,1 +1,31 @@
+//! The images.
+//!
+//! From whatever a user has on disk to pixels by number, the same on every machine:
+//!
+//! * [`source`]: what is there (folders, class folders, tables, idx, npy), in one stable order
+//! * [`decode`], [`picture`]: one file's bytes to one image of the job's shape, or the reason why not
+//! * [`freeze`](mod@freeze), [`manifest`], [`frozen`]: everything decoded once into a cache, then read by [`SampleId`]
+//! * [`demo`]: drawn data sets, for a first run without any data
+//! * [`grid`]: images side by side, as one PNG
+//!
+//! It refuses to know tensors, networks, sockets, jobs and who asks. Which images make a batch is decided elsewhere.
+//!
+//! [`SampleId`]: sumac_common::ids::SampleId
+#![forbid(unsafe_code)]
 
+pub mod decode;
+pub mod demo;
+pub mod freeze;
+pub mod frozen;
+pub mod grid;
+pub mod label;
+pub mod manifest;
+pub mod picture;
+pub mod source;
+
+pub use freeze::{FreezeError, freeze};
+pub use frozen::{Frozen, ReadError};
+
+pub use label::Label;
+pub use manifest::{Bad, Manifest};
+pub use source::{Source, SourceError};

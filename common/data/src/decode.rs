@@ -1,0 +1,215 @@
+//! One file's bytes to one [`Picture`], or the [`Fault`] for which it cannot be used.
+//!
+//! The bytes are hostile: the format is taken from the content, never from a name; sizes are capped before anything is
+//! allocated; a decoder that panics has found a bad image. Knows nothing of files and folders.
+
+use crate::picture::{Depth, Picture, Pixels};
+use image::{
+    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits,
+    codecs::{png::PngDecoder, webp::WebPDecoder},
+    error::LimitErrorKind,
+};
+use std::{
+    io::{Cursor, ErrorKind},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+/// Most bytes of one encoded image.
+pub const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Most pixels along one side.
+pub const SIDE_MAX: u32 = 16_384;
+/// Most bytes of one decoded image.
+pub const DECODED_BYTES_MAX: u64 = 512 << 20;
+
+/// Why one image cannot be used: a property of its content, the same on every machine.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    #[error("the file is empty")]
+    Empty,
+    #[error("the file has {bytes} bytes, more than the {FILE_BYTES_MAX} that are read for one image")]
+    TooBig { bytes: u64 },
+    #[error("its content is none of png, jpeg, bmp, tiff, webp, pnm")]
+    NotAnImage,
+    #[error("it is a {format} file, which is not read: convert it to png")]
+    NotRead { format: &'static str },
+    #[error("it is an animation: export its frames as single images")]
+    Animated,
+    #[error("it claims {width}x{height} pixels, more than are decoded (16384 a side, 512 MiB in all)")]
+    TooManyPixels { width: u32, height: u32 },
+    #[error("it is cut short: the file ends before the image does")]
+    Truncated,
+    #[error("it cannot be decoded: {0}")]
+    Damaged(String),
+    #[error("it is {}x{} pixels, not {}x{}", found.0, found.1, wanted.0, wanted.1)]
+    Size { found: (u32, u32), wanted: (u32, u32) },
+    #[error("it is {}x{} pixels, too small to cut {}x{} out of it", found.0, found.1, wanted.0, wanted.1)]
+    TooSmall { found: (u32, u32), wanted: (u32, u32) },
+    #[error("its {found} channels cannot become {wanted}")]
+    Channels { found: u32, wanted: u32 },
+    #[error("it holds a value that is not a finite number")]
+    NotFinite,
+    #[error("the table names it, but there is no such file")]
+    NoSuchFile,
+    #[error("it is a link that leads out of the folder")]
+    LeadsOut,
+    #[error("it is a link to a folder, which is not followed")]
+    LinkedFolder,
+    #[error("its name is not valid UTF-8")]
+    Name,
+}
+
+/// What an image says of itself before it is decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    pub width: u32,
+    pub height: u32,
+    /// Colour channels; alpha is not counted, a palette counts as the colours it stands for.
+    pub channels: u32,
+    pub depth: Depth,
+}
+
+/// Whether these first bytes of a file open one of the formats known here, read or refused.
+#[must_use]
+pub fn looks_like_an_image(start: &[u8]) -> bool {
+    image::guess_format(start).is_ok()
+}
+
+/// The header alone.
+pub fn header(bytes: &[u8]) -> Result<Header, Fault> {
+    caught(|| {
+        let decoder = open(bytes)?;
+        let (width, height) = decoder.dimensions();
+        let colour = decoder.color_type();
+        let channels = u32::from(colour.channel_count()) - u32::from(colour.has_alpha());
+        let depth = match colour.bytes_per_pixel() / colour.channel_count() {
+            1 => Depth::U8,
+            2 => Depth::U16,
+            _ => Depth::F32,
+        };
+        Ok(Header { width, height, channels, depth })
+    })
+}
+
+/// The whole image.
+pub fn decode(bytes: &[u8]) -> Result<Picture, Fault> {
+    caught(|| {
+        let decoder = open(bytes)?;
+        let image = DynamicImage::from_decoder(decoder).map_err(fault)?;
+        picture(image)
+    })
+}
+
+/// A decoder's panic is the image's fault, not ours.
+fn caught<T>(read: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(Fault::Damaged("its decoder gave up in an unforeseen way".to_owned())))
+}
+
+fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, Fault> {
+    if bytes.is_empty() {
+        return Err(Fault::Empty);
+    }
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(Fault::TooBig { bytes: bytes.len() as u64 });
+    }
+    let format = image::guess_format(bytes).map_err(|_| Fault::NotAnImage)?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(SIDE_MAX);
+    limits.max_image_height = Some(SIDE_MAX);
+    limits.max_alloc = Some(DECODED_BYTES_MAX);
+    match format {
+        ImageFormat::Png => {
+            let png = PngDecoder::with_limits(Cursor::new(bytes), limits.clone()).map_err(fault)?;
+            if png.is_apng().map_err(fault)? {
+                return Err(Fault::Animated);
+            }
+        }
+        ImageFormat::WebP => {
+            if WebPDecoder::new(Cursor::new(bytes)).map_err(fault)?.has_animation() {
+                return Err(Fault::Animated);
+            }
+        }
+        ImageFormat::Jpeg if !jpeg_ends(bytes) => return Err(Fault::Truncated),
+        ImageFormat::Jpeg | ImageFormat::Bmp | ImageFormat::Tiff | ImageFormat::Pnm => {}
+        other => return Err(Fault::NotRead { format: other.extensions_str().first().copied().unwrap_or("foreign") }),
+    }
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    // Not every decoder heeds its limits, so the claim is checked here as well, before anything of its size is allocated.
+    reader.limits(limits);
+    let decoder = reader.into_decoder().map_err(fault)?;
+    let (width, height) = decoder.dimensions();
+    if width > SIDE_MAX || height > SIDE_MAX || decoder.total_bytes() > DECODED_BYTES_MAX {
+        return Err(Fault::TooManyPixels { width, height });
+    }
+    if width == 0 || height == 0 {
+        return Err(Fault::Damaged("it has no pixels".to_owned()));
+    }
+    Ok(decoder)
+}
+
+/// Whether an end-of-image marker follows the start of the scan. The JPEG decoder itself fills what is missing with grey;
+/// a thumbnail's own end marker lies in a segment before the scan and does not count.
+fn jpeg_ends(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some(&[0xff, marker]) = bytes.get(at..at + 2) {
+        match marker {
+            0xff => at += 1,
+            0xda => return bytes[at..].windows(2).any(|pair| pair == [0xff, 0xd9]),
+            0x01 | 0xd0..=0xd8 => at += 2,
+            _ => match bytes.get(at + 2..at + 4) {
+                Some(&[high, low]) => at += 2 + usize::from(u16::from_be_bytes([high, low])),
+                _ => return false,
+            },
+        }
+    }
+    false
+}
+
+fn fault(error: ImageError) -> Fault {
+    match error {
+        ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => Fault::Truncated,
+        ImageError::Limits(error) => match error.kind() {
+            LimitErrorKind::DimensionError | LimitErrorKind::InsufficientMemory => {
+                Fault::Damaged("it claims more pixels than are decoded (16384 a side, 512 MiB in all)".to_owned())
+            }
+            _ => Fault::Damaged(error.to_string()),
+        },
+        other => {
+            let said = other.to_string();
+            let ends_early = ["unexpected end", "UnexpectedEof", "failed to fill", "Unexpected EOF"];
+            if ends_early.iter().any(|text| said.contains(text)) { Fault::Truncated } else { Fault::Damaged(said) }
+        }
+    }
+}
+
+fn picture(image: DynamicImage) -> Result<Picture, Fault> {
+    let (width, height) = (image.width(), image.height());
+    let (channels, pixels) = match image {
+        DynamicImage::ImageLuma8(grey) => (1, Pixels::U8(grey.into_raw())),
+        DynamicImage::ImageLumaA8(grey) => (1, Pixels::U8(opaque(&grey, 2))),
+        DynamicImage::ImageRgb8(colour) => (3, Pixels::U8(colour.into_raw())),
+        DynamicImage::ImageRgba8(colour) => (3, Pixels::U8(opaque(&colour, 4))),
+        DynamicImage::ImageLuma16(grey) => (1, Pixels::U16(grey.into_raw())),
+        DynamicImage::ImageLumaA16(grey) => (1, Pixels::U16(opaque(&grey, 2))),
+        DynamicImage::ImageRgb16(colour) => (3, Pixels::U16(colour.into_raw())),
+        DynamicImage::ImageRgba16(colour) => (3, Pixels::U16(opaque(&colour, 4))),
+        DynamicImage::ImageRgb32F(colour) => (3, Pixels::F32(unit(colour.into_raw())?)),
+        DynamicImage::ImageRgba32F(colour) => (3, Pixels::F32(unit(opaque(&colour, 4))?)),
+        _ => return Err(Fault::Damaged("its kind of pixel is not known here".to_owned())),
+    };
+    Ok(Picture { width, height, channels, pixels })
+}
+
+/// Every pixel without its last value, the alpha.
+fn opaque<V: Copy>(values: &[V], channels: usize) -> Vec<V> {
+    values.chunks_exact(channels).flat_map(|pixel| &pixel[..channels - 1]).copied().collect()
+}
+
+/// Image files in floating point are taken as 0..=1, and cut off there.
+fn unit(mut values: Vec<f32>) -> Result<Vec<f32>, Fault> {
+    if values.iter().any(|value| !value.is_finite()) {
+        return Err(Fault::NotFinite);
+    }
+    values.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
+    Ok(values)
+}

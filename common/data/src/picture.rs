@@ -1,0 +1,290 @@
+//! One decoded image, and how it becomes the shape a job wants. Keeps the bit depth it came with.
+//!
+//! Pure arithmetic in f64, in one fixed order: the same picture gives the same pixels on every machine.
+
+use crate::decode::Fault;
+use serde::{Deserialize, Serialize};
+use sumac_common::spec::{ImageShape, Resize};
+
+/// Pixels as decoded: `[height, width, channels]`, alpha already dropped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picture {
+    pub width: u32,
+    pub height: u32,
+    pub channels: u32,
+    pub pixels: Pixels,
+}
+
+/// Values of one depth. `F32` is in 0..=1, whatever the file's own range was.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pixels {
+    U8(Vec<u8>),
+    U16(Vec<u16>),
+    F32(Vec<f32>),
+}
+
+/// How a value is stored; wider is greater, and a value survives becoming wider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Depth {
+    U8,
+    U16,
+    F32,
+}
+
+impl Depth {
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::U16 => 2,
+            Self::F32 => 4,
+        }
+    }
+}
+
+impl Pixels {
+    #[must_use]
+    pub fn depth(&self) -> Depth {
+        match self {
+            Self::U8(_) => Depth::U8,
+            Self::U16(_) => Depth::U16,
+            Self::F32(_) => Depth::F32,
+        }
+    }
+
+    /// Little-endian bytes at `depth`, which must be at least this depth.
+    pub(crate) fn write_at(&self, depth: Depth, out: &mut Vec<u8>) {
+        assert!(depth >= self.depth(), "values are only ever widened, never narrowed");
+        match (self, depth) {
+            (Self::U8(values), Depth::U8) => out.extend_from_slice(values),
+            (Self::U8(values), Depth::U16) => {
+                out.extend(values.iter().flat_map(|&v| (u16::from(v) * 257).to_le_bytes()))
+            }
+            (Self::U8(values), _) => out.extend(values.iter().flat_map(|&v| (f32::from(v) / 255.0).to_le_bytes())),
+            (Self::U16(values), Depth::F32) => {
+                out.extend(values.iter().flat_map(|&v| (f32::from(v) / 65535.0).to_le_bytes()));
+            }
+            (Self::U16(values), _) => out.extend(values.iter().flat_map(|v| v.to_le_bytes())),
+            (Self::F32(values), _) => out.extend(values.iter().flat_map(|v| v.to_le_bytes())),
+        }
+    }
+}
+
+/// Appends stored values to `out`, scaled from their full range to [-1, 1].
+pub(crate) fn scale(bytes: &[u8], depth: Depth, out: &mut Vec<f32>) {
+    match depth {
+        Depth::U8 => out.extend(bytes.iter().map(|&v| f32::from(v) / 127.5 - 1.0)),
+        Depth::U16 => {
+            out.extend(bytes.as_chunks().0.iter().map(|&v| f32::from(u16::from_le_bytes(v)) / 32767.5 - 1.0));
+        }
+        Depth::F32 => out.extend(bytes.as_chunks().0.iter().map(|&v| f32::from_le_bytes(v) * 2.0 - 1.0)),
+    }
+}
+
+impl Picture {
+    /// The pixels as `[channels, height, width]` of the wanted shape, at the picture's own depth.
+    ///
+    /// Colour becomes grey by Rec. 601 luma, grey becomes colour by repeating; colour is converted before size.
+    pub fn fitted(&self, shape: ImageShape, resize: Resize) -> Result<Pixels, Fault> {
+        let (found, wanted) = ((self.width, self.height), (shape.width, shape.height));
+        match resize {
+            Resize::Exact if found != wanted => return Err(Fault::Size { found, wanted }),
+            Resize::Crop if self.width < shape.width || self.height < shape.height => {
+                return Err(Fault::TooSmall { found, wanted });
+            }
+            _ => {}
+        }
+        Ok(match &self.pixels {
+            Pixels::U8(values) => Pixels::U8(self.fit(values, shape, resize)?),
+            Pixels::U16(values) => Pixels::U16(self.fit(values, shape, resize)?),
+            Pixels::F32(values) => Pixels::F32(self.fit(values, shape, resize)?),
+        })
+    }
+
+    fn fit<V: Value>(&self, values: &[V], shape: ImageShape, resize: Resize) -> Result<Vec<V>, Fault> {
+        let planes = self.planes(values, shape.channels)?;
+        let (width, height) = (self.width as usize, self.height as usize);
+        let (to_width, to_height) = (shape.width as usize, shape.height as usize);
+        if (width, height) == (to_width, to_height) {
+            return Ok(planes.concat());
+        }
+        let mut fitted = Vec::with_capacity(shape.len());
+        if resize == Resize::Crop {
+            let (left, top) = ((width - to_width) / 2, (height - to_height) / 2);
+            for plane in &planes {
+                for row in plane.chunks_exact(width).skip(top).take(to_height) {
+                    fitted.extend_from_slice(&row[left..left + to_width]);
+                }
+            }
+        } else {
+            let (across, down) = (spans(width, to_width), spans(height, to_height));
+            for plane in &planes {
+                fitted.extend(averaged(plane, width, &across, &down));
+            }
+        }
+        Ok(fitted)
+    }
+
+    /// One `[height, width]` plane per wanted channel.
+    fn planes<V: Value>(&self, values: &[V], wanted: u32) -> Result<Vec<Vec<V>>, Fault> {
+        let found = self.channels as usize;
+        let pixels = || values.chunks_exact(found);
+        let plane = |channel: usize| -> Vec<V> { pixels().map(|pixel| pixel[channel]).collect() };
+        match (self.channels, wanted) {
+            (found, wanted) if found == wanted => Ok((0..found as usize).map(plane).collect()),
+            (3 | 4, 1) => Ok(vec![pixels().map(|pixel| luma(pixel[0], pixel[1], pixel[2])).collect()]),
+            (4, 3) => Ok((0..3).map(plane).collect()),
+            (1, wanted) => Ok(vec![plane(0); wanted as usize]),
+            (found, wanted) => Err(Fault::Channels { found, wanted }),
+        }
+    }
+}
+
+/// A number that pixels are made of.
+trait Value: Copy {
+    fn real(self) -> f64;
+    /// Rounded to the nearest value there is.
+    fn nearest(real: f64) -> Self;
+}
+
+impl Value for u8 {
+    fn real(self) -> f64 {
+        self.into()
+    }
+    fn nearest(real: f64) -> Self {
+        real.round() as Self
+    }
+}
+
+impl Value for u16 {
+    fn real(self) -> f64 {
+        self.into()
+    }
+    fn nearest(real: f64) -> Self {
+        real.round() as Self
+    }
+}
+
+impl Value for f32 {
+    fn real(self) -> f64 {
+        self.into()
+    }
+    fn nearest(real: f64) -> Self {
+        real as Self
+    }
+}
+
+/// ITU-R Rec. 601.
+fn luma<V: Value>(red: V, green: V, blue: V) -> V {
+    V::nearest(0.299 * red.real() + 0.587 * green.real() + 0.114 * blue.real())
+}
+
+/// What one output position covers of the input: from `start`, these shares (they add up to 1).
+struct Span {
+    start: usize,
+    shares: Vec<f64>,
+}
+
+fn spans(from: usize, to: usize) -> Vec<Span> {
+    let reach = from as f64 / to as f64;
+    let span = |at: usize| {
+        // In units of 1/to of an input pixel, where every edge is a whole number: no pixel is covered by a rounding error.
+        let (begin, end) = (at * from, (at + 1) * from);
+        let (start, stop) = (begin / to, end.div_ceil(to));
+        let covered = |pixel: usize| end.min((pixel + 1) * to) - begin.max(pixel * to);
+        Span { start, shares: (start..stop).map(|pixel| covered(pixel) as f64 / to as f64 / reach).collect() }
+    };
+    (0..to).map(span).collect()
+}
+
+/// Box filter: each output value is the mean over the area it covers.
+fn averaged<V: Value>(plane: &[V], width: usize, across: &[Span], down: &[Span]) -> Vec<V> {
+    let narrowed: Vec<Vec<f64>> = plane
+        .chunks_exact(width)
+        .map(|row| {
+            let mean =
+                |span: &Span| span.shares.iter().zip(&row[span.start..]).map(|(share, v)| share * v.real()).sum();
+            across.iter().map(mean).collect()
+        })
+        .collect();
+    let mut values = Vec::with_capacity(across.len() * down.len());
+    for span in down {
+        for x in 0..across.len() {
+            let mean = span.shares.iter().zip(&narrowed[span.start..]).map(|(share, row)| share * row[x]).sum();
+            values.push(V::nearest(mean));
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(channels: u32, height: u32, width: u32) -> ImageShape {
+        ImageShape { channels, height, width }
+    }
+
+    fn grey(width: u32, height: u32, values: Vec<u8>) -> Picture {
+        Picture { width, height, channels: 1, pixels: Pixels::U8(values) }
+    }
+
+    #[test]
+    fn area_averages_exactly_what_each_pixel_covers() {
+        let three = grey(3, 1, vec![0, 90, 240]);
+        // Two pixels out of three: each covers one and a half.
+        assert_eq!(three.fitted(shape(1, 1, 2), Resize::Area), Ok(Pixels::U8(vec![30, 190])));
+    }
+
+    #[test]
+    fn area_keeps_a_flat_picture_flat_at_any_size() {
+        for (width, height) in [(1, 1), (7, 5), (64, 48), (3, 200)] {
+            let flat = grey(width, height, vec![137; (width * height) as usize]);
+            assert_eq!(
+                flat.fitted(shape(1, 35, 55), Resize::Area),
+                Ok(Pixels::U8(vec![137; 35 * 55])),
+                "{width}x{height}"
+            );
+        }
+    }
+
+    #[test]
+    fn crop_cuts_out_the_middle() {
+        let picture = grey(4, 3, (0..12).collect());
+        assert_eq!(picture.fitted(shape(1, 1, 2), Resize::Crop), Ok(Pixels::U8(vec![5, 6])));
+    }
+
+    #[test]
+    fn crop_refuses_a_picture_that_is_too_small() {
+        let fault = grey(2, 2, vec![0; 4]).fitted(shape(1, 1, 3), Resize::Crop).unwrap_err();
+        assert_eq!(fault.to_string(), "it is 2x2 pixels, too small to cut 3x1 out of it");
+    }
+
+    #[test]
+    fn colour_becomes_grey_by_rec_601() {
+        let rgb =
+            Picture { width: 3, height: 1, channels: 3, pixels: Pixels::U8(vec![255, 0, 0, 0, 255, 0, 0, 0, 255]) };
+        assert_eq!(rgb.fitted(shape(1, 1, 3), Resize::Exact), Ok(Pixels::U8(vec![76, 150, 29])));
+    }
+
+    #[test]
+    fn grey_becomes_colour_by_repeating_and_planes_come_apart() {
+        let picture = grey(2, 1, vec![3, 9]);
+        assert_eq!(picture.fitted(shape(3, 1, 2), Resize::Exact), Ok(Pixels::U8(vec![3, 9, 3, 9, 3, 9])));
+        let rgb = Picture { width: 2, height: 1, channels: 3, pixels: Pixels::U8(vec![1, 2, 3, 4, 5, 6]) };
+        assert_eq!(rgb.fitted(shape(3, 1, 2), Resize::Exact), Ok(Pixels::U8(vec![1, 4, 2, 5, 3, 6])));
+    }
+
+    #[test]
+    fn a_widened_value_means_the_same_brightness() {
+        for depth in [Depth::U8, Depth::U16, Depth::F32] {
+            let (mut bytes, mut scaled) = (Vec::new(), Vec::new());
+            Pixels::U8(vec![0, 51, 255]).write_at(depth, &mut bytes);
+            scale(&bytes, depth, &mut scaled);
+            for (found, wanted) in scaled.iter().zip([-1.0, -0.6, 1.0]) {
+                assert!((found - wanted).abs() < 1e-6, "{depth:?}: {found} instead of {wanted}");
+            }
+        }
+    }
+}

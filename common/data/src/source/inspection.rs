@@ -1,0 +1,108 @@
+//! What `sumac data inspect` shows: what a source is, from its headers alone.
+
+use super::{Kind, Place, Source, Unread, encoded};
+use crate::{
+    decode::{Header, header},
+    label::LabelKind,
+    manifest::Bad,
+    picture::Depth,
+};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// How many keys are shown.
+const EXAMPLES: usize = 5;
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Inspection {
+    pub path: PathBuf,
+    pub kind: Kind,
+    /// All that are listed, whether looked into or not.
+    pub images: usize,
+    /// How many headers were read.
+    pub looked_into: usize,
+    /// The most frequent first.
+    pub sizes: Vec<SizeCount>,
+    pub labels: LabelSummary,
+    /// Names of the classes, by index.
+    pub classes: Vec<String>,
+    pub examples: Vec<String>,
+    pub bad: Vec<Bad>,
+}
+
+/// So many images of one size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SizeCount {
+    pub width: u32,
+    pub height: u32,
+    pub channels: u32,
+    /// Per value: 8, 16 or 32 (floating point).
+    pub bits: u32,
+    pub images: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LabelSummary {
+    /// `None`: no image has a label.
+    pub kind: Option<LabelKind>,
+    pub present: usize,
+    pub missing: usize,
+}
+
+impl Source {
+    /// Reads the headers of all images, or of the first `at_most`. Pixels that are cut short are only found by freezing.
+    #[must_use]
+    pub fn inspect(&self, at_most: Option<usize>) -> Inspection {
+        let looked_into = at_most.unwrap_or(usize::MAX).min(self.samples.len());
+        let headers: Vec<Result<Header, Bad>> = (0..looked_into).into_par_iter().map(|at| self.header(at)).collect();
+        let mut sizes: BTreeMap<(u32, u32, u32, Depth), usize> = BTreeMap::new();
+        let mut bad = self.bad.clone();
+        for header in headers {
+            match header {
+                Ok(Header { width, height, channels, depth }) => {
+                    *sizes.entry((width, height, channels, depth)).or_default() += 1
+                }
+                Err(fault) => bad.push(fault),
+            }
+        }
+        let size = |((width, height, channels, depth), images): ((u32, u32, u32, Depth), usize)| SizeCount {
+            width,
+            height,
+            channels,
+            bits: 8 * depth.bytes() as u32,
+            images,
+        };
+        let mut sizes: Vec<SizeCount> = sizes.into_iter().map(size).collect();
+        sizes.sort_by_key(|size| std::cmp::Reverse(size.images));
+        let present = self.samples.iter().filter(|sample| sample.label.is_some()).count();
+        Inspection {
+            path: self.root.clone(),
+            kind: self.kind,
+            images: self.samples.len(),
+            looked_into,
+            sizes,
+            labels: LabelSummary {
+                kind: self.samples.iter().find_map(|sample| Some(sample.label.as_ref()?.kind())),
+                present,
+                missing: self.samples.len() - present,
+            },
+            classes: self.classes.clone(),
+            examples: self.samples.iter().take(EXAMPLES).map(|sample| sample.key.clone()).collect(),
+            bad,
+        }
+    }
+
+    fn header(&self, at: usize) -> Result<Header, Bad> {
+        let key = &self.samples[at].key;
+        match (&self.samples[at].place, &self.stack) {
+            (Place::File(path), _) => match encoded(path) {
+                Ok(bytes) => header(&bytes).map_err(|fault| Bad::new(key, &fault)),
+                Err(Unread::Fault(fault)) => Err(Bad::new(key, &fault)),
+                Err(Unread::Io { source, .. }) => Err(Bad { key: key.clone(), reason: source.to_string(), size: None }),
+            },
+            (Place::Record(_), Some(stack)) => Ok(stack.header()),
+            (Place::Record(_), None) => unreachable!("records are listed together with their stack"),
+        }
+    }
+}

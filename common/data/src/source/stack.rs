@@ -1,0 +1,165 @@
+//! Many images of one size in one file: what idx and npy have in common once their headers are read.
+//!
+//! Records are read by position; nothing of the file's claimed size is allocated before the claim was checked against the
+//! file. Knows no header formats.
+
+use super::SourceError;
+use crate::{
+    decode::{DECODED_BYTES_MAX, Fault, Header, SIDE_MAX},
+    picture::{Depth, Picture, Pixels},
+};
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+
+/// Where the records are, after the header.
+#[derive(Debug)]
+pub(super) enum Held {
+    File(File),
+    /// Unpacked from a compressed file.
+    Memory(Vec<u8>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Values {
+    U8,
+    U16 {
+        big_endian: bool,
+    },
+    /// `lowest..=highest` stand for black and white.
+    F32 {
+        big_endian: bool,
+        lowest: f32,
+        highest: f32,
+    },
+}
+
+impl Values {
+    fn bytes(self) -> u64 {
+        match self {
+            Self::U8 => 1,
+            Self::U16 { .. } => 2,
+            Self::F32 { .. } => 4,
+        }
+    }
+}
+
+/// How the axes of one image follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Axes {
+    /// `[height, width, channels]`
+    ChannelsLast,
+    /// `[channels, height, width]`
+    ChannelsFirst,
+}
+
+#[derive(Debug)]
+pub(super) struct Stack {
+    pub held: Held,
+    /// Bytes before the first record.
+    pub offset: u64,
+    pub count: u64,
+    pub height: u32,
+    pub width: u32,
+    pub channels: u32,
+    pub axes: Axes,
+    pub values: Values,
+}
+
+/// What a header claims: `count` images of `height x width x channels` values.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    pub count: u64,
+    pub height: u64,
+    pub width: u64,
+    pub channels: u64,
+    pub value_bytes: u64,
+}
+
+impl Claim {
+    /// Bytes of all records, if the claim is believable at all.
+    pub(super) fn bytes(self, path: &Path) -> Result<u64, SourceError> {
+        let side = 1..=u64::from(SIDE_MAX);
+        let damaged = |what: String| SourceError::Damaged { path: path.to_owned(), what };
+        if !side.contains(&self.height) || !side.contains(&self.width) || !(1..=64).contains(&self.channels) {
+            let Self { height, width, channels, .. } = self;
+            return Err(damaged(format!("its header claims images of {width}x{height} pixels in {channels} channels")));
+        }
+        let record = self.height * self.width * self.channels * self.value_bytes;
+        if record > DECODED_BYTES_MAX {
+            return Err(damaged(format!("its header claims images of {record} bytes each")));
+        }
+        record
+            .checked_mul(self.count)
+            .filter(|_| u32::try_from(self.count).is_ok())
+            .ok_or_else(|| damaged(format!("its header claims {} images", self.count)))
+    }
+
+    /// The claim held against what is there.
+    pub(super) fn check(self, path: &Path, there: u64) -> Result<(), SourceError> {
+        let wanted = self.bytes(path)?;
+        if there < wanted {
+            return Err(SourceError::StackCutShort { path: path.to_owned(), count: self.count, wanted, there });
+        }
+        Ok(())
+    }
+}
+
+impl Stack {
+    pub(super) fn record_bytes(&self) -> u64 {
+        u64::from(self.height) * u64::from(self.width) * u64::from(self.channels) * self.values.bytes()
+    }
+
+    /// The same for every image in it.
+    pub(super) fn header(&self) -> Header {
+        let depth = match self.values {
+            Values::U8 => Depth::U8,
+            Values::U16 { .. } => Depth::U16,
+            Values::F32 { .. } => Depth::F32,
+        };
+        Header { width: self.width, height: self.height, channels: self.channels, depth }
+    }
+
+    pub(super) fn record(&self, at: u64) -> io::Result<Vec<u8>> {
+        let mut record = vec![0; self.record_bytes() as usize];
+        let begin = self.offset + at * self.record_bytes();
+        match &self.held {
+            Held::File(file) => file.read_exact_at(&mut record, begin)?,
+            Held::Memory(bytes) => {
+                let begin = begin as usize;
+                let found = bytes.get(begin..begin + record.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+                record.copy_from_slice(found);
+            }
+        }
+        Ok(record)
+    }
+
+    pub(super) fn picture(&self, record: &[u8]) -> Result<Picture, Fault> {
+        let pixels = match self.values {
+            Values::U8 => Pixels::U8(self.channels_last(record.to_vec())),
+            Values::U16 { big_endian } => {
+                let value = if big_endian { u16::from_be_bytes } else { u16::from_le_bytes };
+                Pixels::U16(self.channels_last(record.as_chunks().0.iter().map(|&v| value(v)).collect()))
+            }
+            Values::F32 { big_endian, lowest, highest } => {
+                let values: Vec<f32> = floats(record, big_endian).map(|v| (v - lowest) / (highest - lowest)).collect();
+                if values.iter().any(|value| !value.is_finite()) {
+                    return Err(Fault::NotFinite);
+                }
+                Pixels::F32(self.channels_last(values))
+            }
+        };
+        Ok(Picture { width: self.width, height: self.height, channels: self.channels, pixels })
+    }
+
+    fn channels_last<V: Copy>(&self, values: Vec<V>) -> Vec<V> {
+        if self.axes == Axes::ChannelsLast || self.channels == 1 {
+            return values;
+        }
+        let plane = values.len() / self.channels as usize;
+        (0..plane).flat_map(|pixel| values[pixel..].iter().step_by(plane)).copied().collect()
+    }
+}
+
+pub(super) fn floats(record: &[u8], big_endian: bool) -> impl Iterator<Item = f32> {
+    let value = if big_endian { f32::from_be_bytes } else { f32::from_le_bytes };
+    record.as_chunks().0.iter().map(move |&v| value(v))
+}

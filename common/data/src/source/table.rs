@@ -1,0 +1,119 @@
+//! Tables that name images: csv (comma, semicolon or tab) and jsonl, with one row per image.
+//!
+//! Rows are carried as they are; which column means what is the user's business, except the one that names the file.
+
+use super::SourceError;
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+/// Most bytes of a table.
+const TABLE_BYTES_MAX: u64 = 512 << 20;
+/// Columns that may name the file, best first.
+const FILE_COLUMNS: [&str; 7] = ["file_name", "file", "filename", "image", "path", "image_path", "img"];
+
+#[derive(Debug)]
+pub(super) struct Table {
+    pub path: PathBuf,
+    pub rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+pub(super) struct Row {
+    /// Counted from 1, as editors do.
+    pub line: u64,
+    /// With `/`, without a leading `./`; inside the folder.
+    pub file: String,
+    pub fields: Vec<(String, String)>,
+}
+
+pub(super) fn is_table(path: &Path) -> bool {
+    super::folder::ending(path).is_some_and(|ending| matches!(ending.as_str(), "csv" | "tsv" | "jsonl"))
+}
+
+impl Table {
+    /// `Ok(None)`: it is a table, but no column names files.
+    pub(super) fn read(path: &Path) -> Result<Result<Self, Vec<String>>, SourceError> {
+        let mut text = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(TABLE_BYTES_MAX + 1).read_to_end(&mut text));
+        read.map_err(|source| SourceError::unreadable(path, source))?;
+        let damaged = |what: String| SourceError::Damaged { path: path.to_owned(), what };
+        if text.len() as u64 > TABLE_BYTES_MAX {
+            return Err(damaged(format!("it has more than the {TABLE_BYTES_MAX} bytes that are read of a table")));
+        }
+        let text = String::from_utf8(text).map_err(|_| damaged("it is not valid UTF-8".to_owned()))?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let records = if super::folder::ending(path).as_deref() == Some("jsonl") { jsonl(text) } else { csv(text) };
+        let (columns, records) = records.map_err(|(line, what)| damaged(format!("line {line}: {what}")))?;
+        let has = |wanted: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(wanted));
+        let Some(file_column) = FILE_COLUMNS.iter().find(|wanted| has(wanted)) else { return Ok(Err(columns)) };
+
+        let mut rows = Vec::with_capacity(records.len());
+        for (line, fields) in records {
+            let named = fields.iter().find(|(column, _)| column.eq_ignore_ascii_case(file_column));
+            let Some((_, name)) = named.filter(|(_, name)| !name.is_empty()) else {
+                return Err(damaged(format!("line {line} names no file in column {file_column}")));
+            };
+            let file = inside(name).ok_or_else(|| SourceError::RowLeadsOut {
+                path: path.to_owned(),
+                line,
+                file: name.clone(),
+            })?;
+            rows.push(Row { line, file, fields });
+        }
+        Ok(Ok(Self { path: path.to_owned(), rows }))
+    }
+}
+
+/// A relative path that stays inside, with `/`.
+fn inside(name: &str) -> Option<String> {
+    let name = name.replace('\\', "/");
+    let parts: Vec<&str> = name.split('/').filter(|part| *part != ".").collect();
+    let stays = parts.iter().all(|part| !part.is_empty() && *part != ".." && !part.contains('\0'));
+    stays.then(|| parts.join("/"))
+}
+
+type Records = Result<(Vec<String>, Vec<(u64, Vec<(String, String)>)>), (u64, String)>;
+
+fn csv(text: &str) -> Records {
+    let head = text.lines().next().unwrap_or_default();
+    let often = |mark: char| head.matches(mark).count();
+    let delimiter = [',', ';', '\t'].into_iter().max_by_key(|&mark| (often(mark), mark == ',')).unwrap_or(',');
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(delimiter as u8).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let at = |error: &csv::Error| error.position().map_or(1, csv::Position::line);
+    let columns: Vec<String> =
+        reader.headers().map_err(|error| (at(&error), error.to_string()))?.iter().map(str::to_owned).collect();
+    let mut records = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| match error.kind() {
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                (at(&error), format!("{len} fields where the header has {expected_len}"))
+            }
+            _ => (at(&error), error.to_string()),
+        })?;
+        let line = record.position().map_or(0, csv::Position::line);
+        records.push((line, columns.iter().cloned().zip(record.iter().map(str::to_owned)).collect()));
+    }
+    Ok((columns, records))
+}
+
+fn jsonl(text: &str) -> Records {
+    use serde_json::{Map, Value};
+    let mut columns = Vec::new();
+    let mut records = Vec::new();
+    for (line, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {
+        let row: Map<String, Value> = serde_json::from_str(text).map_err(|error| (line, error.to_string()))?;
+        if columns.is_empty() {
+            columns = row.keys().cloned().collect();
+        }
+        let plain = |value: Value| match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        records.push((line, row.into_iter().map(|(column, value)| (column, plain(value))).collect()));
+    }
+    Ok((columns, records))
+}
