@@ -4,67 +4,36 @@
 //! what the network computes.
 
 use crate::learner::Sum;
-use sumac_common::random::{self, ChaCha8Rng};
+use sumac_common::{
+    random::{self, ChaCha8Rng},
+    spec::model::TensorShape,
+};
 use tch::{Device, Kind, TchError, Tensor};
 
 /// Where tensors live and in which precision: f32 for a run, f64 for the tests of its gradients.
 pub(crate) type Place = (Kind, Device);
 
-/// One tensor of a network: a convolution's weight `[maps out, maps in, height, width]` or bias `[maps out]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Parameter {
-    pub(crate) name: String,
-    pub(crate) shape: Vec<i64>,
-    /// Inputs of one output value: what the initial bound is made of.
-    pub(crate) fan_in: i64,
-}
-
-impl Parameter {
-    /// Weight and bias of the square convolution called `name`.
-    pub(crate) fn convolution(name: &str, maps_in: i64, maps_out: i64, kernel: i64) -> [Self; 2] {
-        let fan_in = maps_in * kernel * kernel;
-        [
-            Self { name: format!("{name}.weight"), shape: vec![maps_out, maps_in, kernel, kernel], fan_in },
-            Self { name: format!("{name}.bias"), shape: vec![maps_out], fan_in },
-        ]
-    }
-
-    pub(crate) fn len(&self) -> i64 {
-        self.shape.iter().product()
-    }
-
-    /// Channels last inside the flat vector: with such weights oneDNN lays the maps between convolutions out the same way,
-    /// which is the fastest there is on a CPU.
-    fn strides(&self) -> Vec<i64> {
-        match self.shape[..] {
-            [_, maps_in, height, width] => vec![maps_in * height * width, 1, width * maps_in, maps_in],
-            _ => vec![1],
-        }
-    }
-}
-
 /// A network's parameters, in the network's order.
 pub(crate) struct Flat {
-    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) parameters: Vec<TensorShape>,
     /// `[len]`; its base is aligned alike on every machine, and so are the views.
     pub(crate) values: Tensor,
 }
 
 impl Flat {
-    pub(crate) fn zeros(parameters: Vec<Parameter>, place: Place) -> Result<Self, TchError> {
-        let len = parameters.iter().map(Parameter::len).sum::<i64>();
-        Ok(Self { values: Tensor::f_zeros([len], place)?, parameters })
+    pub(crate) fn zeros(parameters: Vec<TensorShape>, place: Place) -> Result<Self, TchError> {
+        let len: usize = parameters.iter().map(TensorShape::len).sum();
+        Ok(Self { values: Tensor::f_zeros([len as i64], place)?, parameters })
     }
 
     /// Uniform in ±1/sqrt(fan in), weights and biases alike: what PyTorch's `Conv2d` starts with. Drawn in the order of the
     /// tensors' logical indices, so that the layout in memory is no part of a run's identity.
-    pub(crate) fn uniform(parameters: Vec<Parameter>, place: Place, rng: &mut ChaCha8Rng) -> Result<Self, TchError> {
+    pub(crate) fn uniform(parameters: Vec<TensorShape>, place: Place, rng: &mut ChaCha8Rng) -> Result<Self, TchError> {
         let flat = Self::zeros(parameters, place)?;
         for (parameter, mut view) in flat.parameters.iter().zip(flat.views()?) {
             let bound = 1.0 / (parameter.fan_in as f32).sqrt();
-            let drawn: Vec<f32> =
-                (0..parameter.len()).map(|_| (2.0 * random::uniform(rng) - 1.0) * bound).collect();
-            view.f_copy_(&Tensor::f_from_slice(&drawn)?.f_view(parameter.shape.as_slice())?)?;
+            let drawn: Vec<f32> = (0..parameter.len()).map(|_| (2.0 * random::uniform(rng) - 1.0) * bound).collect();
+            view.f_copy_(&Tensor::f_from_slice(&drawn)?.f_view(extents(parameter).as_slice())?)?;
         }
         Ok(flat)
     }
@@ -74,10 +43,6 @@ impl Flat {
         let mut values = self.values.f_zeros_like()?;
         values.f_copy_(&self.values)?;
         Ok(Self { parameters: self.parameters.clone(), values })
-    }
-
-    pub(crate) fn len(&self) -> i64 {
-        self.parameters.iter().map(Parameter::len).sum()
     }
 
     /// The parameters as constants: no gradient reaches them.
@@ -105,16 +70,29 @@ impl Flat {
     }
 }
 
-fn views(parameters: &[Parameter], flat: &Tensor) -> Result<Vec<Tensor>, TchError> {
+fn views(parameters: &[TensorShape], flat: &Tensor) -> Result<Vec<Tensor>, TchError> {
     let mut offset = 0;
     parameters
         .iter()
         .map(|parameter| {
-            let view = flat.f_as_strided(parameter.shape.as_slice(), parameter.strides().as_slice(), offset)?;
-            offset += parameter.len();
+            let view = flat.f_as_strided(extents(parameter).as_slice(), strides(parameter).as_slice(), offset)?;
+            offset += parameter.len() as i64;
             view.f_detach()
         })
         .collect()
+}
+
+fn extents(parameter: &TensorShape) -> Vec<i64> {
+    parameter.shape.iter().map(|&extent| extent as i64).collect()
+}
+
+/// Channels last inside the flat vector: with such weights oneDNN lays the maps between convolutions out the same way,
+/// which is the fastest there is on a CPU.
+fn strides(parameter: &TensorShape) -> Vec<i64> {
+    match extents(parameter)[..] {
+        [_, maps_in, height, width] => vec![maps_in * height * width, 1, width * maps_in, maps_in],
+        _ => vec![1],
+    }
 }
 
 /// A network's gradient, or a lane's or subtree's part of it: `[len]`, in the order of [`Flat`].

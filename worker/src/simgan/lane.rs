@@ -48,7 +48,8 @@ impl SimGan {
                 ..Losses::default()
             };
             if opponent == Opponent::Discriminator {
-                let logits = self.judge(meal, &self.discriminator_weights(&self.discriminator.flat.views()?)?, &refined_bchw)?;
+                let logits =
+                    self.judge(meal, &self.discriminator_weights(&self.discriminator.flat.views()?)?, &refined_bchw)?;
                 let realism = loss::cross_entropy(&logits, Class::Real)?;
                 total = total.f_add(&realism.f_div_scalar(self.per_batch(self.patches))?)?;
                 losses.realism = mean(&realism, n * self.patches)?;
@@ -105,7 +106,8 @@ impl SimGan {
         let attempt = "laying out a lane's images";
         let wanted = images.len() * self.shape.len();
         if images.pixels.len() != wanted {
-            let reason = format!("{} images came with {} pixel values, not {wanted}", images.len(), images.pixels.len());
+            let reason =
+                format!("{} images came with {} pixel values, not {wanted}", images.len(), images.pixels.len());
             return Err(LearnError::Engine { attempt, reason });
         }
         // A pixel that is not a number passes: it makes a gradient that is none either, and a skipped step.
@@ -115,7 +117,8 @@ impl SimGan {
         }
         let (channels, height, width) = (self.shape.channels, self.shape.height, self.shape.width);
         let size = [images.len() as i64, i64::from(channels), i64::from(height), i64::from(width)];
-        let tensor = || Tensor::f_from_slice(&images.pixels)?.f_view(size)?.f_to_device(self.place.1)?.f_to_kind(self.place.0);
+        let tensor =
+            || Tensor::f_from_slice(&images.pixels)?.f_view(size)?.f_to_device(self.place.1)?.f_to_kind(self.place.0);
         tensor().map_err(engine(attempt))
     }
 }

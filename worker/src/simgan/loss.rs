@@ -30,7 +30,8 @@ pub(crate) fn taken_for(logits_b2hw: &Tensor, class: Class) -> Result<u64, TchEr
 
 /// |psi(y) - psi(x)|, added over images and values of psi; images are `[b, c, h, w]`.
 pub(crate) fn distance(psi: Psi, y_bchw: &Tensor, x_bchw: &Tensor) -> Result<Tensor, TchError> {
-    let total = |of: fn(&Tensor) -> Result<Tensor, TchError>| of(y_bchw)?.f_sub(&of(x_bchw)?)?.f_abs()?.f_sum(Kind::Double);
+    let total =
+        |of: fn(&Tensor) -> Result<Tensor, TchError>| of(y_bchw)?.f_sub(&of(x_bchw)?)?.f_abs()?.f_sum(Kind::Double);
     match psi {
         Psi::Identity => total(|image| Ok(image.shallow_clone())),
         Psi::Gradients => total(|image| differences(image, 2))?.f_add(&total(|image| differences(image, 3))?),

@@ -19,9 +19,9 @@ mod refiner;
 mod shift;
 mod spectral;
 mod state;
-mod weights;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 pub use flat::Gradient;
 
@@ -82,16 +82,16 @@ impl SimGan {
         let (shape, train, model) = (spec.what.data.image, spec.what.train.clone(), &spec.what.model);
         let mut init = random::stream(train.seed, Stream::Init, Lane(0), Step(0));
 
-        let refiner = Refiner::new(&model.refiner, shape.channels);
-        let refiner_flat = Flat::uniform(refiner.parameters(), place, &mut init)?;
+        let refiner = Refiner { spec: model.refiner.clone() };
+        let refiner_flat = Flat::uniform(model.refiner.tensors(shape.channels), place, &mut init)?;
         if refiner.starts_as_identity() {
             refiner_flat.views()?.iter_mut().rev().take(2).try_for_each(|last| last.f_zero_().map(drop))?;
         }
-        let discriminator = Discriminator::new(&model.discriminator, shape.channels, place)?;
-        let discriminator_flat = Flat::uniform(discriminator.parameters(), place, &mut init)?;
+        let discriminator = Discriminator::new(model.discriminator.clone(), place)?;
+        let discriminator_flat = Flat::uniform(model.discriminator.tensors(shape.channels), place, &mut init)?;
 
         let mut singular_start = random::stream(train.seed, Stream::SpectralNorm, Lane(0), Step(0));
-        let normalised = if discriminator.spectral_norm { discriminator_flat.views()? } else { Vec::new() };
+        let normalised = if model.discriminator.spectral_norm { discriminator_flat.views()? } else { Vec::new() };
         let singular = normalised
             .iter()
             .step_by(2)
@@ -101,7 +101,7 @@ impl SimGan {
         Ok(Self {
             place,
             shape,
-            patches: discriminator.patches(shape),
+            patches: model.discriminator.patches(shape) as u64,
             psi_values: loss::psi_values(train.psi, shape),
             shift: Shift::up_to(train.shift),
             average: train.ema.map(|decay| Average::of(&refiner_flat, decay)).transpose()?,

@@ -28,12 +28,13 @@
 
 use super::{
     SimGan, Trained, engine,
-    flat::{Flat, Parameter},
+    flat::Flat,
     spectral::SingularPair,
     weights::{self, Named},
 };
 use crate::learner::LearnError;
 use serde::{Deserialize, Serialize};
+use sumac_common::spec::model::TensorShape;
 use tch::{TchError, Tensor, no_grad};
 
 /// The metadata key of a saved state.
@@ -62,8 +63,9 @@ impl SimGan {
     pub(super) fn take_over(&mut self, saved: &[u8]) -> Result<(), LearnError> {
         let present = self.tensors().map_err(engine("gathering the state"))?;
         let (incoming, note) = weights::read(saved, &present, NOTE)?;
-        let updates: Updates = serde_json::from_str(&note)
-            .map_err(|error| LearnError::Misfit(format!("its metadata `{NOTE}` is not the counts of updates: {error}")))?;
+        let updates: Updates = serde_json::from_str(&note).map_err(|error| {
+            LearnError::Misfit(format!("its metadata `{NOTE}` is not the counts of updates: {error}"))
+        })?;
         // From here on nothing can misfit: every tensor has the shape and kind of the one it replaces.
         no_grad(|| present.into_iter().zip(&incoming).try_for_each(|((_, mut now), then)| now.f_copy_(then)))
             .map_err(engine("taking over a saved state"))?;
@@ -79,7 +81,12 @@ impl SimGan {
         let of_discriminator = || {
             let flat = &self.discriminator.flat;
             let weights = no_grad(|| self.discriminator_weights(&flat.views()?))?;
-            Ok(flat.parameters.iter().zip(weights).map(|(parameter, weight)| (parameter.name.clone(), weight)).collect())
+            Ok(flat
+                .parameters
+                .iter()
+                .zip(weights)
+                .map(|(parameter, weight)| (parameter.name.clone(), weight))
+                .collect())
         };
         let attempt = "gathering the networks for export";
         let refiner: Vec<Named> = named("", self.refining()).map_err(engine(attempt))?;
@@ -112,7 +119,7 @@ impl SimGan {
 }
 
 fn named(prefix: &str, flat: &Flat) -> Result<Vec<Named>, TchError> {
-    let name = |parameter: &Parameter| format!("{prefix}{}", parameter.name);
+    let name = |parameter: &TensorShape| format!("{prefix}{}", parameter.name);
     Ok(flat.parameters.iter().map(name).zip(flat.views()?).collect())
 }
 

@@ -18,10 +18,9 @@ pub(crate) fn write(tensors: &[Named], note: (&str, String)) -> Result<Vec<u8>, 
         .map(|shelf| Ok((shelf.name, TensorView::new(shelf.dtype, shelf.shape.clone(), &shelf.bytes)?)))
         .collect::<Result<Vec<_>, _>>();
     let metadata = HashMap::from([(note.0.to_owned(), note.1)]);
-    views.and_then(|views| serialize(views, Some(metadata))).map_err(|error| LearnError::Engine {
-        attempt: "writing tensors as safetensors",
-        reason: error.to_string(),
-    })
+    views
+        .and_then(|views| serialize(views, Some(metadata)))
+        .map_err(|error| LearnError::Engine { attempt: "writing tensors as safetensors", reason: error.to_string() })
 }
 
 /// The tensors of a file, each as the present one of the same name is shaped, in the present ones' order, and the text of
