@@ -97,6 +97,9 @@ pub enum Action {
     Note(Fact),
     /// End this worker's session with a sentence: it must not be restarted as it is.
     Refuse(WorkerId, String),
+    /// End this worker's stream, if it still stands: it counts as gone, and is heard again only when it attaches anew and
+    /// says where it stands.
+    HangUp(WorkerId),
 }
 
 /// What happened, for the journal and for people.
@@ -206,13 +209,16 @@ impl Cluster {
             Event::Died { worker, incarnation } => {
                 if self.present(&worker, incarnation).is_some() {
                     self.lose(now, &worker, Loss::Died, &mut actions);
+                } else if self.workers.get(&worker).is_some_and(|known| known.seat.incarnation == incarnation) {
+                    self.stands_outside(now, &worker, None, Loss::Died.to_string(), &mut actions);
                 }
             }
             Event::Submitted { job, spec } => self.submitted(job, spec, &mut actions),
             Event::Cancelled { job } => self.end(&job, JobState::Cancelled, &mut actions),
             Event::StopWished { job } => self.stop(&job, &mut actions),
             Event::GivenUp { job } => {
-                if let Some(job) = self.jobs.iter_mut().find(|known| known.id == job) {
+                // The word is about members that are silent now, not about those of some later day.
+                if let Some(job) = self.jobs.iter_mut().find(|known| known.id == job && !known.state.is_open()) {
                     job.given_up = true;
                 }
             }
@@ -274,12 +280,36 @@ impl Cluster {
         } else {
             Fact::WorkerJoined { worker: worker.clone() }
         }));
-        self.reattach(&worker, standing, job, actions);
+        let elsewhere = "it came back without taking part".to_owned();
+        self.stands_outside(now, &worker, job.as_ref(), elsewhere, actions);
+        self.reattach(now, &worker, standing, job, actions);
+    }
+
+    /// It takes no part in any job but this one: if it was a member of another's last generation, it has left that one, be it
+    /// by its death. A member that is gone and comes back as a new process is heard here, too.
+    fn stands_outside(
+        &mut self,
+        now: Duration,
+        worker: &WorkerId,
+        works_for: Option<&JobId>,
+        why: String,
+        actions: &mut Vec<Action>,
+    ) {
+        let others = self.jobs.iter_mut().filter(|job| Some(&job.id) != works_for && !job.state.is_over());
+        for job in others.filter(|job| job.was_member(worker)) {
+            job.ready.remove(worker);
+            job.standings.insert(worker.clone(), Standing::outside(job.id.clone()));
+            if job.roster.contains(worker) {
+                job.frozen = true;
+                job.close(now, worker, &why, job.generation, Others::AreTold, actions);
+            }
+        }
     }
 
     /// What it says about itself replaces what was believed.
     fn reattach(
         &mut self,
+        now: Duration,
         worker: &WorkerId,
         standing: Option<Standing>,
         job: Option<JobId>,
@@ -295,9 +325,22 @@ impl Cluster {
             }
             return;
         };
+        if let Some(why) = standing.ready.as_ref().and_then(|readiness| job.misfit(readiness)) {
+            job.standings.insert(worker.clone(), Standing::outside(job_id.clone()));
+            job.unfit.insert(worker.clone(), why.clone());
+            self.turn_away(worker, job_id, why, actions);
+            return;
+        }
+        job.set_aside.remove(worker);
+        job.learn(worker, &standing);
         match standing.engaged {
             Some(engaged) if engaged == job.generation && job.state.is_open() => {
                 job.standings.remove(worker);
+                // What it was told before may not have reached it.
+                let wishes = [(Wish::Stop, job.stop_wished), (Wish::Regroup, job.invited)];
+                for (wish, _) in wishes.into_iter().filter(|(_, wished)| *wished) {
+                    actions.push(Action::Tell(worker.clone(), Order::Wish { job: job_id.clone(), wish }));
+                }
             }
             Some(engaged) => {
                 // That generation is closed, or was never opened by anybody we know: leave it, then say where you stand.
@@ -305,10 +348,15 @@ impl Cluster {
             }
             None => {
                 job.standings.insert(worker.clone(), standing.clone());
-                let generation = job.generation;
-                if job.state.is_open() && job.roster.contains(worker) {
-                    let why = "it left while the coordinator was away";
-                    job.close(worker, why, generation, Others::AreTold, actions);
+                if job.roster.contains(worker) {
+                    job.frozen = true;
+                    let why = "it had left when it came back";
+                    job.close(now, worker, why, job.generation, Others::AreTold, actions);
+                }
+                if standing.ready.is_none() {
+                    // It may have failed to prepare, and the word of it was lost.
+                    let spec = job.spec.clone();
+                    actions.push(Action::Tell(worker.clone(), Order::Prepare { job: job_id, spec }));
                 }
             }
         }
@@ -357,20 +405,26 @@ impl Cluster {
                 self.end(&id, ended, actions);
             }
             Report::Entered { generation, step, .. } => {
-                if generation == job.generation && job.enter(worker, generation, step) {
+                let takes_part = generation == job.generation && job.roster.contains(worker);
+                if takes_part && job.enter(worker, generation, step) {
                     actions.push(Action::Save(id.clone()));
                     actions.push(Action::Note(Fact::GenerationEntered { job: id, generation, step }));
                 }
             }
             Report::Left { generation, standing, why } => {
+                let is_member = job.roster.contains(worker);
+                if is_member && generation != job.generation {
+                    // An old story, told again: where it stands now it will say when it leaves this generation.
+                    return;
+                }
+                job.learn(worker, &standing);
                 job.standings.insert(worker.clone(), standing);
-                if generation == job.generation && job.roster.contains(worker) {
+                if is_member {
                     job.frozen = true;
                     job.blame(&why);
-                    job.closed_at.get_or_insert(now);
                     // Who was told to leave was not the only one: the others leave at the same step, aborting nothing.
                     let others = if why == Leaving::Told { Others::LeaveByThemselves } else { Others::AreTold };
-                    job.close(worker, &sentence(&why), generation, others, actions);
+                    job.close(now, worker, &sentence(&why), generation, others, actions);
                 }
             }
             Report::Saved { step, .. } => {
@@ -379,7 +433,7 @@ impl Cluster {
                 actions.push(Action::Note(Fact::CheckpointSaved { job: id, step }));
             }
             Report::Ended { generation, step, ending, .. } => {
-                if generation == job.generation {
+                if generation == job.generation && job.roster.contains(worker) {
                     job.reached = step;
                     let state = match ending {
                         Ending::Finished => JobState::Finished,
@@ -425,8 +479,8 @@ impl Cluster {
         if job.state.is_open() {
             let wish = Order::Wish { job: id.clone(), wish: Wish::Stop };
             actions.extend(job.roster.iter().map(|worker| Action::Tell(worker.clone(), wish.clone())));
-        } else if job.generation == Generation(0) {
-            // Nobody has begun: there is nothing to save.
+        } else if job.roster.is_empty() {
+            // Nobody has begun, or begun again: there is nothing to save.
             self.end(id, JobState::Stopped, actions);
         }
         actions.push(Action::Save(id.clone()));
@@ -472,15 +526,16 @@ impl Cluster {
         known.beat = None;
         let job = known.job.take();
         actions.push(Action::Note(Fact::WorkerLost { worker: worker.clone(), why }));
+        if why == Loss::Silent {
+            actions.push(Action::HangUp(worker.clone()));
+        }
         let Some(job) = job.and_then(|id| self.jobs.iter_mut().find(|known| known.id == id)) else { return };
         job.ready.remove(worker);
         job.standings.remove(worker);
         if !job.state.is_over() && job.roster.contains(worker) {
             // A dead member cannot take another step, and every step needs all: that freezes its generation (C-6).
             job.frozen |= why == Loss::Died;
-            job.closed_at.get_or_insert(now);
-            let generation = job.generation;
-            job.close(worker, &why.to_string(), generation, Others::AreTold, actions);
+            job.close(now, worker, &why.to_string(), job.generation, Others::AreTold, actions);
         }
     }
 
@@ -519,14 +574,18 @@ impl Cluster {
             match job.roster.iter().find(unseen).cloned() {
                 // It was a member before this coordinator started, at 0 on its clock, and has not come back.
                 Some(member) if now >= self.settings.silent_after => {
-                    let generation = job.generation;
-                    job.close(&member, &Loss::Silent.to_string(), generation, Others::AreTold, actions);
+                    job.close(now, &member, &Loss::Silent.to_string(), job.generation, Others::AreTold, actions);
                 }
-                _ => job.invite(&self.workers, actions),
+                _ => job.invite(now, &self.workers, actions),
             }
             return;
         }
-        if let Some(opening) = job.may_open(now, &self.settings, &self.workers) {
+        let was_lost = job.state == JobState::Lost;
+        let opening = job.may_open(now, &self.settings, &self.workers);
+        if job.state == JobState::Lost && !was_lost {
+            actions.push(Action::Note(Fact::AllLost { job: job.id.clone(), generation: job.generation }));
+        }
+        if let Some(opening) = opening {
             actions.extend(job.open(opening));
         }
     }

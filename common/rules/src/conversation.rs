@@ -70,6 +70,12 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Not in any generation, with nothing in hands and not ready.
+    #[must_use]
+    pub fn outside(job: JobId) -> Self {
+        Self { job, engaged: None, holds: None, offered: None, ready: None }
+    }
+
     /// Ready for a job, with nothing of it in hands.
     #[must_use]
     pub fn newcomer(job: JobId, readiness: Readiness) -> Self {

@@ -89,8 +89,6 @@ pub enum With {
 pub struct Member {
     me: WorkerId,
     task: Option<Task>,
-    /// The newest generation it was ever told of: older ones are not listened to (C-2).
-    newest: Generation,
 }
 
 /// The job it works for.
@@ -98,6 +96,8 @@ pub struct Member {
 struct Task {
     job: JobId,
     spec: Box<Spec>,
+    /// The newest generation of this job that it was told of: older ones are not listened to (C-2).
+    newest: Generation,
     ready: Option<Readiness>,
     holds: Option<Holding>,
     offered: Option<Holding>,
@@ -129,7 +129,7 @@ impl Stage {
 impl Member {
     #[must_use]
     pub fn new(me: WorkerId) -> Self {
-        Self { me, task: None, newest: Generation(0) }
+        Self { me, task: None }
     }
 
     #[must_use]
@@ -159,8 +159,8 @@ impl Member {
     #[must_use]
     pub fn interrupts(&self, order: &Order) -> bool {
         match order {
-            Order::Close { generation, .. } => self.engaged() == Some(*generation),
-            Order::Open(opening) => opening.generation > self.newest,
+            Order::Close { job, generation } => self.job() == Some(job) && self.engaged() == Some(*generation),
+            Order::Open(opening) => self.task.as_ref().is_some_and(|task| task.is_news(opening)),
             Order::Release { job, .. } => self.job() == Some(job),
             Order::Prepare { .. } | Order::Wish { .. } => false,
         }
@@ -216,28 +216,24 @@ impl Member {
     fn told(&mut self, order: Order) -> Vec<Report> {
         match order {
             Order::Prepare { job, spec } => {
-                if self.job() != Some(&job) {
+                let known = self.task.as_ref().is_some_and(|task| task.job == job && !task.is_unprepared());
+                if !known {
                     self.task = Some(Task::new(job, spec));
                 }
                 vec![]
             }
             Order::Open(opening) => {
                 let takes_part = opening.roster.iter().any(|place| place.worker == self.me);
-                if opening.generation <= self.newest || !takes_part || self.job() != Some(&opening.job) {
-                    return vec![];
-                }
-                self.newest = opening.generation;
-                if let Some(task) = &mut self.task {
+                if let Some(task) = self.task.as_mut().filter(|task| takes_part && task.is_news(&opening)) {
                     task.open(opening);
                 }
                 vec![]
             }
-            Order::Close { generation, .. } => match &mut self.task {
-                Some(task) if task.stage.opening().is_some_and(|opening| opening.generation == generation) => {
-                    task.leave(Leaving::Told).into_iter().collect()
-                }
-                _ => vec![],
-            },
+            Order::Close { job, generation } => {
+                let engaged = self.engaged() == Some(generation);
+                let task = self.task.as_mut().filter(|task| engaged && task.job == job);
+                task.and_then(|task| task.leave(Leaving::Told)).into_iter().collect()
+            }
             Order::Wish { job, wish } => {
                 if let Some(task) = self.task.as_mut().filter(|task| task.job == job) {
                     match wish {
@@ -250,7 +246,6 @@ impl Member {
             Order::Release { job, .. } => {
                 if self.job() == Some(&job) {
                     self.task = None;
-                    // The job may come back, from a checkpoint, under generations that go on counting.
                 }
                 vec![]
             }
@@ -260,10 +255,29 @@ impl Member {
 
 impl Task {
     fn new(job: JobId, spec: Box<Spec>) -> Self {
-        Self { job, spec, ready: None, holds: None, offered: None, wishes: Wishes::default(), stage: Stage::Preparing }
+        Self {
+            job,
+            spec,
+            newest: Generation(0),
+            ready: None,
+            holds: None,
+            offered: None,
+            wishes: Wishes::default(),
+            stage: Stage::Preparing,
+        }
+    }
+
+    fn is_news(&self, opening: &Opening) -> bool {
+        self.job == opening.job && opening.generation > self.newest
+    }
+
+    /// It failed to prepare: told again, it tries again.
+    fn is_unprepared(&self) -> bool {
+        matches!(self.stage, Stage::Over) && self.ready.is_none()
     }
 
     fn open(&mut self, opening: Box<Opening>) {
+        self.newest = opening.generation;
         let offered = self.offered.take();
         let with = match &opening.basis {
             Basis::Saved => With::Nothing,

@@ -113,6 +113,9 @@ pub struct Job {
     /// How often each was named as not reached in the last attempt.
     #[serde(skip)]
     pub(super) blamed: BTreeMap<WorkerId, u32>,
+    /// Not reached twice in a row: left out until this time, if there are enough others.
+    #[serde(skip)]
+    pub(super) set_aside: BTreeMap<WorkerId, Duration>,
     /// The last generation's members were already asked to regroup for a newcomer.
     #[serde(skip)]
     pub(super) invited: bool,
@@ -148,6 +151,7 @@ impl Job {
             closed_at: None,
             failures: 0,
             blamed: BTreeMap::new(),
+            set_aside: BTreeMap::new(),
             invited: false,
             beat: None,
             waits_for: None,
@@ -196,8 +200,14 @@ impl Job {
         self.entered = None;
         self.roster.clear();
         self.unfit.clear();
+        self.set_aside.clear();
         self.gathering_since = None;
         self.failures = 0;
+        if self.generation == Generation(0) {
+            // It never began: what its first ready worker said binds nobody.
+            self.data = None;
+            self.fingerprint = None;
+        }
     }
 
     pub(super) fn finish(&mut self, state: JobState) {
@@ -225,6 +235,25 @@ impl Job {
             ));
         }
         None
+    }
+
+    /// A member of the last generation opened, or of the last one entered.
+    pub(super) fn was_member(&self, worker: &WorkerId) -> bool {
+        let entered = self.entered.as_ref().is_some_and(|(_, roster)| roster.contains(worker));
+        entered || self.roster.contains(worker)
+    }
+
+    /// Whoever holds the state of the last generation has entered it, even if the word of that was lost.
+    pub(super) fn learn(&mut self, worker: &WorkerId, standing: &Standing) {
+        let Some(holds) = standing.holds else { return };
+        let unheard = self.entered.as_ref().is_none_or(|(entered, _)| *entered < holds.generation);
+        if unheard && holds.generation == self.generation && self.roster.contains(worker) {
+            self.entered = Some((holds.generation, self.roster.clone()));
+            self.failures = 0;
+            if self.state.is_open() {
+                self.state = JobState::Running;
+            }
+        }
     }
 
     /// Returns whether this is the first member to enter.
@@ -257,6 +286,7 @@ impl Job {
     /// Closes the open generation, if it is this one.
     pub(super) fn close(
         &mut self,
+        now: Duration,
         worker: &WorkerId,
         why: &str,
         generation: Generation,
@@ -270,6 +300,7 @@ impl Job {
             self.failures += 1;
         }
         self.state = JobState::Queued;
+        self.closed_at = Some(now);
         self.beat = None;
         actions.push(Action::Note(Fact::GenerationClosed {
             job: self.id.clone(),
@@ -285,14 +316,23 @@ impl Job {
     }
 
     /// Asks the members of a running generation to regroup when a ready worker stands by that they could use.
-    pub(super) fn invite(&mut self, workers: &BTreeMap<WorkerId, super::Worker>, actions: &mut Vec<Action>) {
-        let newcomers = self.newcomers(workers).count();
-        if self.state != JobState::Running || self.invited || newcomers == 0 || self.roster.len() >= self.wanted() {
+    pub(super) fn invite(
+        &mut self,
+        now: Duration,
+        workers: &BTreeMap<WorkerId, super::Worker>,
+        actions: &mut Vec<Action>,
+    ) {
+        let stands_by = self.newcomers(workers).any(|id| !self.is_set_aside(now, id));
+        if self.state != JobState::Running || self.invited || !stands_by || self.roster.len() >= self.wanted() {
             return;
         }
         self.invited = true;
         let order = Order::Wish { job: self.id.clone(), wish: Wish::Regroup };
         actions.extend(self.roster.iter().map(|member| Action::Tell(member.clone(), order.clone())));
+    }
+
+    pub(super) fn is_set_aside(&self, now: Duration, worker: &WorkerId) -> bool {
+        self.set_aside.get(worker).is_some_and(|until| now < *until)
     }
 
     /// Ready workers outside the last roster.
@@ -301,7 +341,10 @@ impl Job {
         workers: &'a BTreeMap<WorkerId, super::Worker>,
     ) -> impl Iterator<Item = &'a WorkerId> {
         self.ready.keys().filter(|id| {
-            !self.roster.contains(*id) && workers.get(*id).is_some_and(|known| known.presence == super::Presence::Here)
+            let is_here = |known: &super::Worker| {
+                known.presence == super::Presence::Here && known.job.as_ref() == Some(&self.id)
+            };
+            !self.roster.contains(*id) && workers.get(*id).is_some_and(is_here)
         })
     }
 }

@@ -3,12 +3,15 @@
 use super::{Action, Fact, Job, JobState, Presence, Settings, Worker, holding};
 use crate::{
     conversation::{Basis, Opening, Order, Place, Wish},
-    ids::{Generation, Rank, Step, WorkerId},
+    ids::{Rank, Step, WorkerId},
     lanes,
 };
 use std::{collections::BTreeMap, time::Duration};
 
 type Workers = BTreeMap<WorkerId, Worker>;
+
+/// A worker that nobody reached is not asked again for so long: each attempt with it costs everybody a pause.
+const SET_ASIDE_FOR: Duration = Duration::from_secs(60);
 
 /// What opens next.
 pub(super) struct Next {
@@ -24,7 +27,7 @@ impl Job {
             self.waits_for = Some(format!("waiting for {missing} to leave generation {}", self.generation));
             return None;
         }
-        if !self.frozen && self.generation > Generation(0) && !self.roster.is_empty() && !self.given_up {
+        if !self.frozen && !self.roster.is_empty() && !self.given_up {
             let since = *self.closed_at.get_or_insert(now);
             if now < since + settings.all_lost_after {
                 self.state = JobState::Lost;
@@ -34,7 +37,7 @@ impl Job {
         if self.state == JobState::Lost {
             self.state = JobState::Queued;
         }
-        let members = self.candidates(workers);
+        let members = self.candidates(now, workers);
         if members.len() < self.least() {
             let short = format!("{} of at least {} workers ready", members.len(), self.least());
             self.waits_for = Some(match self.unfit.iter().next_back() {
@@ -43,7 +46,7 @@ impl Job {
             });
             return None;
         }
-        if self.generation == Generation(0) || self.roster.is_empty() {
+        if self.roster.is_empty() {
             let since = *self.gathering_since.get_or_insert(now);
             if members.len() < self.wanted() && now < since + settings.gather_for {
                 self.waits_for = Some(format!("{} workers ready, gathering up to {}", members.len(), self.wanted()));
@@ -59,6 +62,16 @@ impl Job {
             return None;
         }
         let basis = self.basis(&members);
+        if let (Basis::Saved, Some((generation, roster))) = (&basis, &self.entered)
+            && let Some(missing) = roster.iter().find(|member| !self.is_accounted(member, now, settings, workers))
+        {
+            // It may hold the very lanes that are missing.
+            self.waits_for = Some(format!("waiting for {missing} to say what it holds of generation {generation}"));
+            return None;
+        }
+        if let Some(worker) = self.most_blamed().filter(|worker| !members.contains(*worker)).cloned() {
+            self.set_aside.insert(worker, now + SET_ASIDE_FOR);
+        }
         let place = |worker: &WorkerId| Place { worker: worker.clone(), store: workers[worker].seat.store };
         Some(Next { roster: members.iter().map(place).collect(), basis })
     }
@@ -67,15 +80,18 @@ impl Job {
     fn is_accounted(&self, member: &WorkerId, now: Duration, settings: &Settings, workers: &Workers) -> bool {
         match workers.get(member) {
             Some(known) => {
-                known.is_gone() || self.standings.get(member).is_some_and(|standing| standing.engaged.is_none())
+                let is_outside = || self.standings.get(member).is_some_and(|standing| standing.engaged.is_none());
+                // A broken stream is given its moment: what this member holds may be needed.
+                known.is_gone() || known.presence == Presence::Here && is_outside()
             }
             // Not seen since this coordinator started, at 0 on its clock.
             None => now >= settings.silent_after,
         }
     }
 
-    /// Survivors as they were, newcomers last; at most as many as are wanted; without the one most often not reached.
-    fn candidates(&self, workers: &Workers) -> Vec<WorkerId> {
+    /// Survivors as they were, newcomers last; at most as many as are wanted; without those not reached, if there are enough
+    /// others.
+    fn candidates(&self, now: Duration, workers: &Workers) -> Vec<WorkerId> {
         let here = |id: &&WorkerId| {
             workers.get(*id).is_some_and(|known| known.presence == Presence::Here)
                 && self.ready.contains_key(*id)
@@ -83,34 +99,28 @@ impl Job {
         };
         let mut newcomers: Vec<&WorkerId> = self.newcomers(workers).filter(here).collect();
         newcomers.sort_by_key(|id| workers[*id].arrived);
-        let all: Vec<WorkerId> = self.roster.iter().filter(here).chain(newcomers).cloned().collect();
-        let worst = self.blamed.iter().max_by_key(|(_, times)| **times).map(|(worker, _)| worker);
-        let left_out = worst.filter(|_| self.failures > 1 && all.len() > self.least());
-        all.into_iter().filter(|id| Some(id) != left_out).take(self.wanted()).collect()
+        let mut all: Vec<WorkerId> = self.roster.iter().filter(here).chain(newcomers).cloned().collect();
+        // Whoever holds something comes first, so that no room is given away that its lanes need.
+        let entered = self.entered.as_ref().map(|(_, roster)| roster.as_slice()).unwrap_or_default();
+        all.sort_by_key(|id| entered.iter().position(|member| member == id).unwrap_or(entered.len()));
+        let left_out = |id: &&WorkerId| self.is_set_aside(now, id) || self.most_blamed() == Some(*id);
+        let reached: Vec<WorkerId> = all.iter().filter(|id| !left_out(id)).cloned().collect();
+        let mut members = if reached.len() < self.least() { all } else { reached };
+        members.truncate(self.wanted());
+        members
+    }
+
+    /// The one most often not reached, once two attempts in a row have failed.
+    fn most_blamed(&self) -> Option<&WorkerId> {
+        let worst = self.blamed.iter().max_by_key(|(_, times)| **times);
+        worst.map(|(worker, _)| worker).filter(|_| self.failures > 1)
     }
 
     /// C-5: only what the last entered generation's members hold counts; if a lane's slots are in nobody's hands, the
     /// checkpoint does.
     fn basis(&self, members: &[WorkerId]) -> Basis {
-        let newest = members
-            .iter()
-            .filter_map(|member| self.standings.get(member)?.holds)
-            .map(|holds| holds.generation)
-            .chain(self.entered.iter().map(|(generation, _)| *generation))
-            .max();
-        let (Some(generation), Some((entered, roster))) = (newest, &self.entered) else { return Basis::Saved };
-        if generation != *entered {
-            // Entered, but the word of it never reached us: its roster is the last one that was opened, if it is that one.
-            return if generation == self.generation {
-                self.held(generation, &self.roster, members)
-            } else {
-                Basis::Saved
-            };
-        }
-        self.held(generation, roster, members)
-    }
-
-    fn held(&self, generation: Generation, roster: &[WorkerId], members: &[WorkerId]) -> Basis {
+        let Some((generation, roster)) = &self.entered else { return Basis::Saved };
+        let generation = *generation;
         let standing = |member: &WorkerId| holding(self.standings.get(member)?, generation).map(|held| held.step);
         let steps: Vec<(WorkerId, Step)> =
             members.iter().filter_map(|member| Some((member.clone(), standing(member)?))).collect();
@@ -121,7 +131,7 @@ impl Job {
             .map(|rank| Rank(rank as u32))
             .all(|rank| holds(rank) || (self.replicas() > 0 && lanes::guard(roster.len(), rank).is_some_and(holds)));
         if kept || !self.has_history() {
-            Basis::Held { generation, roster: roster.to_vec(), holders }
+            Basis::Held { generation, roster: roster.clone(), holders }
         } else {
             Basis::Saved
         }
