@@ -103,6 +103,31 @@ fn a_group_forgotten_with_a_call_in_flight_harms_neither_the_next_group_nor_the_
 }
 
 #[test]
+fn a_frozen_peer_is_left_behind_at_once() {
+    let mut peers = cast("freeze", 3);
+    for peer in &mut peers {
+        peer.hear("busy");
+    }
+    peers[2].signal("STOP");
+    for peer in &mut peers[..2] {
+        peer.say("abandon");
+    }
+    let told = Instant::now();
+    for peer in &mut peers[..2] {
+        peer.hear("broken");
+    }
+    let broken = told.elapsed();
+    for peer in &mut peers[..2] {
+        peer.hear("formed again");
+    }
+    eprintln!("frozen: both calls ended after {broken:?}, a smaller group worked after {:?}", told.elapsed());
+    assert!(told.elapsed() < SOON, "took {:?}", told.elapsed());
+    peers[2].signal("CONT");
+    peers[2].hear("broken");
+    finish(peers);
+}
+
+#[test]
 fn a_group_dropped_with_a_call_in_flight_does_not_wait_for_it() {
     let mut peers = cast("drop", 2);
     let took: u64 = peers[0].hear("dropped after").parse().unwrap();
@@ -122,7 +147,8 @@ fn transfers_in_flight_end_when_the_group_is_abandoned() {
 #[test]
 fn a_forming_group_is_given_up_without_waiting_for_the_missing_rank() {
     // Rank 1 of 2 never comes; the process must be able to go on, and to exit, while libtorch still waits for it.
-    let mut peers = vec![Peer::start("give_up", 0, 2, "here", serve().1)];
+    let (_server, store) = serve();
+    let mut peers = vec![Peer::start("give_up", 0, 2, "here", store)];
     peers[0].hear("gave up");
     let leaving = Instant::now();
     finish(peers);
@@ -165,7 +191,7 @@ fn a_group_outlives_its_store() {
 }
 
 #[test]
-fn a_tensor_with_gaps_and_a_rank_outside_the_group_are_refused() {
+fn tensors_that_do_not_fit_and_ranks_outside_the_group_are_refused() {
     let (_server, store) = serve();
     let group = alone(store, "1");
     let whole = numbers(0.0, 8).view([2, 4]);
@@ -174,7 +200,10 @@ fn a_tensor_with_gaps_and_a_rank_outside_the_group_are_refused() {
     assert!(matches!(group.send(&whole, 0, 0), Err(NativeError::Rank { rank: 0, .. })));
     assert!(matches!(group.recv(&whole, 5, 0), Err(NativeError::Rank { rank: 5, .. })));
     assert!(matches!(group.broadcast(&whole, 5), Err(NativeError::Call { .. })));
-    assert!(matches!(group.all_to_all(&numbers(0.0, 3), &whole), Err(NativeError::Call { .. })));
+    assert!(matches!(group.all_to_all(&numbers(0.0, 3), &whole), Err(NativeError::Shapes { .. })));
+    assert!(matches!(group.all_gather(&numbers(0.0, 3), &whole), Err(NativeError::Shapes { .. })));
+    let doubles = whole.to_kind(Kind::Double);
+    assert!(matches!(group.all_gather(&doubles, &whole), Err(NativeError::Shapes { .. })));
 }
 
 #[test]
@@ -204,14 +233,9 @@ fn child() {
         "collectives" => me.collectives(),
         "lone_call" => me.lone_call(),
         "survive" => me.survive(),
-        "abandon" => me.leave_in_flight(|group, work| {
-            group.abandon();
-            Some(work)
-        }),
-        "forget" => me.leave_in_flight(|group, work| {
-            std::mem::forget((group, work));
-            None
-        }),
+        "abandon" => me.abandon(),
+        "forget" => me.forget(),
+        "freeze" => me.freeze(),
         "drop" => me.drop_in_flight(),
         "abandon_transfers" => me.abandon_transfers(),
         "give_up" => me.give_up(),
@@ -318,64 +342,110 @@ impl Me {
         tell("formed again", "");
     }
 
-    /// Ranks 0 and 1 are in a call that rank 2 does not join, leave it by `leave`, and go on as two.
-    fn leave_in_flight(&self, leave: impl FnOnce(Group, Work) -> Option<Work>) {
+    fn abandon(&self) {
         let group = self.group(3, "1", LONG);
-        let mut work = match self.rank {
-            2 => {
-                // Has a receive open that nobody answers: it must end too, once the others have left.
-                let nothing = numbers(0.0, 1);
-                group.recv(&nothing, 0, 9).unwrap()
-            }
-            _ => {
-                let (from, to) = (filled(self.rank as f32 + 1.0, 1 << 20), filled(0.0, 3 << 20));
-                let mut work = group.all_gather(&to, &from).unwrap();
-                assert!(work.wait_up_to(Duration::from_millis(50)).is_none(), "ended without its peer");
-                drop((from, to));
-                work
-            }
-        };
-        let (threads, files) = (count("task"), count("fd"));
-        if self.rank < 2 {
-            tell("in flight", "");
-        }
-        let work = match (self.rank, env::var("SUMAC_TEST_PART").as_deref()) {
-            (0, _) => {
-                let word = hear_word();
-                assert!(["abandon", "forget"].contains(&word.as_str()), "{word}");
-                leave(group, work)
-            }
-            (1, Ok("forget")) => {
-                await_word("forget");
-                leave(group, work)
-            }
-            (2, Ok("forget")) => {
-                // The forgotten sockets stay open until the others exit; either is fine here.
-                await_word("go home");
-                return;
-            }
-            // Only waits: hears of it by the closing connection, and drops its group.
-            _ => {
-                work.wait_up_to(LONG).expect("ends when a peer abandons the group").unwrap_err();
-                tell("mine ended", "");
-                drop(group);
-                None
-            }
-        };
         if self.rank == 2 {
-            return;
+            // Has a receive open that nobody answers: it must end too, once the others have left.
+            let mut work = group.recv(&numbers(0.0, 1), 0, 9).unwrap();
+            work.wait_up_to(LONG).expect("ends when all peers have left").unwrap_err();
+            return tell("mine ended", "");
         }
-        if let Some(mut work) = work {
-            work.wait_up_to(LONG).expect("ends once abandoned").unwrap_err();
-            tell("mine ended", "");
+        let (mut work, output) = self.in_flight(&group);
+        let before = (count("task"), count("fd"));
+        tell("in flight", "");
+        // Rank 0 gives up; rank 1 only hears of it by the closing connection.
+        let held = if self.rank == 0 {
+            await_word("abandon");
+            group.abandon();
+            None
+        } else {
+            Some(group)
+        };
+        work.wait_up_to(LONG).expect("ends once abandoned").unwrap_err();
+        tell("mine ended", "");
+        drop(held);
+        let left = output.copy();
+        let report = self.go_on(before);
+        assert_eq!(output, left, "a call that had ended wrote to its buffer");
+        tell("formed again", report);
+    }
+
+    fn forget(&self) {
+        let group = self.group(3, "1", LONG);
+        if self.rank == 2 {
+            return await_word("go home");
         }
+        let (work, output) = self.in_flight(&group);
+        let before = (count("task"), count("fd"));
+        tell("in flight", "");
+        await_word("forget");
+        std::mem::forget((group, work));
+        let address = output.data_ptr() as usize;
+        let length = output.numel() as i64;
+        drop(output);
+        let report = self.go_on(before);
+        let fresh: Vec<Tensor> = (0..4).map(|_| filled(0.0, length)).collect();
+        assert!(fresh.iter().all(|tensor| tensor.data_ptr() as usize != address), "the old buffer was given out again");
+        tell("formed again", report);
+    }
+
+    /// Rounds without end; rank 2 is frozen in one of them, and the others are told so.
+    fn freeze(&self) {
+        let group = self.group(3, "1", LONG);
+        let (tell_us, told) = mpsc::channel();
+        thread::spawn(move || tell_us.send(hear_word()));
+        let (from, to) = (filled(self.rank as f32, 1 << 20), filled(0.0, 3 << 20));
+        let mut work = group.all_gather(&to, &from).unwrap();
+        for round in 0.. {
+            let outcome = loop {
+                if let Some(outcome) = work.wait_up_to(Duration::from_millis(5)) {
+                    break Some(outcome);
+                }
+                if told.try_recv().is_ok_and(|word| word == "abandon") {
+                    break None;
+                }
+            };
+            match outcome {
+                Some(Ok(())) if round == 3 => tell("busy", ""),
+                Some(Ok(())) => {}
+                Some(Err(_)) => {
+                    tell("broken", "");
+                    break;
+                }
+                None => {
+                    group.abandon();
+                    work.wait_up_to(LONG).expect("ends once abandoned").unwrap_err();
+                    tell("broken", "");
+                    self.works(&self.group(2, "2", LONG), 2);
+                    return tell("formed again", "");
+                }
+            }
+            work = match group.all_gather(&to, &from) {
+                Ok(work) => work,
+                Err(_) => return tell("broken", ""),
+            };
+        }
+        drop(group);
+        if self.rank < 2 {
+            self.works(&self.group(2, "2", LONG), 2);
+            tell("formed again", "");
+        }
+    }
+
+    /// A call that rank 2 of 3 does not join, and what it fills; large enough not to fit the sockets' buffers.
+    fn in_flight(&self, group: &Group) -> (Work, Tensor) {
+        let (from, to) = (filled(self.rank as f32 + 1.0, 1 << 20), filled(0.0, 3 << 20));
+        let mut work = group.all_gather(&to, &from).unwrap();
+        assert!(work.wait_up_to(Duration::from_millis(50)).is_none(), "ended without its peer");
+        (work, to)
+    }
+
+    /// A new group of the first two, and what the process holds now, compared with `(threads, files)` before.
+    fn go_on(&self, before: (usize, usize)) -> String {
         let group = self.group(2, "2", LONG);
         self.works(&group, 2);
-        let now = (count("task"), count("fd"));
-        tell(
-            "formed again",
-            format!("threads {threads} -> {}, files {files} -> {}, with one group in use", now.0, now.1),
-        );
+        let (threads, files) = (count("task"), count("fd"));
+        format!("threads {} -> {threads}, files {} -> {files}, each with one group in use", before.0, before.1)
     }
 
     fn drop_in_flight(&self) {
@@ -509,6 +579,11 @@ impl Peer {
 
     fn say(&mut self, word: &str) {
         writeln!(self.child.stdin.as_mut().unwrap(), "{word}").unwrap();
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success(), "kill -{name}: {status}");
     }
 
     fn exit(&mut self) -> ExitStatus {

@@ -35,6 +35,9 @@ pub enum NativeError {
     #[error("{attempt} needs a contiguous tensor on the CPU, got {got}")]
     Tensor { attempt: &'static str, got: String },
 
+    #[error("{attempt} among {size} does not fit from {input} to {output}")]
+    Shapes { attempt: &'static str, size: usize, input: String, output: String },
+
     #[error("a gradient of {gradient} was preset for a parameter of {parameter}: shape, kind and device must agree")]
     Gradient { parameter: String, gradient: String },
 

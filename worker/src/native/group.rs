@@ -75,9 +75,11 @@ impl Group {
     /// `size` equal slices along the first dimension.
     ///
     /// # Errors
-    /// [`NativeError::Tensor`], or what c10d says to shapes that do not fit.
+    /// [`NativeError::Tensor`], [`NativeError::Shapes`], or what c10d says of a broken group.
     pub fn all_to_all(&self, output: &Tensor, input: &Tensor) -> Result<Work, NativeError> {
         const ATTEMPT: &str = "all-to-all";
+        let fits = output.size() == input.size() && self.slices(input).is_some();
+        self.must_fit(ATTEMPT, fits, output, input)?;
         // SAFETY: `collective` calls back with this group's pointer and tensors that live through the call.
         self.collective(ATTEMPT, &[output, input], |out| unsafe {
             abi::sumac_group_all_to_all(self.raw.as_ptr(), lend(output), lend(input), out)
@@ -87,9 +89,10 @@ impl Group {
     /// Slice r of `output`, `[size * n, …]`, becomes rank r's `input`, `[n, …]`.
     ///
     /// # Errors
-    /// [`NativeError::Tensor`], or what c10d says to shapes that do not fit.
+    /// [`NativeError::Tensor`], [`NativeError::Shapes`], or what c10d says of a broken group.
     pub fn all_gather(&self, output: &Tensor, input: &Tensor) -> Result<Work, NativeError> {
         const ATTEMPT: &str = "all-gather";
+        self.must_fit(ATTEMPT, self.slices(output).as_ref() == Some(&input.size()), output, input)?;
         // SAFETY: as in `all_to_all`.
         self.collective(ATTEMPT, &[output, input], |out| unsafe {
             abi::sumac_group_all_gather(self.raw.as_ptr(), lend(output), lend(input), out)
@@ -170,6 +173,24 @@ impl Group {
     ) -> Result<Work, NativeError> {
         let raw = begin(attempt, &[tensor], start)?;
         Work::of_single(attempt, raw, tensor)
+    }
+
+    /// The shape of one rank's slice of `tensor`; None if it has no equal slices.
+    fn slices(&self, tensor: &Tensor) -> Option<Vec<i64>> {
+        let mut shape = tensor.size();
+        let size = i64::try_from(self.seat.size).ok()?;
+        let first = shape.first_mut().filter(|first| **first % size == 0)?;
+        *first /= size;
+        Some(shape)
+    }
+
+    /// Gloo reads and writes past the end of a tensor that is too short.
+    fn must_fit(&self, attempt: &'static str, fits: bool, output: &Tensor, input: &Tensor) -> Result<(), NativeError> {
+        if fits && output.kind() == input.kind() {
+            return Ok(());
+        }
+        let describe = |tensor: &Tensor| format!("{:?} {:?}", tensor.size(), tensor.kind());
+        Err(NativeError::Shapes { attempt, size: self.seat.size, input: describe(input), output: describe(output) })
     }
 
     fn peer(&self, attempt: &'static str, rank: usize) -> Result<c_int, NativeError> {

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Version.h>
+#include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -50,10 +51,19 @@ void hand_over(c10::intrusive_ptr<c10d::Work> work, sumac_work** out) {
   *out = new sumac_work{std::move(work)};
 }
 
-// Every forming prints "[Gloo] Rank 0 is connected to ..." to the process's standard output, which is not Gloo's.
-void silence_gloo() {
+// Every forming prints "[Gloo] Rank 0 is connected to ..." to the process's standard output, which is not Gloo's; and
+// every failed connection writes a C++ stack to standard error, though its exception says the same and comes back as a
+// fault. TORCH_CPP_LOG_LEVEL brings the latter back.
+void keep_quiet() {
   static std::once_flag once;
-  std::call_once(once, [] { std::cout.setstate(std::ios_base::badbit); });
+  std::call_once(once, [] {
+    std::cout.setstate(std::ios_base::badbit);
+    if (getenv("TORCH_CPP_LOG_LEVEL") != nullptr) {
+      c10::initLogging();
+    } else {
+      FLAGS_caffe2_log_level = c10::GLOG_FATAL;
+    }
+  });
 }
 
 // No caller uses it: tags of sends come as 16 bits.
@@ -69,6 +79,7 @@ void sumac_text_free(char* text) {
 
 sumac_fault sumac_store_serve(const char* host, uint16_t port, int listening_fd, int64_t timeout_ms, sumac_store** out) {
   return attempt([&] {
+    keep_quiet();
     c10d::TCPStoreOptions options;
     options.port = port;
     options.isServer = true;
@@ -81,6 +92,7 @@ sumac_fault sumac_store_serve(const char* host, uint16_t port, int listening_fd,
 
 sumac_fault sumac_store_connect(const char* host, uint16_t port, int64_t timeout_ms, sumac_store** out) {
   return attempt([&] {
+    keep_quiet();
     c10d::TCPStoreOptions options;
     options.port = port;
     options.waitWorkers = false;
@@ -107,7 +119,7 @@ void sumac_store_free(sumac_store* store) {
 
 sumac_fault sumac_group_gloo(sumac_store* store, int rank, int size, const char* host, int64_t forming_ms, int64_t call_ms, sumac_group** out) {
   return attempt([&] {
-    silence_gloo();
+    keep_quiet();
     auto options = c10d::ProcessGroupGloo::Options::create(milliseconds(forming_ms));
     options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(host));
     auto backend = c10::make_intrusive<c10d::ProcessGroupGloo>(store->store, rank, size, options);
