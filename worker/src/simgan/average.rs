@@ -1,4 +1,5 @@
-//! The exponential moving average of the refiner, which refines better than any one of its moments (PAPER A2).
+//! The exponential moving average of the refiner: it refines better than any one moment of its training, and the paper
+//! calls it complementary to the history. Knows nothing of gradients.
 
 use super::flat::Flat;
 use tch::{TchError, Tensor};

@@ -1,4 +1,4 @@
-//! The discriminator: images in, two logits per local patch out (PAPER A1, A3). Knows nothing of losses.
+//! The discriminator: images in, two logits per local patch out (the paper, section 2). Knows nothing of losses.
 //!
 //! Fully convolutional. Map 0 speaks for "real", map 1 for "refined"; nothing stands between the last convolution and the
 //! softmax, so that logits have both signs.
@@ -39,7 +39,7 @@ impl Discriminator {
                     let of_layer = convolutions.next().expect("the spec lists every convolution of its layers");
                     let (reach, stride) = (i64::from(kernel) / 2, i64::from(stride));
                     let sums = maps.f_conv2d(&of_layer[0], Some(&of_layer[1]), [stride; 2], [reach; 2], [1, 1], 1)?;
-                    // A nonlinearity on the logits would make them one-sided (PAPER B1, 3).
+                    // A nonlinearity on the logits would make them one-sided, as in many a reimplementation.
                     if convolutions.len() == 0 { sums } else { self.activate(sums)? }
                 }
             };

@@ -30,7 +30,7 @@ pub(crate) enum Opponent {
 }
 
 impl SimGan {
-    /// A refiner step (PAPER eq. 4). The discriminator's weights are constants here.
+    /// A refiner step (eq. 4 of the paper). The discriminator's weights are constants here.
     pub(crate) fn refiner_portion(&self, meal: &Meal, opponent: Opponent) -> Result<Portion<Gradient>, LearnError> {
         let synthetic_bchw = self.tensor(&meal.synthetic)?;
         let portion = || {

@@ -1,8 +1,8 @@
-//! Losses as sums over images, patches and pixels (PAPER A1). Knows nothing of networks, lanes and divisors.
+//! Losses as sums over images, patches and pixels (the paper, section 2). Knows nothing of networks, lanes and divisors.
 //!
 //! Every sum is taken in f64; dividing by the whole batch's counts is the caller's, so that lanes add up to the batch.
 
-use sumac_common::spec::{ImageShape, Psi};
+use sumac_common::spec::Psi;
 use tch::{Kind, TchError, Tensor};
 
 /// What a patch is taken for: the number of its map among the logits.
@@ -36,16 +36,6 @@ pub(crate) fn distance(psi: Psi, y_bchw: &Tensor, x_bchw: &Tensor) -> Result<Ten
         Psi::Identity => total(|image| Ok(image.shallow_clone())),
         Psi::Gradients => total(|image| differences(image, 2))?.f_add(&total(|image| differences(image, 3))?),
         Psi::ChannelMean => total(|image| image.f_mean_dim([1].as_slice(), true, None)),
-    }
-}
-
-/// Values of psi per image.
-pub(crate) fn psi_values(psi: Psi, shape: ImageShape) -> u64 {
-    let (channels, height, width) = (u64::from(shape.channels), u64::from(shape.height), u64::from(shape.width));
-    match psi {
-        Psi::Identity => channels * height * width,
-        Psi::Gradients => channels * (height.saturating_sub(1) * width + height * width.saturating_sub(1)),
-        Psi::ChannelMean => height * width,
     }
 }
 

@@ -1,9 +1,9 @@
 //! SimGAN as a learner: a refiner and a discriminator trained against each other (Shrivastava et al. 2017).
 //!
-//! * [`refiner`], [`discriminator`], [`spectral`]: the networks
-//! * [`loss`], [`shift`], [`lane`]: what one lane makes of its images
-//! * [`flat`], [`optimizer`], [`average`]: what a whole batch's gradient does to the weights
-//! * [`weights`], [`state`]: saved states and exported networks
+//! * `refiner`, `discriminator`, `spectral`: the networks
+//! * `loss`, `shift`, `lane`: what one lane makes of its images
+//! * `flat`, `optimizer`, `average`: what a whole batch's gradient does to the weights
+//! * `weights`, `state`: saved states and exported networks
 //!
 //! It knows one lane at a time and the weights; it refuses to know workers, generations, files and the coordinator. Chance
 //! comes from `sumac_common::random`, never from libtorch's own generator. On one thread of a CPU every operation here has
@@ -102,7 +102,7 @@ impl SimGan {
             place,
             shape,
             patches: model.discriminator.patches(shape) as u64,
-            psi_values: loss::psi_values(train.psi, shape),
+            psi_values: train.psi.values(shape) as u64,
             shift: Shift::up_to(train.shift),
             average: train.ema.map(|decay| Average::of(&refiner_flat, decay)).transpose()?,
             refiner: Trained {

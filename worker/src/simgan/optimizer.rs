@@ -44,8 +44,7 @@ impl Optimizer {
                 let _ = mean.f_mul_scalar_(beta1)?.f_add_(&gradient.f_mul_scalar(1.0 - beta1)?)?;
                 let _ = square.f_mul_scalar_(beta2)?.f_add_(&gradient.f_square()?.f_mul_scalar(1.0 - beta2)?)?;
                 // The averages start at zero: without this correction the first steps would be far too short.
-                let age = self.updates as f64;
-                let (mean_weight, square_weight) = (1.0 - beta1.powf(age), 1.0 - beta2.powf(age));
+                let (mean_weight, square_weight) = (1.0 - power(beta1, self.updates), 1.0 - power(beta2, self.updates));
                 let spread = square.f_sqrt()?.f_div_scalar(square_weight.sqrt())?.f_add_scalar(epsilon)?;
                 mean.f_div(&spread)?.f_mul_scalar(rate / mean_weight)?
             }
@@ -58,8 +57,21 @@ impl Optimizer {
 
 fn names(kind: OptimizerKind) -> &'static [&'static str] {
     match kind {
-        OptimizerKind::Sgd { momentum } if momentum == 0.0 => &[],
+        OptimizerKind::Sgd { momentum: 0.0 } => &[],
         OptimizerKind::Sgd { .. } => &["momentum"],
         OptimizerKind::Adam { .. } => &["exp_avg", "exp_avg_sq"],
     }
+}
+
+/// base^exponent by squaring: a C library's `pow` may differ in the last bit from another's, and so would the weights.
+fn power(mut base: f64, mut exponent: u64) -> f64 {
+    let mut product = 1.0;
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            product *= base;
+        }
+        base *= base;
+        exponent >>= 1;
+    }
+    product
 }

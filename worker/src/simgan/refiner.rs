@@ -1,4 +1,4 @@
-//! The refiner: synthetic images in, images of the same size out (PAPER A3). Knows nothing of losses and weights' origin.
+//! The refiner: synthetic images in, images of the same size out (the paper, section 3). Knows nothing of losses and weights' origin.
 //!
 //! Legend: b images, c channels, h height, w width, f maps.
 

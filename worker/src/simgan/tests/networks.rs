@@ -1,7 +1,7 @@
 use super::*;
 use crate::simgan::spectral::SingularPair;
 
-/// The networks of one of the paper's experiments (A3): both on grey images.
+/// The networks of one of the paper's experiments (sections 3.1 and 3.2): both on grey images.
 fn paper(image: (u32, u32), kernel: u32, blocks: u32, layers: Vec<Layer>) -> Spec {
     small_with(|what| {
         what.data.image = ImageShape { channels: 1, height: image.0, width: image.1 };

@@ -43,6 +43,15 @@ fn adam_corrects_the_bias_of_its_averages() {
     assert_path(optimizer(ADAM, 0.1, Vec::new()), &[2.0, 1.0], &[1.0 - first, 1.0 - first - second]);
 }
 
+/// Under one and the same gradient the corrected averages are g and g^2, whatever the age: every step is lr long.
+#[test]
+fn adam_walks_evenly_on_an_even_slope() {
+    let walked = path(optimizer(ADAM, 0.1, Vec::new()), &[3.0; 40]);
+    for (step, weight) in walked.iter().enumerate() {
+        assert!((weight - (1.0 - 0.1 * (step + 1) as f64)).abs() < 1e-6, "step {step}: {weight}");
+    }
+}
+
 #[test]
 fn a_learning_rate_falls_at_its_step_of_the_run() {
     let falling = optimizer(SGD, 2e-4, vec![(Step(600_000), 5e-5), (Step(700_000), 1e-5)]);
