@@ -71,6 +71,8 @@ pub struct Progress {
     pub real: u64,
     /// Images offered to each lane's history so far (all lanes are offered the same number).
     pub offered: u64,
+    /// Images each lane drew from its history so far.
+    pub drawn: u64,
     /// Steps committed without an update, because a gradient was not finite.
     pub skipped: u64,
     /// How many of them stand together at the end.
@@ -85,6 +87,7 @@ impl Progress {
             synthetic: plan.synthetic.end,
             real: plan.real.end,
             offered: self.offered + if skipped { 0 } else { plan.offered.into() },
+            drawn: self.drawn + u64::from(plan.drawn),
             skipped: self.skipped + u64::from(skipped),
             skipped_in_a_row: if skipped { self.skipped_in_a_row + 1 } else { 0 },
         }

@@ -3,7 +3,7 @@
 //! Decides nothing.
 
 use super::{
-    History, ImageShape, OnHistoryLoss, Psi, Spec, Train,
+    History, ImageShape, Psi, Spec, Train,
     model::{Layer, RefinerOutput},
     quantity::grouped,
     training::LANE_IMAGES,
@@ -66,7 +66,6 @@ impl Spec {
             self.no_history(),
             self.history_too_large(),
             self.unguarded(),
-            self.inexact(),
             self.same_images(),
         ]
         .into_iter()
@@ -163,14 +162,6 @@ impl Spec {
         let History { size, replicas, .. } = self.what.train.history;
         (size > 0 && replicas == 0 && self.how.workers.max > 1).then(|| {
             "train.history.replicas = 0: the loss of any worker sends the run back to its last checkpoint".to_owned()
-        })
-    }
-
-    fn inexact(&self) -> Option<String> {
-        (self.what.train.history.on_loss == OnHistoryLoss::Rewarm).then(|| {
-            "train.history.on_loss = \"rewarm\": after a loss of history the run goes on, and can no longer be repeated \
-             bit for bit"
-                .to_owned()
         })
     }
 

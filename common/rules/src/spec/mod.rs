@@ -166,16 +166,6 @@ pub struct History {
     pub size: u32,
     /// Copies of each lane's slots on other workers.
     pub replicas: u32,
-    pub on_loss: OnHistoryLoss,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnHistoryLoss {
-    /// Back to the last checkpoint: same bits, more time.
-    Rollback,
-    /// Go on with an empty lane; the summary says `exact: false`.
-    Rewarm,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -208,7 +198,11 @@ impl What {
     pub fn identity(&self) -> Digest {
         let mut what = self.clone();
         what.train.steps = Step(0);
-        // Where the images lie is not what they are: the manifests' hashes stand for them.
+        // Copies of the history and limits on bad images change no result; where the images lie is not what they are: the
+        // manifests' hashes stand for them.
+        what.train.history.replicas = 0;
+        what.data.max_bad = 0.0;
+        what.data.labels = Labels::Optional;
         what.data.synthetic = PathBuf::new();
         what.data.real = PathBuf::new();
         Digest::of(serde_json::to_string(&what).expect("a spec is plain data: its JSON cannot fail").as_bytes())

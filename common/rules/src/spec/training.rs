@@ -3,7 +3,7 @@
 //! Knows how lanes divide a batch and a history; knows nothing of what is done with them.
 
 use super::{
-    History, ImageShape, OnHistoryLoss, Optimizer, OptimizerKind, Pretrain, Psi, Train,
+    History, ImageShape, Optimizer, OptimizerKind, Pretrain, Psi, Train,
     presets::Recipe,
     section::{Section, Whole, nearest_divisors, nearest_multiples},
 };
@@ -97,7 +97,6 @@ fn history(train: &Section<'_>, batch: u32, lanes: u32) -> History {
         size: size.unwrap_or_else(|| default_history(batch, lanes)),
         // Guards hold one copy; a second would need a second guard.
         replicas: section.whole("replicas", 0..=1).unwrap_or(1),
-        on_loss: section.choice("on_loss").unwrap_or(OnHistoryLoss::Rollback),
     }
 }
 

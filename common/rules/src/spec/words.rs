@@ -3,7 +3,7 @@
 //! They are the words serde uses as well (a test compares them), so a spec reads the same in TOML and in JSON.
 
 use super::{
-    Device, Labels, OnHistoryLoss, Psi, Resize,
+    Device, Labels, Psi, Resize,
     model::{Activation, Padding, Preset, RefinerOutput},
 };
 
@@ -58,6 +58,5 @@ words! {
     Resize { "exact" = Exact, "area" = Area, "crop" = Crop }
     Labels { "optional" = Optional, "required" = Required }
     Psi { "identity" = Identity, "gradients" = Gradients, "channel-mean" = ChannelMean }
-    OnHistoryLoss { "rollback" = Rollback, "rewarm" = Rewarm }
     Device { "auto" = Auto, "cpu" = Cpu, "cuda" = Cuda }
 }

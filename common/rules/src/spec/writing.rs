@@ -74,7 +74,6 @@ impl fmt::Display for Resolved<'_> {
         writeln!(f, "\n[train.history]")?;
         writeln!(f, "size = {}", history.size)?;
         writeln!(f, "replicas = {}", history.replicas)?;
-        writeln!(f, "on_loss = \"{}\"", history.on_loss.word())?;
 
         writeln!(f, "\n[workers]")?;
         writeln!(f, "min = {}", how.workers.min)?;

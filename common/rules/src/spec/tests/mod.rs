@@ -35,7 +35,7 @@ fn a_short_job_is_filled_in_from_its_preset() {
     assert_eq!((what.train.seed, what.train.batch, what.train.lanes, what.threads), (0, 512, 64, 1));
     assert_eq!(what.train.pretrain, Pretrain { refiner: 1_000, discriminator: 200 });
     assert_eq!((what.train.k_refiner, what.train.k_discriminator, what.train.ema), (2, 1, None));
-    assert_eq!(what.train.history, History { size: 51_200, replicas: 1, on_loss: OnHistoryLoss::Rollback });
+    assert_eq!(what.train.history, History { size: 51_200, replicas: 1 });
     assert_eq!(how.workers, Workers { min: 1, max: 64, device: Device::Auto });
     assert_eq!(how.output.dir, PathBuf::from("runs/eyes"));
     assert_eq!(how.output.checkpoint_every, Duration::from_secs(300));
@@ -108,7 +108,7 @@ fn the_identity_forgets_how_and_where_and_how_long_but_not_what() {
     let identity = |path, value| short_with(&[(path, value)]).unwrap().what.identity();
     let original = read(SHORT, &[]).unwrap().what.identity();
     for (path, value) in
-        [("train.steps", "60000"), ("data.real", "elsewhere"), ("workers.max", "2"), ("output.dir", "x")]
+        [("train.steps", "60000"), ("data.real", "elsewhere"), ("workers.max", "2"), ("output.dir", "x"), ("data.max_bad", "0.5")]
     {
         assert_eq!(identity(path, value), original, "{path}");
     }

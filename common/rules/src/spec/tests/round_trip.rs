@@ -62,16 +62,15 @@ prop_compose! {
         (refiner, discriminator) in (optimizers(), optimizers()),
         ema in prop::option::of(0.001..1.0_f64),
         shift in 0..2_u32,
-        (with_history, replicas, rewarm) in (any::<bool>(), 0..2_u32, any::<bool>()),
+        (with_history, replicas) in (any::<bool>(), 0..2_u32),
     ) -> Train {
         let batch = 2 * lanes * halves;
         let size = if with_history { batch + spare * lanes } else { 0 };
-        let on_loss = if rewarm { OnHistoryLoss::Rewarm } else { OnHistoryLoss::Rollback };
         Train {
             seed, batch, lanes, steps: Step(steps),
             pretrain: Pretrain { refiner: pretrain.0, discriminator: pretrain.1 },
             k_refiner, k_discriminator, lambda, psi, refiner, discriminator, ema, shift,
-            history: History { size, replicas, on_loss },
+            history: History { size, replicas },
         }
     }
 }
