@@ -49,6 +49,7 @@ pub enum Call {
     Said {
         worker: WorkerId,
         incarnation: Incarnation,
+        session: Session,
         report: Report,
     },
     Detached {
@@ -130,14 +131,15 @@ impl Driver {
     async fn take(&mut self, call: Call) -> Result<(), StoreError> {
         match call {
             Call::Attach { seat, standing, session, down } => self.attach(seat, standing, session, down).await,
-            Call::Said { worker, incarnation, report } => self.step(Event::Said { worker, incarnation, report }).await,
-            Call::Detached { worker, incarnation, session } => {
-                if self.attached.get(&worker).is_none_or(|attached| attached.session != session) {
-                    return Ok(());
-                }
+            // What an old stream still carries counts as unsaid: the worker said anew where it stands.
+            Call::Said { worker, incarnation, session, report } if self.is_current(&worker, session) => {
+                self.step(Event::Said { worker, incarnation, report }).await
+            }
+            Call::Detached { worker, incarnation, session } if self.is_current(&worker, session) => {
                 self.attached.remove(&worker);
                 self.step(Event::Detached { worker, incarnation }).await
             }
+            Call::Said { .. } | Call::Detached { .. } => Ok(()),
             Call::Submit { spec, answer } => {
                 let admitted = self.admit(spec).await?;
                 // Who asked may have hung up; the job is there all the same.
@@ -150,6 +152,10 @@ impl Driver {
                 Ok(())
             }
         }
+    }
+
+    fn is_current(&self, worker: &WorkerId, session: Session) -> bool {
+        self.attached.get(worker).is_some_and(|attached| attached.session == session)
     }
 
     async fn admit(&mut self, spec: Box<Spec>) -> Result<Result<Admission, NotAdmitted>, StoreError> {
@@ -204,6 +210,7 @@ impl Driver {
                     self.tell(&worker, Down::Refused(why));
                     self.attached.remove(&worker);
                 }
+                Action::HangUp(worker) => drop(self.attached.remove(&worker)),
                 Action::Save(job) => self.save(&job).await?,
                 Action::Note(fact) => self.note(fact).await?,
             }

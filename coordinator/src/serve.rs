@@ -4,6 +4,7 @@
 
 use crate::{
     driver::Driver,
+    picture::Picture,
     rpc,
     store::{Store, StoreError},
 };
@@ -11,10 +12,11 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use sumac_common::{cluster::Settings, ids::Term};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -67,6 +69,7 @@ pub struct Coordinator {
     address: SocketAddr,
     term: Term,
     address_file: PathBuf,
+    picture: watch::Receiver<Arc<Picture>>,
     stopping: CancellationToken,
     driver: JoinHandle<Result<(), StoreError>>,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
@@ -91,6 +94,7 @@ impl Coordinator {
         let address_file = write_address(&place.state, address)?;
         let stopping = CancellationToken::new();
         let (driver, desk) = Driver::new(settings, store, remembered);
+        let picture = desk.picture.clone();
         let server = Server::builder()
             .tcp_nodelay(true)
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
@@ -108,7 +112,7 @@ impl Coordinator {
                 driver.run(stopping).await
             }
         });
-        Ok(Self { address, term, address_file, stopping, driver, server })
+        Ok(Self { address, term, address_file, picture, stopping, driver, server })
     }
 
     #[must_use]
@@ -124,6 +128,12 @@ impl Coordinator {
     #[must_use]
     pub fn url(&self) -> String {
         url(self.address)
+    }
+
+    /// What it holds, as it changes.
+    #[must_use]
+    pub fn picture(&self) -> watch::Receiver<Arc<Picture>> {
+        self.picture.clone()
     }
 
     /// Cancelled when it stops, by wish or by a failure that [`Self::stop`] then tells.

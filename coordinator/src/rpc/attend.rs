@@ -73,7 +73,7 @@ async fn listen(
                 break;
             }
         };
-        let said = Call::Said { worker: worker.clone(), incarnation, report };
+        let said = Call::Said { worker: worker.clone(), incarnation, session, report };
         if desk.calls.send(said).await.is_err() {
             return;
         }

@@ -1,0 +1,226 @@
+//! What can be typed. The comments are the help texts.
+
+use crate::serve::LISTEN;
+use clap::{Parser, Subcommand, ValueEnum};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+
+/// Distributed, exactly reproducible training of SimGAN refiners.
+#[derive(Debug, Parser)]
+#[command(name = "sumac", version, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+    /// Where the coordinator is [default: the one of ./.sumac, else http://127.0.0.1:7070]
+    #[arg(long, global = true, value_name = "URL", env = "SUMAC_COORDINATOR")]
+    pub coordinator: Option<String>,
+    /// Show what happens, not only what goes wrong
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a coordinator, workers and a job on this machine
+    Up(Up),
+    /// Run the coordinator alone
+    Serve(Serve),
+    /// Queue a job
+    Submit(Submit),
+    /// List all jobs
+    Jobs(Read),
+    /// Describe one job
+    Job(Which),
+    /// List the workers and where they are
+    Nodes(Read),
+    /// Wait until a job is as far as wanted
+    Wait(Wait),
+    /// End a job now, without a checkpoint
+    Cancel(Cancel),
+    /// End a job with a checkpoint; the same submit goes on from it
+    Stop(Target),
+    /// All members of a job are lost for good: go back to its last checkpoint
+    GiveUp(Target),
+    /// Look at data sets, draw one to play with
+    Data {
+        #[command(subcommand)]
+        data: Data,
+    },
+    /// Versions of this tool and of the coordinator
+    Version(Read),
+    /// Explain a command or a topic: `sumac help exit-codes`
+    Help { topic: Vec<String> },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    #[default]
+    Table,
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Read {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Target {
+    /// Its id, or enough of its beginning
+    pub job: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Which {
+    /// Its id, or enough of its beginning
+    pub job: String,
+    #[command(flatten)]
+    pub read: Read,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Up {
+    /// The job to run to its end [default: none, serve until ctrl-C]
+    #[arg(value_name = "JOB.toml", conflicts_with = "demo")]
+    pub job: Option<PathBuf>,
+    /// Draw two small sets of eyes and run the built-in demo on them
+    #[arg(long)]
+    pub demo: bool,
+    /// How many workers [default: one per 2 cores, at most as many as the job wants; 2 for --demo]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub workers: Option<u32>,
+    /// Change a value of the job, such as train.lambda=0.2
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub overrides: Vec<Override>,
+    /// Where the coordinator keeps what must survive
+    #[arg(long, value_name = "DIR", default_value = ".sumac", env = "SUMAC_STATE_DIR")]
+    pub state: PathBuf,
+    /// Address to listen on; port 0 takes any free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", env = "SUMAC_LISTEN")]
+    pub listen: SocketAddr,
+    /// Allow --listen beyond this machine, unencrypted
+    #[arg(long, env = "SUMAC_INSECURE")]
+    pub insecure: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    /// Address to listen on; port 0 takes any free one
+    #[arg(long, value_name = "ADDR", default_value = LISTEN, env = "SUMAC_LISTEN")]
+    pub listen: SocketAddr,
+    /// Where the coordinator keeps what must survive
+    #[arg(long, value_name = "DIR", default_value = ".sumac", env = "SUMAC_STATE_DIR")]
+    pub state: PathBuf,
+    /// Allow --listen beyond this machine, unencrypted
+    #[arg(long, env = "SUMAC_INSECURE")]
+    pub insecure: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Submit {
+    /// The job file; `-` reads it from stdin
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Change a value of the job, such as train.lambda=0.2
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub overrides: Vec<Override>,
+    /// Name the job differently
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Follow it to its end; ctrl-C detaches and leaves it running
+    #[arg(short, long, conflicts_with = "dry_run")]
+    pub follow: bool,
+    /// Print the resolved job and where it would run; change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Wait {
+    /// Its id, or enough of its beginning
+    pub job: String,
+    /// done, running, or step=N
+    #[arg(long = "for", value_name = "WHAT", default_value = "done")]
+    pub until: Until,
+    /// Give up after so long, such as 90s or 2h (exit code 6)
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub timeout: Option<std::time::Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Cancel {
+    /// Its id, or enough of its beginning
+    pub job: String,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Data {
+    /// Say what a data set is: images, sizes, labels, faults
+    Inspect {
+        /// A folder, a table, an idx or npy file, an image
+        source: PathBuf,
+        #[command(flatten)]
+        read: Read,
+    },
+    /// Draw a pair of data sets: labelled synthetic images, and what a camera would see
+    Demo {
+        subject: Subject,
+        dir: PathBuf,
+        /// Images in each of the two sets
+        #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        count: u64,
+        #[arg(long, value_name = "N", default_value_t = 7)]
+        seed: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Subject {
+    Eyes,
+    Digits,
+}
+
+/// `train.lambda=0.2`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    pub path: String,
+    pub value: String,
+}
+
+impl FromStr for Override {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((path, value)) if !path.trim().is_empty() => {
+                Ok(Self { path: path.trim().to_owned(), value: value.trim().to_owned() })
+            }
+            _ => Err("must be PATH=VALUE, such as train.lambda=0.2".to_owned()),
+        }
+    }
+}
+
+/// What `wait` waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    Done,
+    Running,
+    Step(u64),
+}
+
+impl FromStr for Until {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.strip_prefix("step=").map(str::parse)) {
+            ("done", _) => Ok(Self::Done),
+            ("running", _) => Ok(Self::Running),
+            (_, Some(Ok(step))) => Ok(Self::Step(step)),
+            _ => Err("must be done, running or step=N".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `cancel`, `stop`, `give-up`: one word to the coordinator about one job.
+
+use super::{
+    args::{Cancel, Target},
+    dial::dial,
+    failure::{Exit, Failure},
+    render::say,
+    show::answered,
+    view::JobView,
+};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use sumac_proto::v1;
+
+pub(super) async fn cancel(cancel: Cancel, coordinator: Option<String>) -> Result<Exit, Failure> {
+    let mut dialled = dial(coordinator).await?;
+    let job = dialled.job_id(&cancel.job).await?;
+    if !cancel.yes && !confirmed(&job)? {
+        say("kept", &job);
+        return Ok(Exit::Done);
+    }
+    let reply = dialled.operator.cancel(v1::CancelRequest { job }).await;
+    let job = JobView::of(answered(reply.map_err(|status| dialled.failed(&status))?.into_inner())?)?;
+    say(job.state, format!("{} at step {}; what it wrote stays in {}", job.id, job.step, job.output_dir));
+    Ok(Exit::Done)
+}
+
+/// Cancelling throws work away, so a person is asked, and a script has to say so.
+fn confirmed(job: &str) -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new(Exit::Usage, format!("cancelling {job} loses what it did since its last checkpoint"))
+            .hint("confirm with --yes; `sumac stop` ends it with a checkpoint"));
+    }
+    anstream::eprint!("cancel {job}, losing what it did since its last checkpoint? [y/N] ");
+    let mut answer = String::new();
+    let read = io::stderr().flush().and_then(|()| io::stdin().lock().read_line(&mut answer));
+    read.map_err(|error| Failure::of(Exit::Failed, &error))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+pub(super) async fn stop(target: &Target, coordinator: Option<String>) -> Result<Exit, Failure> {
+    let mut dialled = dial(coordinator).await?;
+    let job = target.id(&mut dialled).await?;
+    let reply = dialled.operator.stop(v1::StopRequest { job }).await;
+    let job = JobView::of(answered(reply.map_err(|status| dialled.failed(&status))?.into_inner())?)?;
+    if job.is_over() {
+        say(job.state, &job.id);
+    } else {
+        say("stopping", format!("{} after its next step, with a checkpoint: `sumac wait {0}` returns then", job.id));
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) async fn give_up(target: &Target, coordinator: Option<String>) -> Result<Exit, Failure> {
+    let mut dialled = dial(coordinator).await?;
+    let job = target.id(&mut dialled).await?;
+    let reply = dialled.operator.give_up(v1::GiveUpRequest { job }).await;
+    let job = JobView::of(answered(reply.map_err(|status| dialled.failed(&status))?.into_inner())?)?;
+    say(job.state, format!("{}: goes back to its last checkpoint if no member comes back", job.id));
+    Ok(Exit::Done)
+}

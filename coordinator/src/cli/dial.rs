@@ -1,0 +1,168 @@
+//! Reaching the coordinator, and naming a job by as much of its id as is needed.
+
+use super::{
+    args::Target,
+    failure::{Exit, Failure},
+};
+use crate::serve::{ADDRESS_FILE, LISTEN};
+use std::{error::Error, path::Path, time::Duration};
+use sumac_proto::{
+    MESSAGE_MAX,
+    v1::{self, operator_client::OperatorClient},
+};
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint},
+};
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+/// Names offered for one that is not known.
+const NEAR_MAX: usize = 3;
+
+/// A connection to the coordinator at `url`.
+#[derive(Clone, Debug)]
+pub(super) struct Dialled {
+    pub url: String,
+    pub operator: OperatorClient<Channel>,
+}
+
+/// The URL that was given, else that of the coordinator whose state is in `./.sumac`, else the usual one.
+pub(super) fn url(given: Option<String>) -> String {
+    let local = || std::fs::read_to_string(Path::new(".sumac").join(ADDRESS_FILE)).ok();
+    let url = given.or_else(local).map(|url| url.trim().to_owned()).filter(|url| !url.is_empty());
+    url.unwrap_or_else(|| format!("http://{LISTEN}"))
+}
+
+pub(super) async fn dial(given: Option<String>) -> Result<Dialled, Failure> {
+    let url = url(given);
+    let endpoint = Endpoint::from_shared(url.clone()).map_err(|bad| {
+        Failure::new(Exit::Usage, format!("`{url}` is not the URL of a coordinator"))
+            .because(Some(&bad))
+            .hint("it looks like http://HOST:7070")
+    })?;
+    let channel = endpoint
+        .connect_timeout(CONNECT_WITHIN)
+        .tcp_nodelay(true)
+        .connect()
+        .await
+        .map_err(|error| unreachable(&url).because(deepest(&error)))?;
+    let operator = OperatorClient::new(channel)
+        .max_decoding_message_size(MESSAGE_MAX)
+        .max_encoding_message_size(MESSAGE_MAX);
+    Ok(Dialled { url, operator })
+}
+
+fn unreachable(url: &str) -> Failure {
+    Failure::new(Exit::Unreachable, format!("cannot reach the coordinator at {url}"))
+        .hint("is it running? `sumac up` or `sumac serve` starts one; another one: --coordinator URL or SUMAC_COORDINATOR")
+}
+
+/// The layers between say no more than it does.
+fn deepest<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    let mut deepest = error;
+    while let Some(below) = deepest.source() {
+        deepest = below;
+    }
+    Some(deepest)
+}
+
+impl Dialled {
+    /// What a failed call means for the command.
+    pub(super) fn failed(&self, status: &Status) -> Failure {
+        match status.code() {
+            Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded => {
+                let failure = unreachable(&self.url);
+                if status.message().is_empty() { failure } else { failure.because(deepest(status)) }
+            }
+            Code::Unimplemented => {
+                Failure::new(Exit::Failed, format!("what answers at {} is not this version of sumac", self.url))
+                    .hint("install the same version on both sides")
+            }
+            _ => Failure::new(Exit::Failed, format!("the coordinator at {} refused: {}", self.url, status.message())),
+        }
+    }
+
+    pub(super) async fn jobs(&mut self) -> Result<Vec<v1::Job>, Failure> {
+        match self.operator.list_jobs(v1::ListJobsRequest {}).await {
+            Ok(reply) => Ok(reply.into_inner().jobs),
+            Err(status) => Err(self.failed(&status)),
+        }
+    }
+
+    pub(super) async fn workers(&mut self) -> Result<Vec<v1::Worker>, Failure> {
+        match self.operator.list_workers(v1::ListWorkersRequest {}).await {
+            Ok(reply) => Ok(reply.into_inner().workers),
+            Err(status) => Err(self.failed(&status)),
+        }
+    }
+
+    /// The one job that is called so or whose id begins so.
+    pub(super) async fn job_id(&mut self, named: &str) -> Result<String, Failure> {
+        let ids: Vec<String> = self.jobs().await?.into_iter().map(|job| job.id).collect();
+        choose(&ids, named)
+    }
+}
+
+impl Target {
+    pub(super) async fn id(&self, dialled: &mut Dialled) -> Result<String, Failure> {
+        dialled.job_id(&self.job).await
+    }
+}
+
+fn choose(ids: &[String], named: &str) -> Result<String, Failure> {
+    if let Some(id) = ids.iter().find(|id| *id == named) {
+        return Ok(id.clone());
+    }
+    let begun: Vec<&String> = ids.iter().filter(|id| id.starts_with(named)).collect();
+    match begun.as_slice() {
+        [only] => Ok((*only).clone()),
+        [] => Err(unknown(ids, named)),
+        several => {
+            let several: Vec<&str> = several.iter().map(|id| id.as_str()).collect();
+            Err(Failure::new(Exit::Failed, format!("`{named}` begins the names of {} jobs", several.len()))
+                .hint(format!("say which: {}", several.join(", "))))
+        }
+    }
+}
+
+fn unknown(ids: &[String], named: &str) -> Failure {
+    let failure = Failure::new(Exit::Failed, format!("no job is called `{named}`"));
+    let mut near: Vec<&str> = ids.iter().map(String::as_str).collect();
+    near.sort_by_key(|id| strsim::damerau_levenshtein(id, named));
+    near.truncate(NEAR_MAX);
+    match near.as_slice() {
+        [] => failure.hint("there are no jobs yet: `sumac submit FILE` queues one"),
+        near => failure.hint(format!("did you mean {}? `sumac jobs` lists all", near.join(" or "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids() -> Vec<String> {
+        ["eyes-7f3", "eyes-6aa", "hands-c01"].map(str::to_owned).to_vec()
+    }
+
+    #[test]
+    fn a_unique_beginning_names_a_job() {
+        assert_eq!(choose(&ids(), "h").unwrap(), "hands-c01");
+    }
+
+    #[test]
+    fn a_whole_id_wins_over_longer_ones_that_begin_so() {
+        assert_eq!(choose(&["a-1".to_owned(), "a-12".to_owned()], "a-1").unwrap(), "a-1");
+    }
+
+    #[test]
+    fn a_beginning_of_several_is_refused_with_all_of_them() {
+        let refused = choose(&ids(), "eyes").unwrap_err();
+        assert_eq!(refused.hint.as_deref(), Some("say which: eyes-7f3, eyes-6aa"));
+    }
+
+    #[test]
+    fn an_unknown_job_comes_with_the_nearest() {
+        let refused = choose(&ids(), "hans-c01").unwrap_err();
+        assert!(refused.hint.unwrap().starts_with("did you mean hands-c01"));
+    }
+}

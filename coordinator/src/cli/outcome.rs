@@ -1,0 +1,75 @@
+//! The last lines: how a job ended, where its outputs are, the main figures.
+
+use super::{
+    failure::Exit,
+    render::{grouped, say, span},
+    view::JobView,
+};
+use serde_json::Value;
+use std::{
+    env,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub(super) fn tell(job: &JobView) -> Exit {
+    let age = span(Duration::from_secs(job.age_seconds));
+    let what = format!("{}   {} of {} steps, {age} after it was submitted", job.id, grouped(job.step), grouped(job.steps));
+    say(job.state, what);
+    if let Some(reason) = &job.reason {
+        say("reason", reason);
+    }
+    if job.state == "finished" {
+        outputs(Path::new(&job.output_dir));
+    }
+    job.exit()
+}
+
+/// What is there of it: the output may lie on a machine that is not this one.
+fn outputs(dir: &Path) {
+    let summary: Option<Value> =
+        std::fs::read(dir.join("summary.json")).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    for (label, file, what) in [
+        ("pictures", "grid.png", "synthetic, refined, real, side by side"),
+        ("curves", "losses.svg", "losses over the steps"),
+        ("refiner", "refiner.safetensors", "its weights"),
+        ("summary", "summary.json", "all figures"),
+    ] {
+        let path = dir.join(file);
+        if path.exists() {
+            say(label, format!("{}   {what}", here(&path).display()));
+        }
+    }
+    match &summary {
+        Some(summary) => figures(summary),
+        None => say("output", format!("{}   (its summary cannot be read from here)", dir.display())),
+    }
+}
+
+fn figures(summary: &Value) {
+    let count = |pointer: &str| summary.pointer(pointer).and_then(Value::as_u64);
+    let text = |pointer: &str| summary.pointer(pointer).and_then(Value::as_str);
+    if let (Some(refiner), Some(discriminator)) = (count("/updates/refiner"), count("/updates/discriminator")) {
+        let before = count("/updates/pretrain_refiner").unwrap_or(0) + count("/updates/pretrain_discriminator").unwrap_or(0);
+        say(
+            "updates",
+            format!("refiner {}, discriminator {}, pre-training {}", grouped(refiner), grouped(discriminator), grouped(before)),
+        );
+    }
+    if let Some(images) = summary.pointer("/images_per_second").and_then(Value::as_f64) {
+        let workers = count("/workers_seen").unwrap_or(0);
+        let redone = count("/steps_redone").unwrap_or(0);
+        say("speed", format!("{images:.0} images/s; {workers} workers seen, {redone} steps done again"));
+    }
+    if let Some(state) = text("/state_sha256") {
+        let exact = summary.pointer("/exact").and_then(Value::as_bool).unwrap_or(false);
+        let promise = if exact { "exact: the same job gives the same bits" } else { "not exact: see summary.json" };
+        say("state", format!("{}   {promise}", state.get(..12).unwrap_or(state)));
+    }
+}
+
+/// From where one stands, if it is below.
+pub(super) fn here(path: &Path) -> PathBuf {
+    let below = env::current_dir().ok().and_then(|here| path.strip_prefix(here).map(Path::to_owned).ok());
+    below.unwrap_or_else(|| path.to_owned())
+}

@@ -1,0 +1,143 @@
+//! Tables without borders, numbers for people, JSON for scripts. Knows nothing of what is shown.
+
+use serde::Serialize;
+use std::time::Duration;
+use unicode_width::UnicodeWidthStr as _;
+
+/// Version of every JSON answer.
+const API_VERSION: &str = "sumac/v1";
+const GAP: &str = "  ";
+
+/// A cell, and how it is coloured once it is padded.
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    text: String,
+    style: owo_colors::Style,
+}
+
+impl Cell {
+    pub(super) fn styled(text: impl Into<String>, style: owo_colors::Style) -> Self {
+        Self { text: text.into(), style }
+    }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), style: owo_colors::Style::new() }
+    }
+}
+
+/// Columns as wide as their widest cell; nothing is padded at the end of a line.
+pub(super) fn table(heads: &[&str], rows: &[Vec<Cell>]) -> String {
+    let heads: Vec<Cell> = heads.iter().map(|head| Cell::from(*head)).collect();
+    let width = |column: usize| {
+        let cells = std::iter::once(&heads).chain(rows).filter_map(|row| row.get(column));
+        cells.map(|cell| cell.text.width()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    let mut lines = String::new();
+    for row in std::iter::once(&heads).chain(rows) {
+        let last = row.iter().rposition(|cell| !cell.text.is_empty()).unwrap_or(0);
+        for (column, cell) in row.iter().enumerate().take(last + 1) {
+            lines.push_str(&cell.style.style(&cell.text).to_string());
+            if column < last {
+                lines.extend(std::iter::repeat_n(' ', widths[column] - cell.text.width()));
+                lines.push_str(GAP);
+            }
+        }
+        lines.push('\n');
+    }
+    lines
+}
+
+#[derive(Serialize)]
+struct Items<'i, T> {
+    #[serde(rename = "apiVersion")]
+    api_version: &'static str,
+    items: &'i [T],
+}
+
+#[derive(Serialize)]
+struct Single<'i, T> {
+    #[serde(rename = "apiVersion")]
+    api_version: &'static str,
+    #[serde(flatten)]
+    item: &'i T,
+}
+
+/// `{"apiVersion": "sumac/v1", "items": [...]}`
+pub(super) fn print_items<T: Serialize>(items: &[T]) {
+    print_json(&Items { api_version: API_VERSION, items });
+}
+
+/// `{"apiVersion": "sumac/v1", ...}`
+pub(super) fn print_item<T: Serialize>(item: &T) {
+    print_json(&Single { api_version: API_VERSION, item });
+}
+
+fn print_json(value: &impl Serialize) {
+    let text = serde_json::to_string_pretty(value).expect("views are plain data with string keys: their JSON cannot fail");
+    anstream::println!("{text}");
+}
+
+/// 4213 -> 4,213
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The two largest units: 41s, 8m10s, 3h05m, 2d04h; below ten seconds with a tenth.
+pub(super) fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 => format!("{:.1}s", duration.as_secs_f64()),
+        10..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// Three digits that count; a dash for nothing.
+pub(super) fn figure(value: Option<f64>) -> String {
+    match value {
+        Some(value) if value.is_finite() && value.abs() >= 100.0 => format!("{value:.0}"),
+        Some(value) if value.is_finite() && value.abs() >= 10.0 => format!("{value:.1}"),
+        Some(value) => format!("{value:.3}"),
+        None => "-".to_owned(),
+    }
+}
+
+/// A label and what it labels, as everything that is not a table is printed.
+pub(super) fn say(label: &str, text: impl std::fmt::Display) {
+    anstream::println!("  {label:<9} {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_aligns_by_what_is_seen_and_pads_no_line_end() {
+        let rows = vec![vec!["é".into(), "1".into()], vec!["long".into(), "".into()]];
+        assert_eq!(table(&["A", "B"], &rows), "A     B\né     1\nlong\n");
+    }
+
+    #[test]
+    fn thousands_are_grouped() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn a_span_shows_its_two_largest_units() {
+        let spans = [300, 41_000, 490_000, 11_100_000, 187_200_000].map(|ms| span(Duration::from_millis(ms)));
+        assert_eq!(spans, ["0.3s", "41s", "8m10s", "3h05m", "2d04h"]);
+    }
+}

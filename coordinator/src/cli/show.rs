@@ -1,0 +1,182 @@
+//! `jobs`, `job`, `nodes`: what is there, as tables or JSON.
+
+use super::{
+    args::Output,
+    dial::dial,
+    failure::{Exit, Failure},
+    render::{Cell, figure, grouped, print_item, print_items, span, table},
+    view::{JobView, WorkerView},
+};
+use owo_colors::Style;
+use std::time::Duration;
+use sumac_proto::v1::{self, job_reply};
+
+/// Facts shown under a job.
+const FACTS_SHOWN: usize = 10;
+
+pub(super) async fn jobs(output: Output, coordinator: Option<String>) -> Result<Exit, Failure> {
+    let wire = dial(coordinator).await?.jobs().await?;
+    let jobs = wire.into_iter().map(JobView::of).collect::<Result<Vec<_>, _>>()?;
+    match output {
+        Output::Json => print_items(&jobs),
+        Output::Table if jobs.is_empty() => anstream::eprintln!("no jobs yet: `sumac submit FILE` queues one"),
+        Output::Table => {
+            let heads = ["JOB", "KIND", "STATE", "STEP", "WORKERS", "STEP/S", "ETA", "LOSS R/D", "AGE", "REASON"];
+            anstream::print!("{}", table(&heads, &jobs.iter().map(row).collect::<Vec<_>>()));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn row(job: &JobView) -> Vec<Cell> {
+    vec![
+        job.id.clone().into(),
+        job.kind.into(),
+        Cell::styled(job.state, style(job.state)),
+        progress(job).into(),
+        format!("{}/{}", job.workers.len(), job.workers_max).into(),
+        rate(job.steps_per_second).into(),
+        eta(job).into(),
+        losses(job).into(),
+        span(Duration::from_secs(job.age_seconds)).into(),
+        job.reason.clone().unwrap_or_default().into(),
+    ]
+}
+
+fn progress(job: &JobView) -> String {
+    let percent = (job.step * 100).checked_div(job.steps).unwrap_or(0);
+    format!("{}/{} {percent}%", grouped(job.step), grouped(job.steps))
+}
+
+fn rate(rate: Option<f64>) -> String {
+    rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}"))
+}
+
+fn eta(job: &JobView) -> String {
+    job.eta_seconds.map_or_else(|| "-".to_owned(), |eta| span(Duration::from_secs(eta)))
+}
+
+fn losses(job: &JobView) -> String {
+    job.losses.map_or_else(
+        || "-".to_owned(),
+        |losses| format!("{}/{}", figure(losses.refiner), figure(losses.discriminator)),
+    )
+}
+
+/// Colour repeats what the word says, and never says more.
+fn style(state: &str) -> Style {
+    match state {
+        "running" | "finished" | "training" => Style::new().green(),
+        "failed" | "gone" => Style::new().red(),
+        "waiting" | "suspect" | "stopped" | "cancelled" => Style::new().yellow(),
+        _ => Style::new(),
+    }
+}
+
+pub(super) async fn job(named: &str, output: Output, coordinator: Option<String>) -> Result<Exit, Failure> {
+    let mut dialled = dial(coordinator).await?;
+    let job = dialled.job_id(named).await?;
+    let reply = dialled.operator.get_job(v1::GetJobRequest { job }).await;
+    let reply = reply.map_err(|status| dialled.failed(&status))?.into_inner();
+    let job = JobView::of(answered(reply)?)?;
+    match output {
+        Output::Json => print_item(&job),
+        Output::Table => describe(&job),
+    }
+    Ok(Exit::Done)
+}
+
+/// The job of a reply, or that there is none.
+pub(super) fn answered(reply: v1::JobReply) -> Result<v1::Job, Failure> {
+    match reply.answer {
+        Some(job_reply::Answer::Job(job)) => Ok(job),
+        Some(job_reply::Answer::Unknown(unknown)) => {
+            Err(Failure::new(Exit::Failed, "that job is no longer known").hint(unknown.near.join(", ")))
+        }
+        None => Err(Failure::new(Exit::Failed, "the coordinator answered nothing").hint("install the same version on both sides")),
+    }
+}
+
+fn describe(job: &JobView) {
+    let seed = job.seed.map(|seed| format!("   seed {seed}")).unwrap_or_default();
+    let identity = job.identity.get(..6).unwrap_or_default();
+    let (id, kind, state) = (&job.id, job.kind, style(job.state).style(job.state).to_string());
+    let age = span(Duration::from_secs(job.age_seconds));
+    anstream::println!("{id}  {kind}  {state}   submitted {age} ago   spec sha {identity}{seed}   generation {}", job.generation);
+    if let Some(reason) = &job.reason {
+        anstream::println!("reason    {reason}");
+    }
+    let images = job.images_per_second.map(|rate| format!("  {} images/s", grouped(rate as u64))).unwrap_or_default();
+    anstream::println!("progress  {}   {} step/s{images}   eta {}", progress(job), rate(job.steps_per_second), eta(job));
+    if job.workers.is_empty() {
+        anstream::println!("workers   none of {} to {}", job.workers_min, job.workers_max);
+    } else {
+        anstream::println!("workers   {} of {} to {}: {}", job.workers.len(), job.workers_min, job.workers_max, job.workers.join(", "));
+    }
+    if let Some(losses) = job.losses {
+        let percent = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", share * 100.0));
+        anstream::println!(
+            "losses    refiner {} (realism {}, self-reg {})   discriminator {}   D accuracy {} on real, {} on refined",
+            figure(losses.refiner),
+            figure(losses.realism),
+            figure(losses.regularisation),
+            figure(losses.discriminator),
+            percent(losses.accuracy_on_real),
+            percent(losses.accuracy_on_refined),
+        );
+    }
+    if let (Some(history), Some(size)) = (job.history, job.history_size) {
+        anstream::println!("history   {}/{} images", grouped(history), grouped(size.into()));
+    }
+    match job.saved {
+        Some(step) => anstream::println!("checkpoint  step {}", grouped(step)),
+        None => anstream::println!("checkpoint  none yet"),
+    }
+    anstream::println!("output    {}", job.output_dir);
+    anstream::println!(
+        "so far    {} workers, {} generations, {} steps done again",
+        job.workers_seen, job.generations, job.steps_redone
+    );
+    if !job.facts.is_empty() {
+        anstream::println!("last events");
+        for fact in job.facts.iter().rev().take(FACTS_SHOWN).rev() {
+            anstream::println!("  {}  {:<9} {}", fact.at, fact.class, fact.what);
+        }
+    }
+}
+
+pub(super) async fn nodes(output: Output, coordinator: Option<String>) -> Result<Exit, Failure> {
+    let wire = dial(coordinator).await?.workers().await?;
+    let workers = wire.into_iter().map(WorkerView::of).collect::<Result<Vec<_>, _>>()?;
+    match output {
+        Output::Json => print_items(&workers),
+        Output::Table if workers.is_empty() => {
+            anstream::eprintln!("no worker has joined yet: `sumac-worker run --coordinator URL` starts one");
+        }
+        Output::Table => {
+            let heads = ["WORKER", "NODE", "STATE", "DEVICE", "JOB", "STEP", "STEP/S", "SEEN", "REASON"];
+            anstream::print!("{}", table(&heads, &workers.iter().map(worker_row).collect::<Vec<_>>()));
+            let gone = workers.iter().filter(|worker| worker.presence == "gone").count();
+            let busy = workers.iter().filter(|worker| worker.presence != "gone" && worker.job.is_some()).count();
+            let idle = workers.len() - gone - busy;
+            anstream::println!("{} workers: {busy} busy, {idle} idle, {gone} gone", workers.len());
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn worker_row(worker: &WorkerView) -> Vec<Cell> {
+    let dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let silent = Duration::try_from_secs_f64(worker.silent_seconds).unwrap_or_default();
+    vec![
+        worker.name.clone().into(),
+        worker.node.clone().into(),
+        Cell::styled(worker.state.clone(), style(&worker.state)),
+        worker.device.clone().into(),
+        dash(worker.job.clone()).into(),
+        dash(worker.step.map(grouped)).into(),
+        rate(worker.steps_per_second).into(),
+        format!("{} ago", span(silent)).into(),
+        worker.cause.clone().unwrap_or_default().into(),
+    ]
+}

@@ -1,0 +1,65 @@
+//! `serve`: the coordinator alone, until a signal; and what it means when one cannot start.
+
+use super::{
+    args,
+    failure::{Exit, Failure},
+    render::say,
+};
+use crate::serve::{Coordinator, NotServing, Place};
+use sumac_common::cluster::Settings;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// SIGINT and SIGTERM, one like the other.
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::new(Exit::Failed, "cannot listen for signals").because(Some(&error)))
+        };
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+pub(super) async fn serve(args: args::Serve) -> Result<Exit, Failure> {
+    let mut signals = Signals::new()?;
+    let place = Place { listen: args.listen, state: args.state, insecure: args.insecure };
+    let coordinator = start(place.clone()).await?;
+    say("state", format!("{}   term {}", place.state.display(), coordinator.term()));
+    say("serving", coordinator.url());
+    let stopping = coordinator.stopping();
+    tokio::select! {
+        () = signals.next() => say("stopping", "jobs go on without it; workers attach again when it is back"),
+        () = stopping.cancelled() => {}
+    }
+    stop(coordinator).await?;
+    Ok(Exit::Done)
+}
+
+pub(super) async fn start(place: Place) -> Result<Coordinator, Failure> {
+    Coordinator::start(place, Settings::default()).await.map_err(|error| failure(&error))
+}
+
+pub(super) async fn stop(coordinator: Coordinator) -> Result<(), Failure> {
+    coordinator.stop().await.map_err(|error| failure(&error))
+}
+
+fn failure(error: &NotServing) -> Failure {
+    match error {
+        NotServing::Exposed(_) => Failure::of(Exit::Usage, error)
+            .hint("listen on 127.0.0.1, or add --insecure where only friends can reach the port"),
+        NotServing::PortTaken(_) => Failure::of(Exit::Failed, error)
+            .hint("is a coordinator running already? `sumac version` asks; --listen 127.0.0.1:0 takes any free port"),
+        _ => Failure::of(Exit::Failed, error),
+    }
+}

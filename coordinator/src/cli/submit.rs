@@ -1,0 +1,119 @@
+//! `submit`: a job file into the queue, and `-f` along with it to its end.
+
+use super::{
+    args, dial,
+    dial::Dialled,
+    failure::{Exit, Failure},
+    follow::{Progress, Watch},
+    job_file, outcome,
+    render::say,
+    view::{JobView, WorkerView},
+};
+use sumac_common::spec::Spec;
+use sumac_proto::v1::{self, submit_refused::Why, submit_reply::Answer};
+
+pub(super) async fn submit(submit: args::Submit, coordinator: Option<String>) -> Result<Exit, Failure> {
+    let spec = job_file::read(&submit.file, &submit.overrides, submit.name.as_deref())?;
+    job_file::warn(&spec);
+    if submit.dry_run {
+        return rehearse(&spec, coordinator).await;
+    }
+    let mut dialled = dial::dial(coordinator).await?;
+    let job = queue(&mut dialled, &spec).await?;
+    if !submit.follow {
+        return Ok(Exit::Done);
+    }
+    let mut watch = Watch::new(dialled, job.id.clone());
+    let mut progress = Progress::new();
+    let mut last = job;
+    loop {
+        let next = tokio::select! {
+            next = watch.next() => next?,
+            _ = tokio::signal::ctrl_c() => {
+                progress.end();
+                say("detached", format!("{} goes on; `sumac wait {0}`, `sumac job {0}`, `sumac stop {0}`", last.id));
+                return Ok(Exit::Interrupted);
+            }
+        };
+        let Some(job) = next else { break };
+        progress.show(&job);
+        last = job;
+    }
+    progress.end();
+    Ok(outcome::tell(&last))
+}
+
+/// Submits, and says what became of it.
+pub(super) async fn queue(dialled: &mut Dialled, spec: &Spec) -> Result<JobView, Failure> {
+    let request = v1::SubmitRequest { spec_toml: spec.to_toml() };
+    let reply = dialled.operator.submit(request).await.map_err(|status| dialled.failed(&status))?;
+    let submitted = match reply.into_inner().answer {
+        Some(Answer::Submitted(submitted)) => submitted,
+        Some(Answer::Refused(refused)) => return Err(refusal(refused)),
+        None => return Err(unanswered()),
+    };
+    let admission = submitted.admission();
+    let job = JobView::of(submitted.job.ok_or_else(unanswered)?)?;
+    let placed = match (admission, &job.reason) {
+        (v1::Admission::AlreadyThere, _) => format!("already {}: this run into {}", job.state, job.output_dir),
+        (v1::Admission::GoesOn, _) => format!("goes on from step {}", job.saved.unwrap_or(0)),
+        (_, Some(reason)) => format!("{}: {reason}", job.state),
+        (_, None) => job.state.to_owned(),
+    };
+    let train = &spec.what.train;
+    say("job", format!("{}   train {} steps, batch {}   {placed}", job.id, train.steps, train.batch));
+    Ok(job)
+}
+
+fn refusal(refused: v1::SubmitRefused) -> Failure {
+    match refused.why {
+        Some(Why::BadSpec(bad)) => Failure::new(Exit::Usage, format!("the coordinator does not accept the job: {}", bad.faults)),
+        Some(Why::OutputTaken(taken)) => Failure::new(
+            Exit::Failed,
+            format!("{} belongs to job {}, which is another run and has not ended", taken.output_dir, taken.job),
+        )
+        .hint(format!("give this one another output.dir, or end that one: `sumac stop {}`", taken.job)),
+        None => unanswered(),
+    }
+}
+
+fn unanswered() -> Failure {
+    Failure::new(Exit::Failed, "the coordinator answered nothing").hint("install the same version on both sides")
+}
+
+/// Everything `submit` would do, but for doing it.
+async fn rehearse(spec: &Spec, coordinator: Option<String>) -> Result<Exit, Failure> {
+    anstream::println!("{}", spec.to_toml().trim_end());
+    anstream::println!();
+    for line in spec.summary() {
+        anstream::println!("# {line}");
+    }
+    let placement = match placement(spec, coordinator).await {
+        Ok(placement) => placement,
+        // A job can be checked where no coordinator is.
+        Err(failure) if failure.exit == Exit::Unreachable => "unknown: no coordinator can be reached".to_owned(),
+        Err(failure) => return Err(failure),
+    };
+    anstream::println!("# placement      {placement}");
+    Ok(Exit::Done)
+}
+
+async fn placement(spec: &Spec, coordinator: Option<String>) -> Result<String, Failure> {
+    let mut dialled = dial::dial(coordinator).await?;
+    let workers = dialled.workers().await?.into_iter().map(WorkerView::of).collect::<Result<Vec<_>, _>>()?;
+    let mut free: Vec<String> = workers
+        .into_iter()
+        .filter(|worker| worker.presence == "here" && worker.job.is_none())
+        .map(|worker| worker.name)
+        .collect();
+    let queued = dialled.jobs().await?.into_iter().filter(|job| job.state() == v1::JobState::Queued).count();
+    let wanted = &spec.how.workers;
+    if queued > 0 {
+        return Ok(format!("behind {queued} queued jobs; {} workers free", free.len()));
+    }
+    if (free.len() as u64) < u64::from(wanted.min) {
+        return Ok(format!("queued: {} of at least {} workers free", free.len(), wanted.min));
+    }
+    free.truncate(wanted.max as usize);
+    Ok(format!("at once on {} of {} workers: {}", free.len(), wanted.max, free.join(", ")))
+}

@@ -1,0 +1,205 @@
+//! `up`: a coordinator, workers and a job on this machine, in one command and gone with it.
+
+use super::{
+    args,
+    args::Subject,
+    data,
+    dial::{Dialled, dial},
+    failure::{Exit, Failure},
+    follow::{Progress, Watch},
+    job_file,
+    nursery::{Nursery, worker_program},
+    outcome,
+    render::say,
+    stand::{self, Signals},
+    submit,
+    view::JobView,
+};
+use crate::serve::{Coordinator, Place};
+use std::{collections::BTreeSet, path::absolute, thread::available_parallelism, time::Duration};
+use sumac_common::{cluster::Presence, spec::Spec};
+use sumac_proto::v1;
+use tokio::time::{Instant, timeout};
+
+const DEMO: &str = include_str!("../../../examples/demo.toml");
+const DEMO_IMAGES: usize = 2_000;
+const DEMO_SEED: u64 = 7;
+const DEMO_WORKERS: u32 = 2;
+/// A job is submitted when all workers have joined, or after this.
+const JOIN_WITHIN: Duration = Duration::from_secs(10);
+
+pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
+    let mut signals = Signals::new()?;
+    let spec = the_job(&args).await?;
+    let program = worker_program()?;
+    let count = worker_count(&args, spec.as_ref());
+    let place = Place { listen: args.listen, state: args.state.clone(), insecure: args.insecure };
+    let coordinator = stand::start(place).await?;
+    say("state", args.state.display());
+    say("serving", coordinator.url());
+    let dialled = dial(Some(coordinator.url())).await?;
+    let mut nursery = Nursery::start(&program, count, verbose, &dialled);
+    let stopping = coordinator.stopping();
+    let evening = async {
+        forget_the_dead(dialled.clone()).await?;
+        gather(&coordinator, count).await;
+        match &spec {
+            Some(spec) => see_through(spec, &args, dialled.clone(), &mut signals).await,
+            None => keep_open(dialled.clone(), &mut signals).await,
+        }
+    };
+    let ended = tokio::select! {
+        ended = evening => ended,
+        failure = nursery.failed() => Err(failure),
+        // Why it stopped is told by `stop` below.
+        () = stopping.cancelled() => Ok(Exit::Failed),
+    };
+    nursery.stop().await;
+    stand::stop(coordinator).await?;
+    ended
+}
+
+async fn the_job(args: &args::Up) -> Result<Option<Spec>, Failure> {
+    if args.demo {
+        let drawn = data::draw(Subject::Eyes, args.state.join("demo"), DEMO_IMAGES, DEMO_SEED).await?;
+        let mut spec = job_file::check("the demo", DEMO, &args.overrides, None)?;
+        let whole = |path| absolute(&path).unwrap_or(path);
+        spec.what.data.synthetic = whole(drawn.synthetic);
+        spec.what.data.real = whole(drawn.real);
+        return Ok(Some(spec));
+    }
+    let Some(file) = &args.job else {
+        if !args.overrides.is_empty() {
+            return Err(Failure::new(Exit::Usage, "--set changes a job, and none was named").hint("sumac up JOB.toml --set ..."));
+        }
+        return Ok(None);
+    };
+    let spec = job_file::read(file, &args.overrides, None)?;
+    job_file::warn(&spec);
+    Ok(Some(spec))
+}
+
+/// One per two cores, if nothing else is said; never more than the job can use.
+fn worker_count(args: &args::Up, spec: Option<&Spec>) -> u32 {
+    let by_cores = || available_parallelism().map_or(1, |cores| u32::try_from(cores.get() / 2).unwrap_or(1)).max(1);
+    let wanted = args.workers.unwrap_or_else(|| if args.demo { DEMO_WORKERS } else { by_cores() });
+    let most = spec.map_or(u32::MAX, |spec| spec.how.workers.max.max(1));
+    if args.workers.is_some_and(|workers| workers > most) {
+        anstream::eprintln!("  note      the job takes at most {most} workers (workers.max): {most} are started");
+    }
+    wanted.min(most)
+}
+
+/// Workers of an earlier `up` here died with it, for certain: no job shall wait for them.
+async fn forget_the_dead(mut dialled: Dialled) -> Result<(), Failure> {
+    for job in dialled.jobs().await? {
+        let job = JobView::of(job)?;
+        if !job.is_over() {
+            let given_up = v1::GiveUpRequest { job: job.id.clone() };
+            dialled.operator.give_up(given_up).await.map_err(|status| dialled.failed(&status))?;
+            say("earlier", format!("{} goes on from its last checkpoint", job.id));
+        }
+    }
+    Ok(())
+}
+
+/// Waits until `count` workers are here, and says so one by one.
+async fn gather(coordinator: &Coordinator, count: u32) {
+    let began = Instant::now();
+    let mut greeted = BTreeSet::new();
+    let mut picture = coordinator.picture();
+    let all = picture.wait_for(|picture| {
+        for worker in picture.workers.iter().filter(|worker| worker.presence == Presence::Here) {
+            if greeted.insert(worker.seat.worker.clone()) {
+                let seconds = began.elapsed().as_secs_f64();
+                say("worker", format!("{}  {}   ready in {seconds:.1}s", worker.seat.worker, worker.seat.device));
+            }
+        }
+        greeted.len() >= count as usize
+    });
+    // Late ones join while the job runs; a coordinator that ends is noticed by who called.
+    let _ = timeout(JOIN_WITHIN, all).await;
+}
+
+/// From submit to the end; the first signal drains, the second leaves at once.
+async fn see_through(
+    spec: &Spec,
+    args: &args::Up,
+    mut dialled: Dialled,
+    signals: &mut Signals,
+) -> Result<Exit, Failure> {
+    let mut last = submit::queue(&mut dialled, spec).await?;
+    let mut watch = Watch::new(dialled.clone(), last.id.clone());
+    let mut progress = Progress::new();
+    let mut draining = false;
+    loop {
+        let next = tokio::select! {
+            next = watch.next() => next?,
+            () = signals.next() => {
+                if draining {
+                    progress.end();
+                    say("stopped", "at once: steps since the last checkpoint will be done again");
+                    say_how_to_go_on(args, &last);
+                    return Ok(Exit::Interrupted);
+                }
+                draining = true;
+                let workers = last.workers.len();
+                progress.say("draining", &format!("{workers} workers, with a checkpoint        (ctrl-C again to stop now)"));
+                let stop = v1::StopRequest { job: last.id.clone() };
+                dialled.operator.stop(stop).await.map_err(|status| dialled.failed(&status))?;
+                continue;
+            }
+        };
+        let Some(job) = next else { break };
+        progress.show(&job);
+        last = job;
+    }
+    progress.end();
+    if draining && last.state == "stopped" {
+        match last.saved {
+            Some(step) => say("stopped", format!("{}: checkpoint at step {step} written, nothing lost", last.id)),
+            None => say("stopped", format!("{} before its first step", last.id)),
+        }
+        say_how_to_go_on(args, &last);
+        return Ok(Exit::Interrupted);
+    }
+    Ok(outcome::tell(&last))
+}
+
+fn say_how_to_go_on(args: &args::Up, job: &JobView) {
+    let command = match &args.job {
+        Some(file) => format!("sumac up {}", file.display()),
+        None => "sumac up --demo".to_owned(),
+    };
+    say("next", format!("{command}   goes on from step {}", job.saved.unwrap_or(0)));
+}
+
+/// Without a job of its own: serves until a signal, then stops what others submitted, with checkpoints.
+async fn keep_open(mut dialled: Dialled, signals: &mut Signals) -> Result<Exit, Failure> {
+    say("ready", "`sumac submit FILE` from this folder queues a job; ctrl-C ends");
+    signals.next().await;
+    let mut draining = Vec::new();
+    for job in dialled.jobs().await? {
+        let job = JobView::of(job)?;
+        if !job.is_over() {
+            let stop = v1::StopRequest { job: job.id.clone() };
+            dialled.operator.stop(stop).await.map_err(|status| dialled.failed(&status))?;
+            say("draining", format!("{}        (ctrl-C again to stop now)", job.id));
+            draining.push(job.id);
+        }
+    }
+    for job in draining {
+        let mut watch = Watch::new(dialled.clone(), job);
+        loop {
+            let next = tokio::select! {
+                next = watch.next() => next?,
+                () = signals.next() => return Ok(Exit::Interrupted),
+            };
+            let Some(job) = next else { break };
+            if job.is_over() {
+                say(job.state, format!("{} at step {}; submitting it again goes on", job.id, job.step));
+            }
+        }
+    }
+    Ok(Exit::Done)
+}

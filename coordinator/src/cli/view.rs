@@ -1,0 +1,218 @@
+//! What readers get: one set of plain structs, made from wire messages, for tables and for JSON.
+
+use super::failure::{Exit, Failure};
+use serde::Serialize;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use sumac_common::{
+    conversation::Beat,
+    ids::Digest,
+    spec::{self, Spec},
+};
+use sumac_proto::v1;
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct JobView {
+    pub id: String,
+    pub name: String,
+    pub kind: &'static str,
+    /// queued, forming, running, waiting, finished, stopped, failed or cancelled
+    pub state: &'static str,
+    /// Why it waits, or why it failed.
+    pub reason: Option<String>,
+    /// Of the run, data sets and fingerprint aside: 64 hex digits.
+    pub identity: String,
+    pub generation: u64,
+    /// In rank order; empty while no generation is open.
+    pub workers: Vec<String>,
+    pub workers_min: u32,
+    pub workers_max: u32,
+    /// Updates behind it, as far as it is known.
+    pub step: u64,
+    pub steps: u64,
+    /// Step of the newest checkpoint.
+    pub saved: Option<u64>,
+    pub workers_seen: u64,
+    pub generations: u64,
+    pub steps_redone: u64,
+    pub steps_per_second: Option<f64>,
+    pub images_per_second: Option<f64>,
+    pub eta_seconds: Option<u64>,
+    pub losses: Option<LossView>,
+    /// Images in the history.
+    pub history: Option<u64>,
+    pub history_size: Option<u32>,
+    pub seed: Option<u64>,
+    /// Since it was first submitted.
+    pub age_seconds: u64,
+    pub output_dir: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<FactView>,
+}
+
+/// Means over the whole batch of the last step of each network.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct LossView {
+    /// realism + lambda * regularisation
+    pub refiner: Option<f64>,
+    pub realism: Option<f64>,
+    pub regularisation: Option<f64>,
+    /// Mean of the two halves' cross-entropies.
+    pub discriminator: Option<f64>,
+    /// Shares of patches it called right.
+    pub accuracy_on_real: Option<f64>,
+    pub accuracy_on_refined: Option<f64>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct FactView {
+    /// RFC 3339, UTC.
+    pub at: String,
+    pub class: String,
+    pub worker: Option<String>,
+    pub what: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct WorkerView {
+    pub name: String,
+    pub node: String,
+    /// here, suspect or gone
+    pub presence: &'static str,
+    /// What it does: idle, preparing, waiting, entering, training, sealing; or suspect, gone.
+    pub state: String,
+    /// Why it is not here.
+    pub cause: Option<String>,
+    pub device: String,
+    pub version: String,
+    pub job: Option<String>,
+    pub step: Option<u64>,
+    pub steps_per_second: Option<f64>,
+    /// Since it was heard last.
+    pub silent_seconds: f64,
+}
+
+impl JobView {
+    pub(super) fn of(job: v1::Job) -> Result<Self, Failure> {
+        let state = state(job.state())?;
+        let spec = spec::read(&job.spec_toml, &[]).ok();
+        let beat = job.beat.map(Beat::try_from).transpose().map_err(|bad| Failure::of(Exit::Failed, &bad))?;
+        let rate = beat.as_ref().map(|beat| beat.steps_per_second).filter(|rate| *rate > 0.0);
+        let ahead = job.steps.saturating_sub(job.step);
+        let identity = <[u8; 32]>::try_from(job.identity).map(|bytes| Digest(bytes).to_string()).unwrap_or_default();
+        let so_far = job.so_far.unwrap_or_default();
+        Ok(Self {
+            id: job.id,
+            name: job.name,
+            kind: "train",
+            state,
+            reason: job.reason,
+            identity,
+            generation: job.generation,
+            workers: job.roster,
+            workers_min: job.workers_min,
+            workers_max: job.workers_max,
+            step: job.step,
+            steps: job.steps,
+            saved: job.saved,
+            workers_seen: so_far.workers_seen,
+            generations: so_far.generations,
+            steps_redone: so_far.steps_redone,
+            steps_per_second: rate,
+            images_per_second: beat.as_ref().map(|beat| beat.images_per_second).filter(|rate| *rate > 0.0),
+            eta_seconds: rate.map(|rate| (ahead as f64 / rate) as u64),
+            losses: beat.as_ref().map(|beat| LossView::of(beat, spec.as_ref())),
+            history: beat.as_ref().map(|beat| beat.history),
+            history_size: spec.as_ref().map(|spec| spec.what.train.history.size),
+            seed: spec.as_ref().map(|spec| spec.what.train.seed),
+            age_seconds: duration(job.age).as_secs(),
+            output_dir: job.output_dir,
+            facts: job.facts.into_iter().map(FactView::of).collect(),
+        })
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state, "finished" | "stopped" | "failed" | "cancelled")
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        if self.state == "finished" { Exit::Done } else { Exit::JobUnsuccessful }
+    }
+}
+
+fn state(state: v1::JobState) -> Result<&'static str, Failure> {
+    Ok(match state {
+        v1::JobState::Queued => "queued",
+        v1::JobState::Forming => "forming",
+        v1::JobState::Running => "running",
+        v1::JobState::Waiting => "waiting",
+        v1::JobState::Finished => "finished",
+        v1::JobState::Stopped => "stopped",
+        v1::JobState::Failed => "failed",
+        v1::JobState::Cancelled => "cancelled",
+        v1::JobState::Unspecified => {
+            return Err(Failure::new(Exit::Failed, "the coordinator names a state of a job that this version does not know")
+                .hint("install the same version on both sides"));
+        }
+    })
+}
+
+impl LossView {
+    fn of(beat: &Beat, spec: Option<&Spec>) -> Self {
+        let losses = &beat.losses;
+        let (realism, regularisation) = (losses.realism.value(), losses.regularisation.value());
+        let lambda = spec.map(|spec| spec.what.train.lambda);
+        let halves = losses.on_refined.value().zip(losses.on_real.value());
+        Self {
+            refiner: lambda.and_then(|lambda| Some(realism? + lambda * regularisation.unwrap_or(0.0))),
+            realism,
+            regularisation,
+            discriminator: halves.map(|(refined, real)| (refined + real) / 2.0),
+            accuracy_on_real: losses.right_on_real.value(),
+            accuracy_on_refined: losses.right_on_refined.value(),
+        }
+    }
+}
+
+impl FactView {
+    fn of(fact: v1::Fact) -> Self {
+        let at = fact.at.unwrap_or_default();
+        let since = Duration::new(at.seconds.max(0).unsigned_abs(), at.nanos.max(0).unsigned_abs());
+        let at: SystemTime = UNIX_EPOCH + since;
+        let at = humantime::format_rfc3339_seconds(at).to_string();
+        Self { at, class: fact.class, worker: fact.worker, what: fact.what }
+    }
+}
+
+impl WorkerView {
+    pub(super) fn of(worker: v1::Worker) -> Result<Self, Failure> {
+        let presence = match worker.presence() {
+            v1::Presence::Suspect => "suspect",
+            v1::Presence::Gone => "gone",
+            v1::Presence::Here | v1::Presence::Unspecified => "here",
+        };
+        let beat = worker.beat.map(Beat::try_from).transpose().map_err(|bad| Failure::of(Exit::Failed, &bad))?;
+        let state = match (&beat, presence) {
+            (Some(beat), "here") => beat.doing.to_string(),
+            (None, "here") => "idle".to_owned(),
+            _ => presence.to_owned(),
+        };
+        Ok(Self {
+            name: worker.name,
+            node: worker.node,
+            presence,
+            state,
+            cause: worker.cause,
+            device: worker.device,
+            version: worker.version,
+            job: worker.job,
+            step: beat.as_ref().map(|beat| beat.step.0),
+            steps_per_second: beat.as_ref().map(|beat| beat.steps_per_second).filter(|rate| *rate > 0.0),
+            silent_seconds: duration(worker.silent).as_secs_f64(),
+        })
+    }
+}
+
+pub(super) fn duration(wire: Option<prost_types::Duration>) -> Duration {
+    let wire = wire.unwrap_or_default();
+    Duration::new(wire.seconds.max(0).unsigned_abs(), wire.nanos.max(0).unsigned_abs())
+}
