@@ -26,6 +26,7 @@ pub mod source;
 pub use freeze::{FreezeError, freeze};
 pub use frozen::{Frozen, ReadError};
 
+pub use grid::grid_png;
 pub use label::Label;
 pub use manifest::{Bad, Manifest};
 pub use source::{Source, SourceError};
