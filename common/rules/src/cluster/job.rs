@@ -341,9 +341,8 @@ impl Job {
         workers: &'a BTreeMap<WorkerId, super::Worker>,
     ) -> impl Iterator<Item = &'a WorkerId> {
         self.ready.keys().filter(|id| {
-            let is_here = |known: &super::Worker| {
-                known.presence == super::Presence::Here && known.job.as_ref() == Some(&self.id)
-            };
+            let is_here =
+                |known: &super::Worker| known.presence == super::Presence::Here && known.job.as_ref() == Some(&self.id);
             !self.roster.contains(*id) && workers.get(*id).is_some_and(is_here)
         })
     }

@@ -4,22 +4,22 @@ use std::{path::PathBuf, time::Duration};
 use sumac_common::{
     ids::Step,
     spec::{
-        Data, Device, History, How, ImageShape, Labels, Optimizer, OptimizerKind, Output, Pretrain, Psi,
-        Resize, Spec, Train, What, Workers,
+        Data, Device, History, How, ImageShape, Labels, Optimizer, OptimizerKind, Output, Pretrain, Psi, Resize, Spec,
+        Train, What, Workers,
         model::{Activation, Discriminator, Layer, Model, Padding, Preset, Refiner, RefinerOutput},
     },
 };
 
 #[derive(Clone, Copy)]
-pub struct Wanted {
-    pub lanes: u32,
-    pub steps: u64,
-    pub workers_min: u32,
-    pub workers_max: u32,
-    pub replicas: u32,
+pub(crate) struct Wanted {
+    pub(crate) lanes: u32,
+    pub(crate) steps: u64,
+    pub(crate) workers_min: u32,
+    pub(crate) workers_max: u32,
+    pub(crate) replicas: u32,
 }
 
-pub fn spec(wanted: Wanted) -> Box<Spec> {
+pub(crate) fn spec(wanted: Wanted) -> Box<Spec> {
     let Wanted { lanes, steps, workers_min, workers_max, replicas } = wanted;
     let optimizer = Optimizer { kind: OptimizerKind::Sgd { momentum: 0.0 }, lr: 1e-3, decay: vec![] };
     Box::new(Spec {
