@@ -1,0 +1,227 @@
+//! Every word crosses the wire and comes back as itself; what means nothing is refused by name.
+
+use super::*;
+use crate::v1;
+use prost::Message as _;
+use sumac_common::{
+    conversation::{
+        Basis, Beat, Doing, Ending, Fingerprint, Holding, Incarnation, Leaving, Opening, Place, Readiness, SoFar, Wish,
+    },
+    ids::{Digest, Generation, JobId, NodeId, Step, WorkerId},
+    losses::{Losses, Mean},
+    spec::Spec,
+};
+
+/// Through the bytes, not only through the structs.
+fn up_and_back(up: Up) -> Up {
+    let bytes = v1::FromWorker::from(up).encode_to_vec();
+    v1::FromWorker::decode(bytes.as_slice()).unwrap().try_into().unwrap()
+}
+
+fn down_and_back(down: Down) -> Down {
+    let bytes = v1::ToWorker::from(down).encode_to_vec();
+    v1::ToWorker::decode(bytes.as_slice()).unwrap().try_into().unwrap()
+}
+
+fn job() -> JobId {
+    "eyes-7f3".into()
+}
+
+fn readiness() -> Readiness {
+    Readiness {
+        data: Digest::of(b"both manifests"),
+        fingerprint: Fingerprint {
+            libtorch: "2.11.0".to_owned(),
+            device: "cpu".to_owned(),
+            instructions: "AVX2".to_owned(),
+            threads: 1,
+            canary: Digest::of(b"canary"),
+        },
+    }
+}
+
+fn standing() -> Standing {
+    Standing {
+        job: job(),
+        engaged: Some(Generation(0)),
+        holds: Some(Holding { generation: Generation(3), step: Step(0) }),
+        offered: Some(Holding { generation: Generation(4), step: Step(70) }),
+        ready: Some(readiness()),
+    }
+}
+
+fn seat() -> Seat {
+    Seat {
+        worker: "gpu-03/0".into(),
+        incarnation: Incarnation(u64::MAX),
+        node: NodeId("gpu-03".to_owned()),
+        store: "[fe80::1]:41000".parse().unwrap(),
+        version: "0.1.0".to_owned(),
+        device: "cpu (1 thread)".to_owned(),
+    }
+}
+
+fn beat(doing: Doing) -> Beat {
+    let mean = |n: u32| Mean { sum: f64::from(n) / 3.0, count: n.into() };
+    Beat {
+        job: job(),
+        doing,
+        generation: Generation(12),
+        step: Step(4_213),
+        losses: Losses::from_means([0, 1, 2, 3, 4, 5, 6].map(mean)),
+        steps_per_second: 11.8,
+        images_per_second: 6_042.25,
+        history: 50_000,
+    }
+}
+
+fn spec() -> Spec {
+    let text = r#"
+        name = "eyes"
+        [data]
+        synthetic = "/data/drawn"
+        real = "/data/camera"
+        image = { size = [35, 55], channels = 1 }
+        [model]
+        preset = "digits"
+        [train]
+        steps = 100
+        [output]
+        dir = "/runs/eyes"
+    "#;
+    spec::read(text, &[]).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+#[test]
+fn every_report_comes_back_as_itself() {
+    let leaving = [
+        Leaving::Told,
+        Leaving::Broke("connection closed by b".to_owned()),
+        Leaving::Unformed { unreached: vec!["b".into(), "c".into()], why: "timed out after 5s".to_owned() },
+        Leaving::Unformed { unreached: vec![], why: String::new() },
+    ];
+    let endings = [Ending::Finished, Ending::Stopped, Ending::Failed("10 steps in a row were not finite".to_owned())];
+    let doings = [Doing::Preparing, Doing::Waiting, Doing::Entering, Doing::Training, Doing::Sealing];
+    let mut reports = vec![
+        Report::Ready { job: job(), readiness: readiness() },
+        Report::Unable { job: job(), why: "no images in /data".to_owned() },
+        Report::Entered { job: job(), generation: Generation(2), step: Step(70) },
+        Report::Saved { job: job(), step: Step(100) },
+        Report::Beat(None),
+    ];
+    let left = |why| Report::Left { generation: Generation(1), standing: standing(), why };
+    let ended = |ending| Report::Ended { job: job(), generation: Generation(9), step: Step(600), ending };
+    reports.extend(leaving.map(left));
+    reports.extend(endings.map(ended));
+    reports.extend(doings.map(|doing| Report::Beat(Some(beat(doing)))));
+    for report in reports {
+        assert_eq!(up_and_back(Up::Said(report.clone())), Up::Said(report));
+    }
+}
+
+#[test]
+fn a_join_comes_back_as_itself_with_and_without_a_standing() {
+    let bare = Standing { job: job(), engaged: None, holds: None, offered: None, ready: None };
+    for standing in [None, Some(standing()), Some(bare)] {
+        let join = Up::Join { seat: seat(), standing };
+        assert_eq!(up_and_back(join.clone()), join);
+    }
+}
+
+#[test]
+fn every_order_comes_back_as_itself() {
+    let place = |worker: &str| Place { worker: worker.into(), store: "10.0.3.14:41877".parse().unwrap() };
+    let opening = |basis| Opening {
+        job: job(),
+        generation: Generation(2),
+        roster: vec![place("b"), place("a")],
+        basis,
+        so_far: SoFar { workers_seen: 3, generations: 2, steps_redone: 1 },
+    };
+    let held = Basis::Held {
+        generation: Generation(1),
+        roster: ["a", "b", "c"].map(WorkerId::from).to_vec(),
+        holders: vec![("a".into(), Step(70)), ("b".into(), Step(71))],
+    };
+    let orders = [
+        Order::Prepare { job: job(), spec: Box::new(spec()) },
+        Order::Open(Box::new(opening(Basis::Saved))),
+        Order::Open(Box::new(opening(held))),
+        Order::Close { job: job(), generation: Generation(1) },
+        Order::Wish { job: job(), wish: Wish::Regroup },
+        Order::Wish { job: job(), wish: Wish::Stop },
+        Order::Release { job: job(), why: None },
+        Order::Release { job: job(), why: Some("its images are others".to_owned()) },
+    ];
+    for order in orders {
+        assert_eq!(down_and_back(Down::Told(order.clone())), Down::Told(order));
+    }
+}
+
+#[test]
+fn the_first_answer_comes_back_as_itself() {
+    for down in [Down::Welcome(Term(7)), Down::Refused("another version".to_owned())] {
+        assert_eq!(down_and_back(down.clone()), down);
+    }
+}
+
+#[test]
+fn figures_that_are_not_finite_survive() {
+    let mut odd = beat(Doing::Training);
+    odd.losses.realism = Mean { sum: f64::NEG_INFINITY, count: 1 };
+    assert_eq!(up_and_back(Up::Said(Report::Beat(Some(odd.clone())))), Up::Said(Report::Beat(Some(odd))));
+}
+
+fn refused(said: v1::from_worker::Said) -> BadWire {
+    Up::try_from(v1::FromWorker { said: Some(said) }).unwrap_err()
+}
+
+#[test]
+fn an_empty_message_is_refused() {
+    let nothing = BadWire::Missing { message: "FromWorker", field: "said" };
+    assert_eq!(Up::try_from(v1::FromWorker { said: None }), Err(nothing));
+}
+
+#[test]
+fn a_join_without_a_seat_is_refused() {
+    let join = v1::Join { seat: None, standing: None };
+    assert_eq!(refused(v1::from_worker::Said::Join(join)), BadWire::Missing { message: "Join", field: "seat" });
+}
+
+#[test]
+fn a_nameless_worker_is_refused() {
+    let seat = v1::Seat { worker: String::new(), ..seat().into() };
+    let join = v1::Join { seat: Some(seat), standing: None };
+    assert_eq!(refused(v1::from_worker::Said::Join(join)), BadWire::Missing { message: "Seat", field: "worker" });
+}
+
+#[test]
+fn a_store_without_a_port_is_refused_with_what_was_written() {
+    let seat = v1::Seat { store: "10.0.3.14".to_owned(), ..seat().into() };
+    let join = v1::Join { seat: Some(seat), standing: None };
+    let refused = refused(v1::from_worker::Said::Join(join));
+    assert_eq!(refused.to_string(), "Seat.store is `10.0.3.14`, which is not an address with a port");
+}
+
+#[test]
+fn an_unspecified_doing_is_refused() {
+    let beat = v1::Beat { doing: 0, ..beat(Doing::Training).into() };
+    let heartbeat = v1::Heartbeat { beat: Some(beat) };
+    let expected = BadWire::Unknown { message: "Beat", field: "doing", value: 0 };
+    assert_eq!(refused(v1::from_worker::Said::Heartbeat(heartbeat)), expected);
+}
+
+#[test]
+fn a_digest_of_another_length_is_refused() {
+    let readiness = v1::Readiness { data: vec![1; 31], ..readiness().into() };
+    let ready = v1::Ready { job: "eyes-7f3".to_owned(), readiness: Some(readiness) };
+    let expected = BadWire::NotADigest { message: "Readiness", field: "data", bytes: 31 };
+    assert_eq!(refused(v1::from_worker::Said::Ready(ready)), expected);
+}
+
+#[test]
+fn a_spec_that_does_not_check_is_refused_with_its_faults() {
+    let prepare = v1::Prepare { job: "eyes-7f3".to_owned(), spec_toml: "name = 3".to_owned() };
+    let message = v1::ToWorker { said: Some(v1::to_worker::Said::Prepare(prepare)) };
+    assert!(matches!(Down::try_from(message), Err(BadWire::BadSpec { message: "Prepare", faults }) if !faults.0.is_empty()));
+}
