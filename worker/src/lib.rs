@@ -1,6 +1,35 @@
+//! Where it learns: one process on one device.
+//!
+//! Read [`train`] first: it is the loop. Around it, by what they hold:
+//!
+//! * [`learner`]: what the loop needs from a model; `simgan` and [`toy`] are the two there are
+//! * [`state`], [`history`], [`checkpoints`], [`outputs`]: everything a run is, on the way, on disk and at its end
+//! * [`link`]: how the members of a generation reach each other; `native` is libtorch's c10d behind a C++ shim, and the only
+//!   unsafe code of Sumac
+//! * [`pantry`]: the images; [`mailbox`] and [`session`]: the coordinator's word
+//!
+//! The crate refuses to know who else is there, beyond the roster it is told, and never names the coordinator's crate.
+//! Without the feature `torch` the loop and the toy remain.
+#![deny(unsafe_code)]
 
+pub mod bytes;
+pub mod checkpoints;
+pub mod entering;
+pub mod faults;
+pub mod fingerprint;
+pub mod history;
 pub mod learner;
+pub mod link;
+pub mod mailbox;
 #[cfg(feature = "torch")]
+#[allow(unsafe_code)]
 pub mod native;
+pub mod outputs;
+pub mod pantry;
+pub mod session;
 #[cfg(feature = "torch")]
 pub mod simgan;
+pub mod state;
+pub mod toy;
+pub mod train;
+pub mod work;

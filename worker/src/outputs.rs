@@ -21,9 +21,9 @@ use sumac_common::{
     ids::Step,
     losses::Losses,
     schedule::{Network, Phase},
-    spec::Spec,
+    spec::{ImageShape, Spec},
 };
-use sumac_data::grid::{Column, grid_png};
+use sumac_data::grid_png;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
@@ -256,10 +256,15 @@ pub fn shown() -> u64 {
 /// synthetic | refined | real, side by side.
 pub fn grid<L: Learner>(spec: &Spec, state: &State<L>, samples: &Groceries, path: &Path) -> Result<(), OutputError> {
     let refined: Images = state.learner.refine(&samples.synthetic)?;
-    let column = |title: &str, images: &Images| Column { title: title.to_owned(), pixels: images.pixels.clone() };
-    let columns =
-        [column("synthetic", &samples.synthetic), column("refined", &refined), column("real", &samples.real)];
-    let png = grid_png(&columns, spec.what.data.image).map_err(|why| OutputError::Drawing { what: "grid.png", why: why.to_string() })?;
+    let shape = spec.what.data.image;
+    let shown = ImageShape { channels: if shape.channels == 3 { 3 } else { 1 }, ..shape };
+    // What is neither grey nor colour is shown by its first channel.
+    let visible = |images: &Images| -> Vec<f32> {
+        images.pixels.chunks_exact(shape.len()).flat_map(|image| &image[..shown.len()]).copied().collect()
+    };
+    let columns = [&samples.synthetic, &refined, &samples.real].map(visible);
+    let png = grid_png(shown, &columns.each_ref().map(Vec::as_slice))
+        .map_err(|why| OutputError::Drawing { what: "grid.png", why: why.to_string() })?;
     Ok(write(path, &png)?)
 }
 

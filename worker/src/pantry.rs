@@ -14,7 +14,7 @@ use sumac_common::{
     schedule::LanePlan,
     spec::Data,
 };
-use sumac_data::{FreezeError, Frozen, ReadError, Source, SourceError, freeze};
+use sumac_data::{FreezeError, Frozen, ReadError, Source, SourceError, freeze, freeze::Terms};
 
 #[derive(Debug, thiserror::Error)]
 pub enum PantryError {
@@ -57,16 +57,14 @@ struct Ahead {
 
 impl Pantry {
     /// Freezes both data sets (or finds them frozen). `progress` hears (which, done, of).
-    pub fn stock(data: &Data, cache: &Path, progress: &(dyn Fn(&'static str, u64, u64) + Sync)) -> Result<Self, PantryError> {
-        let one = |which: &'static str, path: &Path, labels| {
+    pub fn stock(data: &Data, cache: &Path, progress: &dyn Fn(&'static str, usize, usize)) -> Result<Self, PantryError> {
+        let one = |which: &'static str, path: &Path, terms: Terms| {
             let source = Source::look(path).map_err(|source| PantryError::Source { which, source })?;
-            let heard = |done: u64, of: u64| progress(which, done, of);
-            freeze(&source, data.image, data.resize, labels, data.max_bad, cache, &heard)
+            freeze(&source, terms, cache, &|done, of| progress(which, done, of))
                 .map_err(|source| PantryError::Freeze { which, source })
         };
-        let synthetic = one("synthetic", &data.synthetic, data.labels)?;
-        // Real images have no labels to ask for: they are unlabelled by definition.
-        let real = one("real", &data.real, sumac_common::spec::Labels::Optional)?;
+        let synthetic = one("synthetic", &data.synthetic, Terms::synthetic(data))?;
+        let real = one("real", &data.real, Terms::real(data))?;
         let shelves = Arc::new(Shelves { synthetic, real });
         let (asks, asked) = mpsc::channel::<Vec<LanePlan>>();
         let (give, gives) = mpsc::channel();
@@ -85,12 +83,12 @@ impl Pantry {
 
     #[must_use]
     pub fn synthetic_len(&self) -> u64 {
-        self.shelves.synthetic.len()
+        self.shelves.synthetic.len() as u64
     }
 
     #[must_use]
     pub fn real_len(&self) -> u64 {
-        self.shelves.real.len()
+        self.shelves.real.len() as u64
     }
 
     /// Over the manifests of both: part of the run's identity.

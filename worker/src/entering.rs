@@ -1,0 +1,280 @@
+//! Entering a generation: form the link, bring everybody to the furthest step, hand lanes to their new keepers, compare.
+//!
+//! What goes where is decided by `sumac_common::entry`; this file carries it out. Copies go beside the state and are swapped in
+//! after their checksum; only when all members say the same, the generation is entered (C-5).
+
+use crate::{
+    bytes::{Reader, Short, Writer},
+    faults::Point,
+    history::Slots,
+    learner::Learner,
+    link::{Dial, Flat},
+    state::State,
+    train::{Listening, Pace, Run, Trouble},
+};
+use sumac_common::{
+    conversation::{Basis, Opening},
+    entry::{Entry, kept_lanes},
+    ids::{Digest, Lane, Rank, Step},
+    member::{Event, With},
+};
+use std::time::Instant;
+use tracing::{info, info_span};
+
+#[derive(Debug, thiserror::Error)]
+pub enum EntryError {
+    #[error("what rank {from} sent of {what} is damaged")]
+    Damaged { from: Rank, what: String },
+    #[error("rank {rank} and rank 0 hold different states of step {step} ({what}): the run is no longer one run")]
+    Apart { rank: Rank, step: Step, what: String },
+}
+
+/// What a member holds, as it says it to the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Account {
+    run: Digest,
+    step: Step,
+    replicated: Digest,
+    lanes: Vec<(Lane, Digest)>,
+}
+
+/// No checkpoint: from the start.
+const NONE: u64 = u64::MAX;
+
+impl<L, D> Run<'_, L, D>
+where
+    L: Learner,
+    L::Sum: Flat,
+    D: Dial<L::Sum>,
+{
+    pub(crate) fn enter(&mut self, opening: &Opening, with: With) -> Result<Event, Trouble> {
+        let _span = info_span!("enter", generation = %opening.generation).entered();
+        let begun = Instant::now();
+        match with {
+            // The others entered with what this member offered: it is held now.
+            With::Offered(_) => self.state.lanes.append(&mut self.shadow),
+            With::Held(_) | With::Nothing => self.shadow.clear(),
+        }
+        let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
+        let link = self.dial.form(opening, &self.desk.me, &listening).map_err(Trouble::Left)?;
+        let rank = link.rank();
+        self.link = Some(link);
+        self.desk.faults.at(Point::Regroup, self.state.counters.step);
+
+        let keeps = kept_lanes(self.lanes(), opening.roster.len(), self.replicas(), rank);
+        match &opening.basis {
+            Basis::Saved => self.start_from_disk(rank, &keeps)?,
+            Basis::Held { .. } => {
+                let entry = Entry::of(opening, self.lanes(), self.replicas());
+                self.catch_up(&entry, rank)?;
+                self.move_lanes(&entry, rank)?;
+            }
+        }
+        self.compare(&keeps)?;
+
+        let step = self.state.counters.step;
+        self.state.lanes.append(&mut self.shadow);
+        self.state.lanes.retain(|lane, _| keeps.contains(lane));
+        self.kept = None;
+        self.metrics.begin(step, rank == Rank(0))?;
+        self.pace = Pace::start();
+        info!(%step, rank = %rank, members = opening.roster.len(), took = ?begun.elapsed(), "generation entered");
+        Ok(Event::Entered(step))
+    }
+
+    /// The newest loadable checkpoint, as rank 0 finds it, or the start.
+    fn start_from_disk(&mut self, rank: Rank, keeps: &[Lane]) -> Result<(), Trouble> {
+        self.kept = None;
+        self.shadow.clear();
+        let found = if rank == Rank(0) {
+            let newest = self.checkpoints.newest(&self.id, self.spec.what.train.steps)?;
+            Some(newest.map_or(NONE, |manifest| manifest.step.0).to_le_bytes())
+        } else {
+            None
+        };
+        let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
+        let link = self.link.as_mut().ok_or_else(crate::train::no_link)?;
+        let said = link.broadcast(Rank(0), found.as_ref().map(<[u8; 8]>::as_slice), &listening)?;
+        let step = Reader::new(&said).u64().map_err(|_| damaged(Rank(0), "the checkpoint's step"))?;
+        self.state = State::start((self.make)(&self.spec)?, self.spec.what.train.lanes);
+        if step != NONE {
+            self.checkpoints.load(Step(step), keeps, &mut self.state)?;
+        }
+        Ok(())
+    }
+
+    /// Who is one step behind applies its kept writes and takes the donor's weights; a newcomer takes them too.
+    fn catch_up(&mut self, entry: &Entry, rank: Rank) -> Result<(), Trouble> {
+        let Some(donor) = entry.donor else { return Ok(()) };
+        let mine = if rank == donor { Some(self.state.pack()?) } else { None };
+        let checksum = mine.as_deref().map(Digest::of);
+        let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
+        let link = self.link.as_mut().ok_or_else(crate::train::no_link)?;
+        let checksum = link.broadcast(donor, checksum.as_ref().map(|digest| digest.0.as_slice()), &listening)?;
+        if rank == donor {
+            self.desk.faults.at(Point::DonorCopy, self.state.counters.step);
+        }
+        let copy = link.broadcast(donor, mine.as_deref(), &listening)?;
+        if !entry.receivers.contains(&rank) {
+            return Ok(());
+        }
+        if Digest::of(&copy).0.as_slice() != checksum.as_slice() {
+            return Err(damaged(donor, "the weights"));
+        }
+        let skipped = self.state.counters.progress.skipped;
+        self.state.unpack(&copy)?;
+        let now = &self.state.counters;
+        if entry.behind.contains(&rank) {
+            let (step, committed) = (now.step, now.progress.skipped == skipped);
+            let kept = self.kept.take().filter(|kept| committed && kept.own.step.next() == step);
+            for staged in kept.into_iter().flat_map(|kept| [Some(kept.own), kept.guarded]).flatten() {
+                self.state.write(&staged);
+            }
+            self.tell(Event::Aligned(step));
+        }
+        Ok(())
+    }
+
+    fn move_lanes(&mut self, entry: &Entry, rank: Rank) -> Result<(), Trouble> {
+        let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
+        let link = self.link.as_mut().ok_or_else(crate::train::no_link)?;
+        for moved in &entry.moves {
+            if rank == moved.from {
+                let slots = self.state.lanes.get(&moved.lane).map_or_else(|| Slots::default().pack(), Slots::pack);
+                let mut parcel = Writer::default();
+                parcel.bytes(&Digest::of(&slots).0);
+                parcel.bytes(&slots);
+                link.send(moved.to, &parcel.done(), &listening)?;
+            } else if rank == moved.to {
+                let parcel = link.receive(moved.from, &listening)?;
+                let what = || format!("lane {}", moved.lane);
+                let slots = open(&parcel).ok().flatten().ok_or_else(|| damaged(moved.from, &what()))?;
+                self.shadow.insert(moved.lane, slots);
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody says what it holds; from here on it counts as offered.
+    fn compare(&mut self, keeps: &[Lane]) -> Result<(), Trouble> {
+        let nothing = Slots::default();
+        let slots = |lane: &Lane| self.shadow.get(lane).or_else(|| self.state.lanes.get(lane)).unwrap_or(&nothing);
+        let step = self.state.counters.step;
+        let mine = Account {
+            run: self.id.spec.then(&self.id.data.0).then(&self.id.fingerprint.canary.0),
+            step,
+            replicated: Digest::of(&self.state.pack()?),
+            lanes: keeps.iter().map(|lane| (*lane, slots(lane).digest())).collect(),
+        };
+        self.tell(Event::Offered(step));
+        let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
+        let link = self.link.as_mut().ok_or_else(crate::train::no_link)?;
+        let said = link.gather(&mine.pack(), &listening)?;
+        let read = |(rank, bytes): (u32, &Vec<u8>)| Account::unpack(bytes).map_err(|_| damaged(Rank(rank), "its account"));
+        let accounts = (0..).zip(&said).map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(same(&accounts)?)
+    }
+}
+
+fn damaged(from: Rank, what: &str) -> Trouble {
+    EntryError::Damaged { from, what: what.to_owned() }.into()
+}
+
+fn open(parcel: &[u8]) -> Result<Option<Slots>, Short> {
+    let mut reader = Reader::new(parcel);
+    let (checksum, slots) = (reader.bytes()?, reader.bytes()?);
+    reader.end()?;
+    if Digest::of(slots).0.as_slice() == checksum { Slots::unpack(slots).map(Some) } else { Ok(None) }
+}
+
+/// L-3: the state at a step is one. Every lane's keepers hold the same slots.
+fn same(accounts: &[Account]) -> Result<(), EntryError> {
+    let mut seen: std::collections::BTreeMap<Lane, Digest> = std::collections::BTreeMap::new();
+    let Some(first) = accounts.first() else { return Ok(()) };
+    for (rank, account) in (0..).map(Rank).zip(accounts) {
+        let apart = |what: String| EntryError::Apart { rank, step: first.step, what };
+        if account.run != first.run {
+            return Err(apart("they are of different runs".to_owned()));
+        }
+        if account.step != first.step {
+            return Err(apart(format!("it stands at step {}", account.step)));
+        }
+        if account.replicated != first.replicated {
+            return Err(apart("weights or counters differ".to_owned()));
+        }
+        for (lane, digest) in &account.lanes {
+            if *seen.entry(*lane).or_insert(*digest) != *digest {
+                return Err(apart(format!("the history of lane {lane} differs")));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Account {
+    fn pack(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.bytes(&self.run.0);
+        out.u64(self.step.0);
+        out.bytes(&self.replicated.0);
+        out.u64(self.lanes.len() as u64);
+        for (lane, digest) in &self.lanes {
+            out.u64(lane.0.into());
+            out.bytes(&digest.0);
+        }
+        out.done()
+    }
+
+    fn unpack(bytes: &[u8]) -> Result<Self, Short> {
+        let mut reader = Reader::new(bytes);
+        let account = Self {
+            run: digest(&mut reader)?,
+            step: Step(reader.u64()?),
+            replicated: digest(&mut reader)?,
+            lanes: (0..reader.count(40)?)
+                .map(|_| Ok((Lane(reader.u32()?), digest(&mut reader)?)))
+                .collect::<Result<_, _>>()?,
+        };
+        reader.end()?;
+        Ok(account)
+    }
+}
+
+fn digest(reader: &mut Reader<'_>) -> Result<Digest, Short> {
+    let bytes = reader.bytes()?;
+    bytes.try_into().map(Digest).map_err(|_| Short { got: bytes.len(), want: 32 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(step: u64, weights: &[u8], lane: &[u8]) -> Account {
+        let lanes = vec![(Lane(0), Digest::of(b"0")), (Lane(1), Digest::of(lane))];
+        Account { run: Digest::of(b"run"), step: Step(step), replicated: Digest::of(weights), lanes }
+    }
+
+    #[test]
+    fn an_account_survives_its_journey() {
+        let mine = account(9, b"w", b"1");
+        assert_eq!(Account::unpack(&mine.pack()).unwrap(), mine);
+    }
+
+    #[test]
+    fn members_with_one_state_enter() {
+        assert!(same(&[account(9, b"w", b"1"), account(9, b"w", b"1")]).is_ok());
+    }
+
+    #[test]
+    fn members_with_different_states_do_not() {
+        let mine = account(9, b"w", b"1");
+        for (other, what) in [
+            (account(8, b"w", b"1"), "step 8"),
+            (account(9, b"v", b"1"), "weights"),
+            (account(9, b"w", b"2"), "lane 1"),
+        ] {
+            let error = same(&[mine.clone(), other]).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Links over libtorch's Gloo: what stands between the loop's words and c10d's collectives.
+//!
+//! The sum is bandwidth-optimal and exact: an all-to-all brings each member everybody's subtrees of its slice of the
+//! parameters, it adds them in the one order, an all-gather brings the slices and the tails back. It refuses to know what the
+//! numbers mean, and why a generation begins or ends.
+
+use super::{Alone, Broken, Dial, Ear, Finite, Flat, Link, Reduced, add_up};
+use crate::{
+    learner::Sum,
+    simgan::Gradient,
+    native::{Group, Meeting, NativeError, Patience, Seat, Work},
+};
+use std::{net::IpAddr, time::Duration};
+use sumac_common::{
+    conversation::{Leaving, Opening},
+    ids::{Rank, WorkerId},
+    reduce,
+};
+use tch::{IndexOp, Kind, Tensor};
+
+/// For reaching each other. Everybody was ready when the generation was opened.
+const FORMING: Duration = Duration::from_secs(20);
+/// The last line against a peer that hangs: its silence is the coordinator's business long before.
+const CALL: Duration = Duration::from_secs(600);
+/// Between two looks at the coordinator's word.
+const GLANCE: Duration = Duration::from_millis(2);
+
+/// A gradient that can be seen as one contiguous f32 tensor `[n]` on the CPU.
+pub trait AsTensor: Flat {
+    fn tensor(&self) -> Tensor;
+    fn of(tensor: Tensor) -> Self;
+}
+
+impl AsTensor for Vec<f32> {
+    fn tensor(&self) -> Tensor {
+        Tensor::from_slice(self)
+    }
+
+    fn of(tensor: Tensor) -> Self {
+        Self::try_from(tensor).expect("a contiguous f32 tensor on the CPU is a vector")
+    }
+}
+
+impl Flat for Gradient {
+    fn finite(&self) -> Finite {
+        finite(&self.0)
+    }
+}
+
+impl AsTensor for Gradient {
+    fn tensor(&self) -> Tensor {
+        self.0.shallow_clone()
+    }
+
+    fn of(tensor: Tensor) -> Self {
+        Self(tensor)
+    }
+}
+
+fn finite(tensor: &Tensor) -> Finite {
+    if tensor.isfinite().all().int64_value(&[]) == 1 { Finite::Yes } else { Finite::No }
+}
+
+/// A slice of a gradient: added as it is.
+struct Slice(Tensor);
+
+impl Sum for Slice {
+    fn plus(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+pub struct GlooDial {
+    /// This machine's address on the way to the coordinator: the others reach it there.
+    host: IpAddr,
+}
+
+impl GlooDial {
+    #[must_use]
+    pub fn at(host: IpAddr) -> Self {
+        Self { host }
+    }
+}
+
+impl<S: AsTensor> Dial<S> for GlooDial {
+    fn form(&mut self, opening: &Opening, me: &WorkerId, ear: &dyn Ear) -> Result<Box<dyn Link<S>>, Leaving> {
+        let place = |rank: usize| opening.roster.get(rank).map(|place| place.worker.clone());
+        let unformed = |error: NativeError| {
+            let unreached = match &error {
+                NativeError::Form { missing, .. } => missing.iter().filter_map(|rank| place(*rank)).collect(),
+                NativeError::Meet { .. } => place(0).into_iter().collect(),
+                _ => vec![],
+            };
+            Leaving::Unformed { unreached, why: error.to_string() }
+        };
+        let Some(rank) = opening.roster.iter().position(|place| place.worker == *me) else {
+            return Err(Leaving::Unformed { unreached: vec![], why: format!("{me} is not in the roster it was sent") });
+        };
+        if opening.roster.len() == 1 {
+            return Ok(Box::new(Alone));
+        }
+        let meeting = Meeting {
+            store: opening.roster[0].store,
+            prefix: format!("{}/{}", opening.job, opening.generation),
+        };
+        let seat = Seat { rank, size: opening.roster.len(), host: self.host };
+        let mut forming = Group::form(meeting, seat, Patience { forming: FORMING, call: CALL }).map_err(unformed)?;
+        loop {
+            match forming.wait_up_to(GLANCE) {
+                Some(Ok(group)) => return Ok(Box::new(GlooLink { group, seat })),
+                Some(Err(error)) => return Err(unformed(error)),
+                None if ear.called() => return Err(Leaving::Told),
+                None => {}
+            }
+        }
+    }
+}
+
+struct GlooLink {
+    group: Group,
+    seat: Seat,
+}
+
+fn failed(attempt: &'static str) -> impl Fn(NativeError) -> Broken {
+    move |error| Broken::Failed { attempt, reason: error.to_string() }
+}
+
+/// Polls a call to its end. On any error the link is dropped by its owner, which closes the group and ends the call.
+fn wait(attempt: &'static str, work: Result<Work, NativeError>, ear: &dyn Ear) -> Result<(), Broken> {
+    let mut work = work.map_err(failed(attempt))?;
+    loop {
+        match work.wait_up_to(GLANCE) {
+            Some(outcome) => return outcome.map_err(failed(attempt)),
+            None if ear.called() => return Err(Broken::Called),
+            None => {}
+        }
+    }
+}
+
+fn bytes_of(tensor: &Tensor) -> Vec<u8> {
+    Vec::try_from(tensor).expect("a contiguous u8 tensor on the CPU is a vector")
+}
+
+fn lengths_of(tensor: &Tensor) -> Vec<i64> {
+    Vec::try_from(tensor).expect("a contiguous i64 tensor on the CPU is a vector")
+}
+
+const CPU: (Kind, tch::Device) = (Kind::Uint8, tch::Device::Cpu);
+
+fn empty(attempt: &'static str, n: i64) -> Result<Tensor, Broken> {
+    if !(0..=1 << 40).contains(&n) {
+        return Err(Broken::Failed { attempt, reason: format!("{n} bytes were announced") });
+    }
+    Ok(Tensor::zeros([n], CPU))
+}
+
+impl GlooLink {
+    fn size(&self) -> i64 {
+        self.seat.size as i64
+    }
+
+    fn peer(&self, offset: usize) -> usize {
+        (self.seat.rank + offset) % self.seat.size
+    }
+
+    fn send_to(&self, to: usize, bytes: &[u8], ear: &dyn Ear) -> Result<(), Broken> {
+        wait("send", self.group.send(&Tensor::from_slice(&[bytes.len() as i64]), to, 0), ear)?;
+        if bytes.is_empty() { Ok(()) } else { wait("send", self.group.send(&Tensor::from_slice(bytes), to, 0), ear) }
+    }
+
+    fn receive_from(&self, from: usize, ear: &dyn Ear) -> Result<Vec<u8>, Broken> {
+        const ATTEMPT: &str = "receive";
+        let length = Tensor::from_slice(&[0i64]);
+        wait(ATTEMPT, self.group.recv(&length, from, 0), ear)?;
+        let payload = empty(ATTEMPT, lengths_of(&length)[0])?;
+        if payload.numel() > 0 {
+            wait(ATTEMPT, self.group.recv(&payload, from, 0), ear)?;
+        }
+        Ok(bytes_of(&payload))
+    }
+}
+
+impl<S: AsTensor> Link<S> for GlooLink {
+    fn rank(&self) -> Rank {
+        Rank(self.seat.rank as u32)
+    }
+
+    fn size(&self) -> usize {
+        self.seat.size
+    }
+
+    fn reduce(
+        &mut self,
+        lanes: u32,
+        parts: Vec<S>,
+        tail: &mut dyn FnMut(Finite) -> Vec<u8>,
+        ear: &dyn Ear,
+    ) -> Result<Reduced<S>, Broken> {
+        const ATTEMPT: &str = "reduce";
+        let workers = self.size();
+        let parts: Vec<Tensor> = parts.iter().map(AsTensor::tensor).collect();
+        let length = parts.first().map_or(0, |part| part.numel() as i64);
+        // Only equal splits are proved: slices are padded to one length, and everybody to the most subtrees of anybody.
+        let slice = (length + workers - 1) / workers;
+        let widest = reduce::widest(lanes, self.seat.size) as i64;
+        let real = (Kind::Float, tch::Device::Cpu);
+        let mine = Tensor::zeros([workers, widest, slice], real);
+        for (at, part) in (0..).zip(&parts) {
+            let padded = Tensor::zeros([workers * slice], real);
+            padded.narrow(0, 0, length).copy_(part);
+            mine.i((.., at, ..)).copy_(&padded.view([workers, slice]));
+        }
+        let theirs = Tensor::zeros([workers, widest, slice], real);
+        wait(ATTEMPT, self.group.all_to_all(&theirs, &mine), ear)?;
+
+        let subtrees = |rank: i64| {
+            let range = sumac_common::lanes::owned(lanes, self.seat.size, Rank(rank as u32));
+            let n = reduce::subtrees(range, lanes).len() as i64;
+            (0..n).map(|at| Slice(theirs.i((rank, at)))).collect::<Vec<_>>()
+        };
+        let Slice(sum) = add_up(lanes, (0..workers).map(subtrees).collect());
+        let sum = sum.contiguous();
+        let tail = tail(finite(&sum));
+        let (number, said) = (slice * 4, tail.len() as i64);
+        let mine = Tensor::cat(&[sum.view_dtype(Kind::Uint8), Tensor::from_slice(&tail)], 0);
+        let all = Tensor::zeros([workers * (number + said)], CPU);
+        wait(ATTEMPT, self.group.all_gather(&all, &mine), ear)?;
+        let all = all.view([workers, number + said]);
+        let gradient = all.narrow(1, 0, number).contiguous().view([-1]).view_dtype(Kind::Float);
+        let tails = (0..workers).map(|rank| bytes_of(&all.i(rank).narrow(0, number, said).contiguous())).collect();
+        Ok(Reduced { gradient: S::of(gradient.narrow(0, 0, length).contiguous()), tails })
+    }
+
+    fn pass_on(&mut self, bytes: &[u8], ear: &dyn Ear) -> Result<Vec<u8>, Broken> {
+        const ATTEMPT: &str = "pass on";
+        let (next, before) = (self.peer(1), self.peer(self.seat.size - 1));
+        let (mine, theirs) = (Tensor::from_slice(&[bytes.len() as i64]), Tensor::from_slice(&[0i64]));
+        let sending = self.group.send(&mine, next, 0);
+        wait(ATTEMPT, self.group.recv(&theirs, before, 0), ear)?;
+        wait(ATTEMPT, sending, ear)?;
+        let theirs = empty(ATTEMPT, lengths_of(&theirs)[0])?;
+        let mine = Tensor::from_slice(bytes);
+        let sending = (!bytes.is_empty()).then(|| self.group.send(&mine, next, 0));
+        if theirs.numel() > 0 {
+            wait(ATTEMPT, self.group.recv(&theirs, before, 0), ear)?;
+        }
+        if let Some(sending) = sending {
+            wait(ATTEMPT, sending, ear)?;
+        }
+        Ok(bytes_of(&theirs))
+    }
+
+    fn gather(&mut self, bytes: &[u8], ear: &dyn Ear) -> Result<Vec<Vec<u8>>, Broken> {
+        const ATTEMPT: &str = "gather";
+        let workers = self.size();
+        let lengths = Tensor::zeros([workers], (Kind::Int64, tch::Device::Cpu));
+        wait(ATTEMPT, self.group.all_gather(&lengths, &Tensor::from_slice(&[bytes.len() as i64])), ear)?;
+        let lengths = lengths_of(&lengths);
+        let longest = lengths.iter().copied().max().unwrap_or(0).max(1);
+        let mine = empty(ATTEMPT, longest)?;
+        mine.narrow(0, 0, bytes.len() as i64).copy_(&Tensor::from_slice(bytes));
+        let all = empty(ATTEMPT, workers * longest)?;
+        wait(ATTEMPT, self.group.all_gather(&all, &mine), ear)?;
+        let all = all.view([workers, longest]);
+        Ok((0..).zip(&lengths).map(|(rank, length)| bytes_of(&all.i(rank).narrow(0, 0, *length).contiguous())).collect())
+    }
+
+    fn broadcast(&mut self, from: Rank, bytes: Option<&[u8]>, ear: &dyn Ear) -> Result<Vec<u8>, Broken> {
+        const ATTEMPT: &str = "broadcast";
+        let length = Tensor::from_slice(&[bytes.map_or(0, |bytes| bytes.len() as i64)]);
+        wait(ATTEMPT, self.group.broadcast(&length, from.index()), ear)?;
+        let payload = match bytes {
+            Some(bytes) => Tensor::from_slice(bytes),
+            None => empty(ATTEMPT, lengths_of(&length)[0])?,
+        };
+        if payload.numel() > 0 {
+            wait(ATTEMPT, self.group.broadcast(&payload, from.index()), ear)?;
+        }
+        Ok(bytes_of(&payload))
+    }
+
+    fn send(&mut self, to: Rank, bytes: &[u8], ear: &dyn Ear) -> Result<(), Broken> {
+        self.send_to(to.index(), bytes, ear)
+    }
+
+    fn receive(&mut self, from: Rank, ear: &dyn Ear) -> Result<Vec<u8>, Broken> {
+        self.receive_from(from.index(), ear)
+    }
+}

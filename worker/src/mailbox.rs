@@ -1,0 +1,101 @@
+//! Between the loop and the conversation with the coordinator: orders come in, reports go out, and where the worker stands is
+//! kept for the next time it attaches. It refuses to know what either means.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use sumac_common::conversation::{Beat, Order, Report, Standing};
+
+#[derive(Default)]
+pub struct Mailbox {
+    inside: Mutex<Inside>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Inside {
+    orders: Vec<Order>,
+    reports: Vec<Report>,
+    standing: Option<Standing>,
+    beat: Option<Beat>,
+    closed: bool,
+    /// Wakes the conversation when there is a report; given by it.
+    knock: Option<Box<dyn Fn() + Send>>,
+}
+
+impl Mailbox {
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        // Plain data: a panic elsewhere leaves nothing half done in it.
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // === the loop's side ===
+
+    /// The orders that came in, oldest first.
+    pub fn orders(&self) -> Vec<Order> {
+        std::mem::take(&mut self.inside().orders)
+    }
+
+    /// Whether one of the orders not yet taken is like this, or everything is to end.
+    pub fn any(&self, like: impl Fn(&Order) -> bool) -> bool {
+        self.inside().orders.iter().any(like)
+    }
+
+    /// Sleeps until there is an order or the end.
+    pub fn wait(&self) {
+        let mut inside = self.inside();
+        while inside.orders.is_empty() && !inside.closed {
+            inside = self.changed.wait(inside).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub fn closed(&self) -> bool {
+        self.inside().closed
+    }
+
+    /// Says something, together with where that leaves the worker.
+    pub fn report(&self, reports: Vec<Report>, standing: Option<Standing>) {
+        let mut inside = self.inside();
+        inside.standing = standing;
+        if reports.is_empty() {
+            return;
+        }
+        inside.reports.extend(reports);
+        if let Some(knock) = &inside.knock {
+            knock();
+        }
+    }
+
+    pub fn beat(&self, beat: Option<Beat>) {
+        self.inside().beat = beat;
+    }
+
+    // === the conversation's side ===
+
+    pub fn deliver(&self, order: Order) {
+        self.inside().orders.push(order);
+        self.changed.notify_all();
+    }
+
+    /// Ends the loop between two steps.
+    pub fn close(&self) {
+        self.inside().closed = true;
+        self.changed.notify_all();
+    }
+
+    pub fn on_report(&self, knock: impl Fn() + Send + 'static) {
+        self.inside().knock = Some(Box::new(knock));
+    }
+
+    /// The reports not yet sent, oldest first.
+    pub fn reports(&self) -> Vec<Report> {
+        std::mem::take(&mut self.inside().reports)
+    }
+
+    /// Where the worker stands, for attaching. Reports not yet sent are contained in it or still to come.
+    pub fn standing(&self) -> Option<Standing> {
+        self.inside().standing.clone()
+    }
+
+    pub fn last_beat(&self) -> Option<Beat> {
+        self.inside().beat.clone()
+    }
+}

@@ -1,0 +1,611 @@
+//! The loop: read this first.
+//!
+//! `member` decides what comes next, this file carries it out: enter a generation, take a step, seal the run. It runs on its own
+//! thread, blocks in nothing that somebody else must answer, and tells the coordinator what happened. Everything a step needs
+//! is here or with the other members: no step waits for the coordinator.
+
+use crate::{
+    checkpoints::{CheckpointError, Checkpoints},
+    entering::EntryError,
+    faults::{Faults, Point},
+    history::{Staged, Write},
+    learner::{Images, LearnError, Learner, Meal, Portion, Sum},
+    link::{Broken, Dial, Ear, Finite, Flat, Link},
+    mailbox::Mailbox,
+    outputs::{self, Metrics, OutputError, Row},
+    pantry::{Groceries, Pantry, PantryError},
+    state::{Counters, State, StateError},
+};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+use sumac_common::{
+    checkpoint::RunId,
+    conversation::{Beat, Doing, Ending, Fingerprint, Leaving, Opening, Readiness},
+    ids::{Digest, JobId, Lane, Rank, Step, WorkerId},
+    lanes,
+    losses::Losses,
+    member::{Event, Member, Next},
+    reduce,
+    schedule::{Phase, Plan, Schedule, Unschedulable},
+    spec::Spec,
+    tail::{self, Agreed, Disagreement, LaneTail, Tail, Wishes},
+};
+use tracing::{info, info_span, warn};
+
+/// Every so many steps the members compare the hash of the replicated state.
+const COMPARED_EVERY: u64 = 100;
+
+/// What a worker works with, whatever the job.
+pub struct Desk<'a> {
+    pub me: WorkerId,
+    pub mailbox: &'a Mailbox,
+    pub faults: Faults,
+    /// Where frozen data sets are kept on this machine.
+    pub cache: PathBuf,
+    /// What its numbers depend on, with so many threads.
+    pub fingerprint: &'a dyn Fn(u32) -> Result<Fingerprint, LearnError>,
+}
+
+/// Why something that was begun is not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The generation is over for this member; the run goes on in another.
+    #[error("{0:?}")]
+    Left(Leaving),
+    /// It would fail anywhere: the run is over.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<Broken> for Trouble {
+    fn from(broken: Broken) -> Self {
+        Self::Left(broken.into())
+    }
+}
+
+macro_rules! fatal {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Trouble {
+            fn from(error: $error) -> Self {
+                Self::Failed(error.to_string())
+            }
+        }
+    )*};
+}
+fatal!(LearnError, StateError, CheckpointError, OutputError, PantryError, Unschedulable);
+
+impl From<EntryError> for Trouble {
+    fn from(error: EntryError) -> Self {
+        match error {
+            EntryError::Damaged { .. } => Self::Left(Leaving::Broke(error.to_string())),
+            EntryError::Apart { .. } => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<Disagreement> for Trouble {
+    fn from(disagreement: Disagreement) -> Self {
+        match disagreement {
+            // States that have drifted apart would do so again.
+            Disagreement::State { .. } => Self::Failed(disagreement.to_string()),
+            _ => Self::Left(Leaving::Broke(disagreement.to_string())),
+        }
+    }
+}
+
+/// Hears whether the member must leave what it is doing.
+pub(crate) struct Listening<'a> {
+    pub(crate) mailbox: &'a Mailbox,
+    pub(crate) member: &'a Member,
+}
+
+impl Ear for Listening<'_> {
+    fn called(&self) -> bool {
+        self.mailbox.any(|order| self.member.interrupts(order))
+    }
+}
+
+/// The writes of a step that is not yet known to be committed: this member's own, and those it guards.
+pub(crate) struct Kept {
+    pub(crate) own: Staged,
+    pub(crate) guarded: Option<Staged>,
+}
+
+/// One job on this worker, from its preparation to its release.
+pub struct Run<'a, L: Learner, D> {
+    pub(crate) desk: &'a Desk<'a>,
+    pub(crate) member: &'a mut Member,
+    pub(crate) job: JobId,
+    pub(crate) spec: Spec,
+    pub(crate) make: fn(&Spec) -> Result<L, LearnError>,
+    pub(crate) id: RunId,
+    pub(crate) pantry: Pantry,
+    pub(crate) schedule: Schedule,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) metrics: Metrics,
+    pub(crate) state: State<L>,
+    /// Slots received for a generation that is not yet entered.
+    pub(crate) shadow: BTreeMap<Lane, crate::history::Slots>,
+    pub(crate) kept: Option<Kept>,
+    pub(crate) dial: D,
+    pub(crate) link: Option<Box<dyn Link<L::Sum>>>,
+    /// This member's part of the checkpoint at this step is on disk, the others' perhaps not yet.
+    durable: Option<Step>,
+    last_saved: Instant,
+    pub(crate) pace: Pace,
+    losses: Losses,
+}
+
+/// How fast it goes, since the generation was entered.
+pub(crate) struct Pace {
+    pub(crate) since: Instant,
+    pub(crate) steps: u64,
+}
+
+impl Pace {
+    pub(crate) fn start() -> Self {
+        Self { since: Instant::now(), steps: 0 }
+    }
+
+    fn steps_per_second(&self) -> f64 {
+        self.steps as f64 / self.since.elapsed().as_secs_f64().max(1e-9)
+    }
+}
+
+impl<'a, L, D> Run<'a, L, D>
+where
+    L: Learner,
+    L::Sum: Flat,
+    D: Dial<L::Sum>,
+{
+    /// Freezes the data and builds the model: what a worker does before it may be given a roster.
+    pub fn prepare(
+        desk: &'a Desk<'a>,
+        member: &'a mut Member,
+        job: JobId,
+        spec: Spec,
+        make: fn(&Spec) -> Result<L, LearnError>,
+        dial: D,
+    ) -> Result<Self, (&'a mut Member, Trouble)> {
+        match Self::parts(desk, &job, &spec, make) {
+            Err(trouble) => Err((member, trouble)),
+            Ok((id, pantry, schedule, state)) => Ok(Self {
+                checkpoints: Checkpoints::of(&spec.how.output.dir),
+                metrics: Metrics::of(&spec.how.output.dir),
+                desk,
+                member,
+                job,
+                spec,
+                make,
+                id,
+                pantry,
+                schedule,
+                state,
+                shadow: BTreeMap::new(),
+                kept: None,
+                dial,
+                link: None,
+                durable: None,
+                last_saved: Instant::now(),
+                pace: Pace::start(),
+                losses: Losses::default(),
+            }),
+        }
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn parts(
+        desk: &Desk<'_>,
+        job: &JobId,
+        spec: &Spec,
+        make: fn(&Spec) -> Result<L, LearnError>,
+    ) -> Result<(RunId, Pantry, Schedule, State<L>), Trouble> {
+        let _span = info_span!("prepare", %job).entered();
+        outputs::make(&spec.how.output.dir)?;
+        let heard = |which: &'static str, done: usize, of: usize| {
+            if done == of || done.is_multiple_of(10_000) {
+                info!(which, done, of, "images frozen");
+            }
+        };
+        let pantry = Pantry::stock(&spec.what.data, &desk.cache, &heard)?;
+        let schedule = Schedule::new(&spec.what.train, pantry.synthetic_len(), pantry.real_len())?;
+        let fingerprint = (desk.fingerprint)(spec.what.threads)?;
+        let id = RunId { spec: spec.what.identity(), data: pantry.digest(), fingerprint };
+        let state = State::start(make(spec)?, spec.what.train.lanes);
+        Ok((id, pantry, schedule, state))
+    }
+
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        Readiness { data: self.id.data, fingerprint: self.id.fingerprint.clone() }
+    }
+
+    /// Until the job is over for this worker.
+    pub fn train(&mut self) {
+        while self.member.job() == Some(&self.job) && !self.desk.mailbox.closed() {
+            for order in self.desk.mailbox.orders() {
+                self.tell(Event::Told(order));
+            }
+            if self.member.engaged().is_none() {
+                // Dropping the link closes it, which frees everybody who still waits for us.
+                self.link = None;
+            }
+            self.say_where();
+            let done = match self.member.next() {
+                Next::Wait | Next::Prepare { .. } => {
+                    if self.member.job() == Some(&self.job) {
+                        self.desk.mailbox.wait();
+                    }
+                    continue;
+                }
+                Next::Enter { opening, with } => {
+                    let opening = opening.clone();
+                    self.link = None;
+                    self.enter(&opening, with)
+                }
+                Next::Step { opening, step, wishes } => {
+                    let opening = opening.clone();
+                    self.step(&opening, step, wishes)
+                }
+                Next::Seal { opening, step, ending } => {
+                    let (opening, ending) = (opening.clone(), ending.clone());
+                    self.seal(&opening, step, &ending)
+                }
+            };
+            match done {
+                Ok(event) => self.tell(event),
+                Err(Trouble::Left(why)) => {
+                    self.link = None;
+                    if let Leaving::Broke(why) | Leaving::Unformed { why, .. } = &why {
+                        warn!(job = %self.job, step = %self.state.counters.step, why, "generation left");
+                    }
+                    self.tell(Event::Broke(why));
+                }
+                Err(Trouble::Failed(why)) => {
+                    self.link = None;
+                    self.tell(Event::Failed(why));
+                }
+            }
+        }
+    }
+
+    /// Something happened: the member takes note, the coordinator hears of it.
+    pub(crate) fn tell(&mut self, event: Event) {
+        let reports = self.member.step(event);
+        self.desk.mailbox.report(reports, self.member.standing());
+    }
+
+    pub(crate) fn lanes(&self) -> u32 {
+        self.spec.what.train.lanes
+    }
+
+    pub(crate) fn replicas(&self) -> u32 {
+        self.spec.what.train.history.replicas
+    }
+
+    /// One update of one network.
+    fn step(&mut self, opening: &Opening, step: Step, wishes: Wishes) -> Result<Event, Trouble> {
+        let _span = info_span!("step", generation = %opening.generation, %step).entered();
+        let begun = Instant::now();
+        let faults = self.desk.faults.clone();
+        let (rank, workers) = self.place()?;
+        let owned = lanes::owned(self.lanes(), workers, rank);
+        let plan = self.schedule.plan(step, &self.state.counters.progress);
+
+        let (parts, lane_tails, staged) = self.compute(&plan, owned.clone())?;
+        let own_time = begun.elapsed();
+        faults.at(Point::AfterBackward, step);
+
+        self.guard(&plan, staged, workers)?;
+        faults.at(Point::AfterGuard, step);
+
+        let (state, lanes) = (self.digest_now_and_then(step)?, self.lanes());
+        let wishes = wishes.or(Wishes { snapshot: self.wants_snapshot(rank, step), ..Wishes::default() });
+        let said = |finite: Finite| Tail {
+            generation: opening.generation,
+            step,
+            lanes: lane_tails.clone(),
+            state,
+            non_finite: finite == Finite::No,
+            own_time_us: own_time.as_micros() as u64,
+            wishes,
+            durable: self.durable,
+        };
+        let lanes_max = lanes.div_ceil(workers as u32) as usize;
+        let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
+        let link = self.link.as_mut().ok_or_else(no_link)?;
+        let reduced = link.reduce(
+            lanes,
+            parts,
+            &mut |finite| {
+                faults.at(Point::BetweenCollectives, step);
+                said(finite).encode(lanes_max)
+            },
+            &listening,
+        )?;
+
+        let tails = reduced.tails.iter().map(|bytes| Tail::decode(bytes)).collect::<Result<Vec<_>, _>>();
+        let tails = tails.map_err(|bad| Trouble::Left(Leaving::Broke(bad.to_string())))?;
+        let agreed = tail::agree(&tails, opening.generation, step, lanes)?;
+        faults.at(Point::BeforeApply, step);
+
+        self.commit(&plan, rank, &agreed, &reduced.gradient)?;
+        faults.at(Point::AfterApply, step);
+        Ok(Event::Committed {
+            wishes: agreed.wishes,
+            skipped_in_a_row: self.state.counters.progress.skipped_in_a_row,
+        })
+    }
+
+    /// Forward and backward of this member's lanes, added up along the tree. Nothing is applied.
+    fn compute(&mut self, plan: &Plan, owned: Range<u32>) -> Result<(Vec<L::Sum>, Vec<LaneTail>, Staged), Trouble> {
+        let progress = self.state.counters.progress;
+        let plans: Vec<_> = owned.clone().map(|lane| self.schedule.lane(plan, &progress, Lane(lane))).collect();
+        let groceries = self.pantry.take(&plans)?;
+        self.expect_next(plan, owned.clone());
+
+        let mut tails = Vec::new();
+        let mut staged = Staged { step: plan.step, writes: vec![] };
+        let mut meals = plans.into_iter().zip(groceries);
+        let mut cook = |node: reduce::Node| -> Result<Option<L::Sum>, Trouble> {
+            let Some(lane) = node.lane() else { return Ok(None) };
+            // Depth first and left to right is lane order, so the next meal is this lane's.
+            let Some((lane_plan, Groceries { synthetic, real })) = meals.next() else { return Ok(None) };
+            let history = self.state.lanes.get(&lane).map(|slots| slots.draw(&lane_plan.draw)).unwrap_or_default();
+            let keep = plan.offered as usize;
+            let meal = Meal { step: plan.step, phase: plan.phase, lane, synthetic, real, history, keep };
+            let Portion { sum, losses, fresh } = self.state.learner.chew(&meal)?;
+            let digest = self.state.counters.trace[lane.0 as usize].then(&handed(&meal));
+            tails.push(LaneTail { lane, digest, losses });
+            if keep > 0 {
+                staged.writes.push(Write { lane, slots: lane_plan.replace, images: fresh });
+            }
+            Ok(Some(sum))
+        };
+        let parts = reduce::subtrees(owned, self.spec.what.train.lanes)
+            .into_iter()
+            .map(|node| reduce::fold(node, &mut cook, &mut |a: L::Sum, b: L::Sum| Ok(a.plus(b))))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok((parts, tails, staged))
+    }
+
+    /// Streams what was staged to this member's guard, and does not go on before it has what it guards itself.
+    fn guard(&mut self, plan: &Plan, staged: Staged, workers: usize) -> Result<(), Trouble> {
+        let guarded = if workers > 1 && self.replicas() > 0 && plan.offered > 0 {
+            let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
+            let link = self.link.as_mut().ok_or_else(no_link)?;
+            let bytes = link.pass_on(&staged.pack(), &listening)?;
+            let theirs = Staged::unpack(&bytes).map_err(|short| Trouble::Left(Leaving::Broke(short.to_string())))?;
+            if theirs.step != plan.step {
+                let why = format!("staged images of step {} came in step {}", theirs.step, plan.step);
+                return Err(Trouble::Left(Leaving::Broke(why)));
+            }
+            Some(theirs)
+        } else {
+            None
+        };
+        self.kept = Some(Kept { own: staged, guarded });
+        Ok(())
+    }
+
+    /// All agreed: the update, the history writes, step + 1 (C-4). Wishes take effect from here on.
+    fn commit(&mut self, plan: &Plan, rank: Rank, agreed: &Agreed, gradient: &L::Sum) -> Result<(), Trouble> {
+        let Counters { progress, mut updates, .. } = self.state.counters.clone();
+        let kept = self.kept.take();
+        if !agreed.skipped {
+            self.state.learner.apply(plan.phase, plan.step, gradient)?;
+            updates[plan.phase.network() as usize] += 1;
+            for staged in kept.into_iter().flat_map(|kept| [Some(kept.own), kept.guarded]).flatten() {
+                self.state.write(&staged);
+            }
+        }
+        self.state.counters = Counters {
+            step: plan.step.next(),
+            progress: progress.after(plan, agreed.skipped),
+            trace: agreed.digests.clone(),
+            updates,
+        };
+        self.pace.steps += 1;
+        self.remember(plan, agreed)?;
+        self.save(rank, agreed)?;
+        self.show(rank)
+    }
+
+    fn remember(&mut self, plan: &Plan, agreed: &Agreed) -> Result<(), Trouble> {
+        let (phase, cycle) = (plan.phase, self.schedule.cycle(plan.step));
+        let lambda = self.spec.what.train.lambda;
+        self.metrics.push(Row::of(plan.step, phase, cycle, agreed.skipped, &agreed.losses, lambda))?;
+        let (old, new) = (self.losses.means(), agreed.losses.means());
+        self.losses = Losses::from_means(std::array::from_fn(|i| if new[i].count > 0 { new[i] } else { old[i] }));
+        Ok(())
+    }
+
+    /// Writes this member's part of a checkpoint that was wished for, and completes the one whose parts all are durable.
+    fn save(&mut self, rank: Rank, agreed: &Agreed) -> Result<(), Trouble> {
+        if let Some(step) = agreed.durable {
+            self.durable = None;
+            if rank == Rank(0) {
+                self.checkpoints.complete(step, self.lanes(), &self.id)?;
+                self.tell(Event::Saved(step));
+            }
+        }
+        if agreed.wishes.snapshot {
+            self.save_parts(rank)?;
+            self.durable = Some(self.state.counters.step);
+            self.last_saved = Instant::now();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn save_parts(&self, rank: Rank) -> Result<(), Trouble> {
+        let step = self.state.counters.step;
+        let (_, workers) = self.place()?;
+        if rank == Rank(0) {
+            self.checkpoints.save_replicated(&self.state)?;
+        }
+        let nothing = crate::history::Slots::default();
+        for lane in lanes::owned(self.lanes(), workers, rank).map(Lane) {
+            self.checkpoints.save_lane(step, lane, self.state.lanes.get(&lane).unwrap_or(&nothing))?;
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, rank: Rank) -> Result<(), Trouble> {
+        let (step, every) = (self.state.counters.step, self.spec.how.output.samples_every);
+        if rank == Rank(0) && every > 0 && step.0.is_multiple_of(every) {
+            let folder = self.spec.how.output.dir.join("samples");
+            outputs::make(&folder)?;
+            let samples = self.pantry.samples(outputs::shown())?;
+            outputs::grid(&self.spec, &self.state, &samples, &folder.join(format!("step-{:09}.png", step.0)))?;
+        }
+        Ok(())
+    }
+
+    /// Rank 0 wishes for a checkpoint, by steps or by time; one at a time.
+    fn wants_snapshot(&self, rank: Rank, step: Step) -> bool {
+        let output = &self.spec.how.output;
+        let by_steps = output.checkpoint_steps.is_some_and(|every| every > 0 && step.next().0.is_multiple_of(every));
+        let by_time = output.checkpoint_every > Duration::ZERO && self.last_saved.elapsed() >= output.checkpoint_every;
+        rank == Rank(0) && self.durable.is_none() && (by_steps || by_time)
+    }
+
+    fn digest_now_and_then(&self, step: Step) -> Result<Option<Digest>, Trouble> {
+        let due = step.0.is_multiple_of(COMPARED_EVERY);
+        Ok(if due { Some(Digest::of(&self.state.pack()?)) } else { None })
+    }
+
+    /// While this step is computed, the images of the next one are fetched: its plan is known if this step is not skipped.
+    fn expect_next(&mut self, plan: &Plan, owned: Range<u32>) {
+        let progress = self.state.counters.progress.after(plan, false);
+        let next = self.schedule.plan(plan.step.next(), &progress);
+        let plans = owned.map(|lane| self.schedule.lane(&next, &progress, Lane(lane))).collect();
+        self.pantry.expect(plans);
+    }
+
+    pub(crate) fn place(&self) -> Result<(Rank, usize), Trouble> {
+        let link = self.link.as_ref().ok_or_else(no_link)?;
+        Ok((link.rank(), link.size()))
+    }
+
+    fn say_where(&self) {
+        let doing = match self.member.next() {
+            Next::Wait => Doing::Waiting,
+            Next::Prepare { .. } => Doing::Preparing,
+            Next::Enter { .. } => Doing::Entering,
+            Next::Step { .. } => Doing::Training,
+            Next::Seal { .. } => Doing::Sealing,
+        };
+        let Counters { step, progress, .. } = &self.state.counters;
+        let steps_per_second = self.pace.steps_per_second();
+        self.desk.mailbox.beat(Some(Beat {
+            job: self.job.clone(),
+            doing,
+            generation: self.member.engaged().unwrap_or_default(),
+            step: *step,
+            losses: self.losses,
+            steps_per_second,
+            images_per_second: steps_per_second * f64::from(self.spec.what.train.batch),
+            history: u64::from(self.schedule.slots(progress).occupied) * u64::from(self.lanes()),
+        }));
+    }
+
+    /// Writes what the run leaves behind. Everybody's parts first; then rank 0 completes; then all know.
+    fn seal(&mut self, opening: &Opening, step: Step, ending: &Ending) -> Result<Event, Trouble> {
+        let _span = info_span!("seal", generation = %opening.generation, %step).entered();
+        let (rank, _) = self.place()?;
+        self.save_parts(rank)?;
+        self.desk.faults.at(Point::Seal, step);
+        self.meet()?;
+        if rank == Rank(0) {
+            let manifest = self.checkpoints.complete(step, self.lanes(), &self.id)?;
+            self.leave_behind(opening, &manifest)?;
+            self.tell(Event::Saved(step));
+            info!(job = %self.job, %step, ?ending, "outputs written");
+        }
+        self.meet()?;
+        Ok(Event::Sealed)
+    }
+
+    /// Everybody has come this far.
+    fn meet(&mut self) -> Result<(), Trouble> {
+        let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
+        self.link.as_mut().ok_or_else(no_link)?.gather(&[1], &listening)?;
+        Ok(())
+    }
+
+    fn leave_behind(
+        &self,
+        opening: &Opening,
+        manifest: &sumac_common::checkpoint::Manifest,
+    ) -> Result<(), Trouble> {
+        let samples = self.pantry.samples(outputs::shown())?;
+        let hashes = outputs::leave(&self.spec, &self.state, &samples, &self.metrics)?;
+        let hash = |file: &str| hashes.iter().find(|(name, _)| *name == file).map(|(_, hash)| hash.to_string());
+        let Counters { step, progress, .. } = &self.state.counters;
+        let rows = self.metrics.read()?;
+        let committed = |phase: Phase| rows.iter().filter(|row| row.phase == phase && !row.skipped).count() as u64;
+        let slots = self.schedule.slots(progress);
+        let (offered, lanes) = (progress.offered, u64::from(self.lanes()));
+        outputs::summary(
+            &self.spec.how.output.dir,
+            &outputs::Summary {
+                name: self.spec.name.clone(),
+                steps: step.0,
+                updates: outputs::Updates {
+                    pretrain_refiner: committed(Phase::PretrainRefiner),
+                    pretrain_discriminator: committed(Phase::PretrainDiscriminator),
+                    refiner: committed(Phase::Refiner),
+                    discriminator: committed(Phase::Discriminator),
+                },
+                refiner_sha256: hash("refiner.safetensors").unwrap_or_default(),
+                discriminator_sha256: hash("discriminator.safetensors").unwrap_or_default(),
+                state_sha256: manifest.state_sha256.to_string(),
+                trace_sha256: manifest.trace_sha256.to_string(),
+                history: outputs::HistoryFigures {
+                    capacity: u64::from(slots.capacity) * lanes,
+                    offered: offered * lanes,
+                    drawn: progress.drawn * lanes,
+                    replaced: (offered - u64::from(slots.occupied)) * lanes,
+                },
+                steps_redone: opening.so_far.steps_redone,
+                steps_skipped: progress.skipped,
+                exact: true,
+                fingerprint: self.id.fingerprint.clone(),
+                threads: self.spec.what.threads,
+                spec_sha256: self.id.spec.to_string(),
+                data_sha256: self.id.data.to_string(),
+                images_per_second: self.pace.steps_per_second() * f64::from(self.spec.what.train.batch),
+                workers_seen: opening.so_far.workers_seen,
+                generations: opening.so_far.generations,
+            },
+        )?;
+        Ok(())
+    }
+}
+
+pub(crate) fn no_link() -> Trouble {
+    Trouble::Left(Leaving::Broke("there is no link in this generation".to_owned()))
+}
+
+/// What a lane was handed, for its trace: the names that came with the pixels, not those that were planned.
+fn handed(meal: &Meal) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bytes.extend(meal.step.0.to_le_bytes());
+    bytes.push(meal.phase as u8);
+    for images in [&meal.synthetic, &meal.real, &meal.history] {
+        push_names(images, &mut bytes);
+    }
+    bytes
+}
+
+fn push_names(images: &Images, bytes: &mut Vec<u8>) {
+    bytes.extend((images.len() as u64).to_le_bytes());
+    for id in &images.ids {
+        bytes.extend(id.sample.0.to_le_bytes());
+        bytes.extend(id.step.0.to_le_bytes());
+    }
+}

@@ -1,0 +1,93 @@
+//! From one job to the next: waits for orders, picks the learner that the job names, and runs it until it is released.
+//! Refuses to know what a step is.
+
+use crate::{
+    learner::{LearnError, Learner},
+    link::{Dial, Flat},
+    toy::Toy,
+    train::{Desk, Run, Trouble},
+};
+use sumac_common::{
+    conversation::Order,
+    member::{Event, Member, Next},
+    spec::{Spec, model::Preset},
+};
+use tracing::{info, warn};
+
+/// Makes links for either learner.
+#[cfg(feature = "torch")]
+type Dialler = crate::link::gloo::GlooDial;
+
+/// Works until the mailbox closes.
+#[cfg(feature = "torch")]
+pub fn work(desk: &Desk<'_>, host: std::net::IpAddr) {
+    use crate::simgan::SimGan;
+    let dial = || Dialler::at(host);
+    each_job(desk, |member, job, spec| match spec.what.model.preset {
+        Preset::Toy => train::<Toy, _>(desk, member, job, spec, |_| Ok(Toy::default()), dial()),
+        _ => train::<SimGan, _>(desk, member, job, spec, |spec| SimGan::new(spec), dial()),
+    });
+}
+
+/// Works until the mailbox closes, on toys only: this build has no tensors.
+pub fn work_on_toys<D: Dial<Vec<f32>>>(desk: &Desk<'_>, dial: impl Fn() -> D) {
+    each_job(desk, |member, job, spec| match spec.what.model.preset {
+        Preset::Toy => train::<Toy, _>(desk, member, job, spec, |_| Ok(Toy::default()), dial()),
+        other => {
+            let why = format!("model.preset {other:?} needs a worker built with libtorch");
+            let reports = member.step(Event::Unprepared(why));
+            desk.mailbox.report(reports, member.standing());
+        }
+    });
+}
+
+fn each_job(desk: &Desk<'_>, mut train: impl FnMut(&mut Member, sumac_common::ids::JobId, Spec)) {
+    let mut member = Member::new(desk.me.clone());
+    while !desk.mailbox.closed() {
+        for order in desk.mailbox.orders() {
+            if let Order::Release { job, why: Some(why) } = &order {
+                warn!(%job, why, "not fit for this job");
+            }
+            let reports = member.step(Event::Told(order));
+            desk.mailbox.report(reports, member.standing());
+        }
+        match member.next() {
+            Next::Prepare { job, spec } => {
+                let (job, spec) = (job.clone(), spec.clone());
+                info!(%job, "preparing");
+                train(&mut member, job, spec);
+                desk.mailbox.beat(None);
+            }
+            _ => desk.mailbox.wait(),
+        }
+    }
+}
+
+fn train<L, D>(
+    desk: &Desk<'_>,
+    member: &mut Member,
+    job: sumac_common::ids::JobId,
+    spec: Spec,
+    make: fn(&Spec) -> Result<L, LearnError>,
+    dial: D,
+) where
+    L: Learner,
+    L::Sum: Flat,
+    D: Dial<L::Sum>,
+{
+    match Run::prepare(desk, member, job, spec, make, dial) {
+        Ok(mut run) => {
+            let readiness = run.readiness();
+            run.tell(Event::Prepared(readiness));
+            run.train();
+        }
+        Err((member, trouble)) => {
+            let why = match trouble {
+                Trouble::Failed(why) => why,
+                Trouble::Left(why) => format!("{why:?}"),
+            };
+            let reports = member.step(Event::Unprepared(why));
+            desk.mailbox.report(reports, member.standing());
+        }
+    }
+}
