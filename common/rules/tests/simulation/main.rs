@@ -19,8 +19,8 @@ fn storm(seed: u64) -> Weather {
     let quiet_at = Duration::from_secs(30);
     let workers = 2 + dice.below(4) as usize;
     let mut faults = Vec::new();
-    let mut at = Duration::ZERO;
-    let pace = 100 + dice.below(3_000);
+    let mut at = Duration::from_secs(3);
+    let pace = 400 + dice.below(5_000);
     loop {
         at += dice.millis(100..pace + 101);
         if at >= quiet_at {

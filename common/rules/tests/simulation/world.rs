@@ -87,12 +87,19 @@ pub(crate) enum Fault {
     GivenUp,
 }
 
-pub(crate) const FAULTS: [Fault; 8] = [
+/// As often as they are named here.
+pub(crate) const FAULTS: [Fault; 14] = [
+    Fault::Kill,
+    Fault::Kill,
     Fault::Kill,
     Fault::Vanish,
     Fault::Pause,
+    Fault::Pause,
+    Fault::StreamBreaks,
     Fault::StreamBreaks,
     Fault::Unreached,
+    Fault::Unreached,
+    Fault::CoordinatorCrash,
     Fault::CoordinatorCrash,
     Fault::StopWish,
     Fault::GivenUp,
@@ -498,7 +505,7 @@ impl World {
         for (worker, stream) in hanging {
             self.later(&worker, 1..300, Happening::StreamEnded { stream });
         }
-        let at = self.now + if self.quiet { Duration::from_millis(100) } else { self.dice.millis(50..8_000) };
+        let at = self.now + if self.quiet { Duration::from_millis(100) } else { self.dice.millis(50..7_000) };
         self.at(at, Happening::CoordinatorStarts);
     }
 
@@ -582,7 +589,7 @@ impl World {
                 self.at(at, Happening::Died { worker: victim.clone(), incarnation });
             }
         }
-        let back = self.now + self.dice.millis(100..12_000);
+        let back = self.now + self.dice.millis(100..5_000);
         self.at(back, Happening::Start(victim.clone()));
     }
 
