@@ -34,8 +34,10 @@ pub enum Fault {
     NotRead { format: &'static str },
     #[error("it is an animation: export its frames as single images")]
     Animated,
-    #[error("it claims {width}x{height} pixels, more than are decoded (16384 a side, 512 MiB in all)")]
-    TooManyPixels { width: u32, height: u32 },
+    #[error("it holds several pages: export them as single images")]
+    SeveralPages,
+    #[error("it claims more pixels than are decoded (16384 a side, 512 MiB in all)")]
+    TooManyPixels,
     #[error("it is cut short: the file ends before the image does")]
     Truncated,
     #[error("it cannot be decoded: {0}")]
@@ -130,6 +132,7 @@ fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, Fault> {
             }
         }
         ImageFormat::Jpeg if !jpeg_ends(bytes) => return Err(Fault::Truncated),
+        ImageFormat::Tiff if tiff_goes_on(bytes) => return Err(Fault::SeveralPages),
         ImageFormat::Jpeg | ImageFormat::Bmp | ImageFormat::Tiff | ImageFormat::Pnm => {}
         other => return Err(Fault::NotRead { format: other.extensions_str().first().copied().unwrap_or("foreign") }),
     }
@@ -139,7 +142,7 @@ fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, Fault> {
     let decoder = reader.into_decoder().map_err(fault)?;
     let (width, height) = decoder.dimensions();
     if width > SIDE_MAX || height > SIDE_MAX || decoder.total_bytes() > DECODED_BYTES_MAX {
-        return Err(Fault::TooManyPixels { width, height });
+        return Err(Fault::TooManyPixels);
     }
     if width == 0 || height == 0 {
         return Err(Fault::Damaged("it has no pixels".to_owned()));
@@ -165,13 +168,28 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
     false
 }
 
+/// Whether a second page follows the first, which alone would be decoded.
+fn tiff_goes_on(bytes: &[u8]) -> bool {
+    let big_endian = bytes.starts_with(b"MM");
+    let number = |at: usize, length: usize| -> Option<usize> {
+        let digits = bytes.get(at..at.checked_add(length)?)?;
+        let join = |number: usize, &digit: &u8| number << 8 | usize::from(digit);
+        Some(if big_endian { digits.iter().fold(0, join) } else { digits.iter().rev().fold(0, join) })
+    };
+    let next_page = || {
+        let directory = number(4, 4)?;
+        let entries = number(directory, 2)?;
+        number(directory + 2 + 12 * entries, 4)
+    };
+    // The version is 42; BigTIFF has 43 and other offsets.
+    number(2, 2) == Some(42) && next_page().is_some_and(|page| page != 0)
+}
+
 fn fault(error: ImageError) -> Fault {
     match error {
         ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => Fault::Truncated,
         ImageError::Limits(error) => match error.kind() {
-            LimitErrorKind::DimensionError | LimitErrorKind::InsufficientMemory => {
-                Fault::Damaged("it claims more pixels than are decoded (16384 a side, 512 MiB in all)".to_owned())
-            }
+            LimitErrorKind::DimensionError | LimitErrorKind::InsufficientMemory => Fault::TooManyPixels,
             _ => Fault::Damaged(error.to_string()),
         },
         other => {

@@ -145,14 +145,12 @@ impl Frozen {
 
     /// Failures that may pass are given time to pass; a file that is too short is not one of them.
     fn persistently(&self, id: SampleId, mut read: impl FnMut() -> io::Result<()>) -> Result<(), ReadError> {
-        let mut pauses = PAUSES.iter();
+        let mut tries = 0;
         loop {
             let Err(source) = read() else { return Ok(()) };
-            let pause = pauses.next().filter(|_| source.kind() != io::ErrorKind::UnexpectedEof);
-            let Some(pause) = pause else {
-                let tries = PAUSES.len() - pauses.len() + 1;
-                return Err(ReadError::Io { id, path: self.path.clone(), tries, source });
-            };
+            tries += 1;
+            let pause = PAUSES.get(tries - 1).filter(|_| source.kind() != io::ErrorKind::UnexpectedEof);
+            let Some(pause) = pause else { return Err(ReadError::Io { id, path: self.path.clone(), tries, source }) };
             tracing::warn!(error = %source, sample = %id, path = %self.path.display(), "reading a frozen image failed; trying again");
             thread::sleep(*pause);
         }
