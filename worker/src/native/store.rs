@@ -3,11 +3,12 @@
 
 use std::{
     ffi::{CString, c_int},
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     os::fd::IntoRawFd,
     ptr::{self, NonNull},
     sync::Arc,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -17,6 +18,9 @@ use super::{
 
 /// How long the server's own client may take to reach its server, on the same machine.
 const SERVING_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two attempts to reach a server that is not there yet.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// A server with its own client, or a client. Dropping the server closes it; groups that have formed do not mind.
 #[derive(Debug)]
@@ -66,6 +70,7 @@ impl Store {
     /// # Errors
     /// [`NativeError::Call`] when nobody answered in time.
     pub fn connect(address: SocketAddr, patience: Duration) -> Result<Self, NativeError> {
+        await_server(address, patience)?;
         let name = host_name(address.ip());
         let mut raw = ptr::null_mut();
         // SAFETY: the name lives through the call.
@@ -122,6 +127,21 @@ impl Store {
     }
 }
 
+/// c10d's own client, refused once, lets nearly the whole of its patience pass before it tries again.
+fn await_server(address: SocketAddr, patience: Duration) -> Result<(), NativeError> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() >= deadline => {
+                return Err(NativeError::Call { attempt: "connect to a store", reason: error.to_string() });
+            }
+            Err(_) => thread::sleep(RETRY.min(left)),
+        }
+    }
+}
+
 pub(super) fn host_name(host: IpAddr) -> CString {
     CString::new(host.to_string()).expect("an address in digits has no zero byte")
 }
@@ -133,7 +153,7 @@ fn key_text(key: &str) -> CString {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpStream};
+    use std::net::Ipv4Addr;
 
     use super::*;
 
@@ -150,6 +170,16 @@ mod tests {
         let foreign = IpAddr::from(Ipv4Addr::new(192, 0, 2, 1));
         let refusal = Store::serve(foreign).unwrap_err().to_string();
         assert!(refusal.contains("192.0.2.1"), "{refusal}");
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_is_given_up_when_patience_is_over() {
+        let (server, address) = Store::serve(Ipv4Addr::LOCALHOST.into()).unwrap();
+        drop(server);
+        let started = Instant::now();
+        let refusal = Store::connect(address, Duration::from_millis(300)).unwrap_err().to_string();
+        assert!(refusal.contains("refused"), "{refusal}");
+        assert!((300..1_000).contains(&started.elapsed().as_millis()), "after {:?}", started.elapsed());
     }
 
     #[test]
