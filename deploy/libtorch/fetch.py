@@ -167,7 +167,7 @@ def download(wheels: Path, scratch: Path) -> None:
         "--platform", "manylinux_2_17_x86_64", "--platform", "manylinux2014_x86_64",
         "--no-cache-dir", "--disable-pip-version-check", "--retries", "2",
     ]  # fmt: skip
-    # pip's own scratch goes beside ours: a small /tmp could not hold the wheel.
+    # pip's own scratch goes beside ours: a small temporary file system could not hold the wheel.
     pip = subprocess.run(
         command,
         env={**os.environ, "TMPDIR": str(scratch), "PIP_REQUIRE_VIRTUALENV": "0"},
