@@ -1,7 +1,7 @@
 //! Drawn data sets: flat renders with labels, and the same kind of scene seen by a camera nobody knows, without.
 //!
 //! For a first run without any data, and for tests with a known truth. The same seed gives the same bytes. What a picture
-//! shows is in [`eyes`] and [`digits`], what a camera does to it in [`camera`]; this file knows the folders.
+//! shows is in `eyes` and `digits`, what a camera does to it in `camera`; this file knows the folders.
 
 mod camera;
 mod canvas;

@@ -197,7 +197,11 @@ fn npy_stacks_of_every_layout_and_depth_hold_the_same_images() {
     }
     let tall = ImageShape { channels: 1, height: 9, width: 4 };
     assert_eq!(shelf.freeze("planes.npy", Terms { shape: tall, ..terms() }).unwrap().len(), 2);
-    assert_eq!(shelf.look("first.npy").inspect(None).sizes[0].channels, 1, "(N, 3, 3, 4): the last axis counts");
+    assert_eq!(
+        shelf.look("first.npy").inspect(None).sizes[0].channels,
+        4,
+        "where both may be channels, the last axis is"
+    );
 }
 
 #[test]

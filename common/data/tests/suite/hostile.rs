@@ -168,7 +168,7 @@ fn flipped_and_cut_bytes_never_panic() {
             let path = shelf.put(name, mutated(&original, seed));
             let taken = catch_unwind(AssertUnwindSafe(|| {
                 let Ok(source) = Source::look(&path) else { return };
-                source.inspect(None);
+                let _inspection = source.inspect(None);
                 let _either = freeze(&source, terms(), &shelf.path("cache"), &|_, _| {});
             }));
             assert!(taken.is_ok(), "{name} with seed {seed}");
