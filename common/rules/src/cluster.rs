@@ -578,6 +578,8 @@ impl Cluster {
                 }
                 _ => job.invite(now, &self.workers, actions),
             }
+        }
+        if job.state.is_open() {
             return;
         }
         let was_lost = job.state == JobState::Lost;

@@ -335,7 +335,7 @@ impl Job {
         self.set_aside.get(worker).is_some_and(|until| now < *until)
     }
 
-    /// Ready workers outside the last roster.
+    /// Ready workers outside the last roster that could take part now.
     pub(super) fn newcomers<'a>(
         &'a self,
         workers: &'a BTreeMap<WorkerId, super::Worker>,
@@ -343,7 +343,7 @@ impl Job {
         self.ready.keys().filter(|id| {
             let is_here =
                 |known: &super::Worker| known.presence == super::Presence::Here && known.job.as_ref() == Some(&self.id);
-            !self.roster.contains(*id) && workers.get(*id).is_some_and(is_here)
+            !self.roster.contains(*id) && self.stands_outside(id) && workers.get(*id).is_some_and(is_here)
         })
     }
 }

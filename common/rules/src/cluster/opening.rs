@@ -20,10 +20,17 @@ pub(super) struct Next {
 }
 
 impl Job {
-    /// The ladder: everybody of the last generation accounted for; one of them acknowledged (C-6); enough workers ready;
-    /// a moment's patience. Each rung that does not hold says why.
+    /// The ladder: no member of the last generation still takes part in it, as far as is known; one of them acknowledged
+    /// (C-6); enough workers ready; a moment's patience; what is missing is nowhere to be waited for. Each rung that does not
+    /// hold says why.
     pub(super) fn may_open(&mut self, now: Duration, settings: &Settings, workers: &Workers) -> Option<Next> {
-        if let Some(missing) = self.roster.iter().find(|member| !self.is_accounted(member, now, settings, workers)) {
+        // Whose stream just broke is most likely dead, and is not waited for where the others can go on without it.
+        let dispensable = |member: &WorkerId| {
+            let is_suspect = |known: &Worker| matches!(known.presence, Presence::Suspect(_));
+            self.frozen && workers.get(member).is_some_and(is_suspect)
+        };
+        let unaccounted = |member: &&WorkerId| !self.is_accounted(member, now, settings, workers);
+        if let Some(missing) = self.roster.iter().filter(unaccounted).find(|member| !dispensable(member)) {
             self.waits_for = Some(format!("waiting for {missing} to leave generation {}", self.generation));
             return None;
         }
@@ -76,13 +83,17 @@ impl Job {
         Some(Next { roster: members.iter().map(place).collect(), basis })
     }
 
+    /// It is here and takes part in no generation.
+    pub(super) fn stands_outside(&self, worker: &WorkerId) -> bool {
+        self.standings.get(worker).is_some_and(|standing| standing.engaged.is_none())
+    }
+
     /// Left, or gone, or never coming back.
     fn is_accounted(&self, member: &WorkerId, now: Duration, settings: &Settings, workers: &Workers) -> bool {
         match workers.get(member) {
             Some(known) => {
-                let is_outside = || self.standings.get(member).is_some_and(|standing| standing.engaged.is_none());
-                // A broken stream is given its moment: what this member holds may be needed.
-                known.is_gone() || known.presence == Presence::Here && is_outside()
+                // A broken stream is given its moment.
+                known.is_gone() || known.presence == Presence::Here && self.stands_outside(member)
             }
             // Not seen since this coordinator started, at 0 on its clock.
             None => now >= settings.silent_after,
@@ -95,7 +106,7 @@ impl Job {
         let here = |id: &&WorkerId| {
             workers.get(*id).is_some_and(|known| known.presence == Presence::Here)
                 && self.ready.contains_key(*id)
-                && self.standings.get(*id).is_some_and(|standing| standing.engaged.is_none())
+                && self.stands_outside(id)
         };
         let mut newcomers: Vec<&WorkerId> = self.newcomers(workers).filter(here).collect();
         newcomers.sort_by_key(|id| workers[*id].arrived);

@@ -33,6 +33,7 @@ fn storm(seed: u64) -> Weather {
         newcomers: dice.below(workers as u64) as usize,
         replicas: u32::from(!dice.one_in(4)),
         faults,
+        cruel: dice.one_in(2),
         quiet_at,
     }
 }
@@ -45,7 +46,14 @@ fn single(seed: u64) -> Weather {
     let single = [Fault::Kill, Fault::Vanish, Fault::Pause, Fault::StreamBreaks, Fault::CoordinatorCrash];
     let fault = single[dice.below(single.len() as u64) as usize];
     let at = dice.millis(4_000..20_000);
-    Weather { workers, newcomers, replicas: 1, faults: vec![(at, fault)], quiet_at: at + Duration::from_secs(12) }
+    Weather {
+        workers,
+        newcomers,
+        replicas: 1,
+        faults: vec![(at, fault)],
+        cruel: false,
+        quiet_at: at + Duration::from_secs(12),
+    }
 }
 
 /// What is set in the environment, if it is a number.

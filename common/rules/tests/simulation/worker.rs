@@ -298,6 +298,7 @@ impl World {
         let (rank, workers) = process.place(name);
         let Some(parts) = self.groups.get_mut(&generation).and_then(|group| group.hear(name, round)) else { return };
         let entry = Entry::of(&opening, self.lanes, self.replicas);
+        let members: Vec<WorkerId> = opening.roster.iter().map(|place| place.worker.clone()).collect();
         match &parts[0] {
             Part::Formed => match opening.basis {
                 Basis::Saved => {
@@ -333,6 +334,7 @@ impl World {
                 *hands = Hands { held: hands.offered.take(), ..Hands::default() };
                 let step = Step(first.step);
                 self.raise(name, Event::Entered(step));
+                self.worst_moment(&members, 6);
             }
             Part::Staged(_) => {
                 let guards = lanes::guarded(workers, rank).expect("images are sent to guards where there are some");
@@ -358,6 +360,7 @@ impl World {
                 assert!(tails.clone().all(|(other, _)| other == *step), "tails of different steps: {parts:?}");
                 let agreed = tails.fold(Wishes::default(), |all, (_, wishes)| all.or(wishes));
                 self.commit(name, generation, agreed);
+                self.worst_moment(&members, 60);
             }
             Part::Sealed => self.raise(name, Event::Sealed),
         }

@@ -113,6 +113,8 @@ pub(crate) struct Weather {
     pub(crate) newcomers: usize,
     pub(crate) replicas: u32,
     pub(crate) faults: Vec<(Duration, Fault)>,
+    /// Members also die while others hear that all went well.
+    pub(crate) cruel: bool,
     /// From then on nothing goes wrong any more.
     pub(crate) quiet_at: Duration,
 }
@@ -151,6 +153,7 @@ pub(crate) struct World {
     /// When the last message of a direction of a stream arrives: later ones do not overtake it.
     arrivals: BTreeMap<(u64, bool), Duration>,
     quiet: bool,
+    cruel: bool,
     resubmitting: bool,
     ledger: Ledger,
     /// What happened, if somebody wants to read it.
@@ -207,6 +210,7 @@ impl World {
             streams: 0,
             arrivals: BTreeMap::new(),
             quiet: false,
+            cruel: weather.cruel,
             resubmitting: false,
             ledger: Ledger::default(),
             story: None,
@@ -571,6 +575,19 @@ impl World {
                 self.decide(Event::GivenUp { job: job() });
             }
             (_, None) => {}
+        }
+    }
+
+    /// Some have heard that a collective went well, others have not: the worst moment for one of them to go.
+    pub(crate) fn worst_moment(&mut self, members: &[WorkerId], one_in: u64) {
+        if !self.cruel || self.quiet || !self.dice.one_in(one_in) {
+            return;
+        }
+        let victim = members[self.dice.below(members.len() as u64) as usize].clone();
+        if self.processes[&victim].alive {
+            self.note(|| format!("{victim} dies at the worst moment"));
+            let known = self.dice.one_in(2);
+            self.kill(&victim, known);
         }
     }
 

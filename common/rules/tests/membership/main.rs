@@ -1,0 +1,99 @@
+//! Membership as scripts: one situation each, what the coordinator is told and, after `----`, all it answers.
+//!
+//! `UPDATE=1 cargo test -p sumac-common --test membership` writes the answers down as they are; keep only what you understand.
+
+#[path = "../job/mod.rs"]
+mod job;
+mod stage;
+
+use stage::Stage;
+
+/// The script with the answers as they are now. A block is a line of commands, `----`, and its answers up to an empty line.
+fn replayed(script: &str) -> String {
+    let mut stage = Stage::new();
+    let mut replayed = String::new();
+    let mut answers = false;
+    for line in script.lines() {
+        if line.starts_with("at ") {
+            answers = true;
+            replayed.push_str(line);
+            replayed.push_str("\n----\n");
+            for answer in stage.play(line) {
+                replayed.push_str(&answer);
+                replayed.push('\n');
+            }
+        } else if line.is_empty() || line.starts_with('#') {
+            answers = false;
+            replayed.push_str(line);
+            replayed.push('\n');
+        } else {
+            assert!(answers, "`{line}` is neither a comment nor the answer to anything");
+        }
+    }
+    replayed
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test reads its scripts, and says so in the environment when to write them"
+)]
+fn check(name: &str) {
+    let path = format!("{}/tests/membership/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    let script = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let replayed = replayed(&script);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, replayed).unwrap_or_else(|error| panic!("{path}: {error}"));
+        return;
+    }
+    let differs = script.lines().zip(replayed.lines()).position(|(wanted, got)| wanted != got);
+    assert_eq!(
+        script,
+        replayed,
+        "\n{name}.txt, line {:?}\n--- it says\n{script}\n--- it is\n{replayed}",
+        differs.map(|at| at + 1)
+    );
+}
+
+macro_rules! scripts {
+    ($($name:ident),* $(,)?) => {$(
+        #[test]
+        fn $name() {
+            check(stringify!($name));
+        }
+    )*};
+}
+
+scripts! {
+    a_broken_stream_is_given_its_moment_where_its_lanes_are_needed,
+    a_cancelled_job_lets_its_workers_go,
+    a_finished_job_releases_its_workers,
+    a_job_below_its_least_waits_and_says_why,
+    a_job_that_could_use_more_workers_gathers_them_for_a_moment,
+    a_job_whose_data_is_at_fault_fails_and_can_be_submitted_again,
+    a_job_whose_members_are_all_silent_waits_for_one_of_them,
+    a_lost_worker_and_its_guard_take_the_run_back_to_its_checkpoint,
+    a_member_restarted_while_the_coordinator_was_away_is_noticed,
+    a_newcomer_is_taken_in_between_two_steps,
+    a_restarted_coordinator_waits_for_every_member,
+    a_restarted_worker_is_a_newcomer_under_its_old_name,
+    a_silent_worker_is_hung_up_on_and_comes_back_with_where_it_stands,
+    a_single_worker_restarted_after_its_loss_was_noticed_goes_on_at_once,
+    a_stopped_job_goes_on_when_it_is_submitted_again,
+    a_stopped_job_that_never_began_ends_at_once,
+    a_wish_to_stop_outlives_the_coordinator,
+    a_worker_of_another_version_is_refused,
+    a_worker_with_other_images_or_other_numbers_is_turned_away,
+    an_entry_whose_word_was_lost_counts,
+    an_operator_gives_up_members_that_are_silent,
+    attempts_that_fail_do_not_become_a_storm,
+    jobs_are_served_in_the_order_they_came,
+    members_silent_for_ten_minutes_are_given_up,
+    of_two_processes_with_one_name_the_later_one_stays,
+    one_of_the_silent_returns_and_what_it_holds_is_enough,
+    reattaching_to_a_restarted_coordinator_changes_nothing,
+    survivors_go_on_from_the_furthest,
+    the_certain_death_of_all_takes_the_run_back_at_once,
+    the_worker_most_often_not_reached_is_left_out,
+    what_was_offered_counts_when_another_entered,
+    who_left_while_the_coordinator_was_away_closes_the_generation,
+}
