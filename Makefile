@@ -1,0 +1,63 @@
+# The menu. `make help` prints it from the lines marked ##.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+PYTHON ?= python3
+RUN := target/release
+
+# The crates that need no libtorch; the worker is the other one.
+LIGHT := -p sumac-common -p sumac-data -p sumac-proto -p sumac
+
+.PHONY: help prerequisites setup build demo test test-light check deny clean
+
+help:  ## What can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+prerequisites:
+	@missing=0
+	need() { command -v "$$1" >/dev/null || { echo "$$1 not found: $$2" >&2; missing=1; }; }
+	need $(CARGO) "install Rust with rustup, see https://rustup.rs"
+	need g++ "apt install g++"
+	if [ -z "$${LIBTORCH:-}" ]; then
+	  need $(PYTHON) "apt install python3 python3-pip, or set LIBTORCH to a libtorch of your own"
+	  if command -v $(PYTHON) >/dev/null && ! $(PYTHON) -m pip --version >/dev/null 2>&1; then
+	    echo "$(PYTHON) has no pip: apt install python3-pip, or set LIBTORCH to a libtorch of your own" >&2; missing=1
+	  fi
+	fi
+	exit $$missing
+
+setup: prerequisites  ## Put libtorch where cargo finds it (0.55 GB to download, once)
+	@if [ -n "$${LIBTORCH:-}" ]; then echo "libtorch: using LIBTORCH=$$LIBTORCH"; else $(PYTHON) deploy/libtorch/fetch.py; fi
+
+build: setup  ## Build sumac and sumac-worker
+	$(CARGO) build --release --locked -p sumac -p sumac-worker
+
+demo: build  ## Train on two small drawn data sets, on this machine
+	$(RUN)/sumac up --demo
+
+# One profile for all of them, so that torch-sys is compiled once.
+test: setup  ## Every test, real workers that are killed among them
+	$(CARGO) test --release --locked
+	$(CARGO) test --release --locked -p sumac-worker
+	$(CARGO) build --release --locked -p sumac -p sumac-worker
+	$(CARGO) test --release --locked -p sumac-tests --features torch
+
+test-light:  ## The tests that need no libtorch: rules, images, wire, coordinator
+	$(CARGO) test --release --locked $(LIGHT)
+
+check:  ## Formatting, lints and documentation, warnings are errors; needs no libtorch
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p sumac-worker --all-targets --features doc-only -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps -p sumac-worker --features doc-only
+
+deny:  ## Licences, advisories and duplicates of what is depended on
+	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "cargo-deny not found: cargo install --locked cargo-deny" >&2; exit 1; }
+	$(CARGO) deny --locked check
+
+clean:  ## Remove what was built; libtorch stays in the user's cache
+	$(CARGO) clean
