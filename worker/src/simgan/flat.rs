@@ -99,13 +99,6 @@ fn strides(parameter: &TensorShape) -> Vec<i64> {
 #[derive(Debug)]
 pub struct Gradient(pub Tensor);
 
-impl Gradient {
-    /// Whether every element is a number. One that is not makes a skipped step, by everybody's agreement.
-    pub fn is_finite(&self) -> Result<bool, TchError> {
-        Ok(self.0.f_isfinite()?.f_all()?.f_int64_value(&[])? == 1)
-    }
-}
-
 impl Sum for Gradient {
     fn plus(mut self, other: Self) -> Self {
         assert_eq!(self.0.size(), other.0.size(), "two parts of one gradient have one length");

@@ -10,8 +10,8 @@ use super::*;
 use sumac_common::{
     ids::{ContentId, SampleId},
     spec::{
-        Data, Device as Where, History, How, ImageShape, Labels, OnHistoryLoss, Optimizer as OptimizerSpec,
-        OptimizerKind, Output, Pretrain, Psi, Resize, What, Workers,
+        Data, Device as Where, History, How, ImageShape, Labels, Optimizer as OptimizerSpec, OptimizerKind, Output,
+        Pretrain, Psi, Resize, What, Workers,
         model::{self, Activation, Layer, Model, Padding, Preset, RefinerOutput},
     },
 };
@@ -75,7 +75,7 @@ fn small() -> Spec {
                 discriminator: optimizer,
                 ema: None,
                 shift: 0,
-                history: History { size: 16, replicas: 0, on_loss: OnHistoryLoss::Rollback },
+                history: History { size: 16, replicas: 0 },
             },
             threads: 1,
         },
