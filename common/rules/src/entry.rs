@@ -2,6 +2,9 @@
 //!
 //! A pure function of the opening, the same on every member, so that sends and receives match. Knows nothing of bytes.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     conversation::{Basis, Opening},
     ids::{Lane, Rank, Step, WorkerId},
