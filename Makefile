@@ -10,6 +10,8 @@ RUN := target/release
 
 # The crates that need no libtorch; the worker is the other one.
 LIGHT := -p sumac-common -p sumac-data -p sumac-proto -p sumac
+# To look at all of it without libtorch. In the profile of the build, which shares what it compiles with this.
+EVERYTHING := --release --locked --workspace --features sumac-worker/doc-only,sumac-tests/torch
 
 .PHONY: help prerequisites setup build demo test test-light check deny clean
 
@@ -38,22 +40,18 @@ build: setup  ## Build sumac and sumac-worker
 demo: build  ## Train on two small drawn data sets, on this machine
 	$(RUN)/sumac up --demo
 
-# One profile for all of them, so that torch-sys is compiled once.
-test: setup  ## Every test, real workers that are killed among them
-	$(CARGO) test --release --locked
-	$(CARGO) test --release --locked -p sumac-worker
-	$(CARGO) build --release --locked -p sumac -p sumac-worker
-	$(CARGO) test --release --locked -p sumac-tests --features torch
+# One profile and one choice of features for all of them, so that torch-sys is compiled once and nothing else twice. The
+# suites start the programs that `build` made.
+test: build  ## Every test, real workers that are killed among them
+	$(CARGO) test --release --locked --no-fail-fast --workspace --features sumac-tests/torch
 
 test-light:  ## The tests that need no libtorch: rules, images, wire, coordinator
 	$(CARGO) test --release --locked $(LIGHT)
 
 check:  ## Formatting, lints and documentation, warnings are errors; needs no libtorch
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) clippy --locked -p sumac-worker --all-targets --features doc-only -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps -p sumac-worker --features doc-only
+	$(CARGO) clippy $(EVERYTHING) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(EVERYTHING) --no-deps
 
 deny:  ## Licences, advisories and duplicates of what is depended on
 	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "cargo-deny not found: cargo install --locked cargo-deny" >&2; exit 1; }
