@@ -43,6 +43,7 @@ impl Dice {
 }
 
 /// What happens at a moment.
+#[expect(clippy::large_enum_variant, reason = "there are few at a time")]
 pub(crate) enum Happening {
     // To a process.
     Prepared { epoch: u64 },
@@ -105,6 +106,9 @@ pub(crate) const FAULTS: [Fault; 14] = [
     Fault::GivenUp,
 ];
 
+/// A start of a worker's process.
+type Start = (WorkerId, u64);
+
 /// What a simulated run is like.
 #[derive(Clone, Debug)]
 pub(crate) struct Weather {
@@ -138,7 +142,8 @@ pub(crate) struct World {
     pub(crate) disk: BTreeMap<u64, State>,
     spec: Box<Spec>,
     processes: BTreeMap<WorkerId, Process>,
-    queue: BTreeMap<(Duration, u64), (Option<(WorkerId, u64)>, Happening)>,
+    /// By time, and in the order in which it was put there: to this start of a worker, or to all the rest.
+    queue: BTreeMap<(Duration, u64), (Option<Start>, Happening)>,
     queued: u64,
     /// `None` while it is down.
     cluster: Option<Cluster>,
@@ -186,7 +191,8 @@ impl World {
             lanes: LANES,
             steps: STEPS,
             workers_min: 1,
-            workers_max: weather.workers as u32,
+            // A fifth worker stands by.
+            workers_max: LANES.min(weather.workers as u32),
             replicas: weather.replicas,
         };
         let mut world = Self {
@@ -272,7 +278,7 @@ impl World {
         }
     }
 
-    fn push(&mut self, at: Duration, whom: Option<(WorkerId, u64)>, what: Happening) {
+    fn push(&mut self, at: Duration, whom: Option<Start>, what: Happening) {
         self.queued += 1;
         self.queue.insert((at, self.queued), (whom, what));
     }
