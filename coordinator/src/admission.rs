@@ -81,3 +81,66 @@ fn base36(digest: Digest) -> String {
     }
     digits
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use sumac_common::{
+        cluster::{Cluster, Event, Settings},
+        spec,
+    };
+
+    fn spec(output: &str) -> Spec {
+        let text = format!(
+            "name = \"eyes\"\n[data]\nsynthetic = \"a\"\nreal = \"b\"\nimage = {{ size = [35, 55], channels = 1 }}\n\
+             [model]\npreset = \"digits\"\n[train]\nsteps = 10\n[output]\ndir = {output:?}\n"
+        );
+        spec::read(&text, &[]).unwrap_or_else(|faults| panic!("{faults}"))
+    }
+
+    fn submit(cluster: &mut Cluster, spec: &Spec) -> JobId {
+        let admission = admit(cluster.jobs(), spec).unwrap();
+        let job = admission.job().clone();
+        cluster.step(Duration::ZERO, Event::Submitted { job: job.clone(), spec: Box::new(spec.clone()) });
+        job
+    }
+
+    #[test]
+    fn an_id_is_the_name_and_three_digits() {
+        let mut cluster = Cluster::new(Settings::default(), vec![]);
+        let JobId(id) = submit(&mut cluster, &spec("one"));
+        let digits = id.strip_prefix("eyes-").unwrap();
+        assert!(digits.len() == 3 && digits.chars().all(|digit| digit.is_digit(36)), "{id}");
+    }
+
+    #[test]
+    fn many_jobs_of_one_run_have_different_ids() {
+        let mut cluster = Cluster::new(Settings::default(), vec![]);
+        let ids: std::collections::BTreeSet<JobId> =
+            (0..500).map(|n| submit(&mut cluster, &spec(&n.to_string()))).collect();
+        assert_eq!(ids.len(), 500);
+    }
+
+    #[test]
+    fn other_data_into_an_output_in_use_is_another_run() {
+        let mut cluster = Cluster::new(Settings::default(), vec![]);
+        let job = submit(&mut cluster, &spec("one"));
+        let mut other = spec("one");
+        other.what.data.real = "c".into();
+        let taken = NotAdmitted::OutputTaken { dir: "one".into(), job };
+        assert_eq!(admit(cluster.jobs(), &other), Err(taken));
+    }
+
+    #[test]
+    fn a_stopped_run_is_not_gone_on_with_once_another_wrote_there() {
+        let mut cluster = Cluster::new(Settings::default(), vec![]);
+        let first = submit(&mut cluster, &spec("one"));
+        cluster.step(Duration::ZERO, Event::StopWished { job: first.clone() });
+        let mut other = spec("one");
+        other.what.train.seed += 1;
+        let second = submit(&mut cluster, &other);
+        cluster.step(Duration::ZERO, Event::Cancelled { job: second });
+        assert!(matches!(admit(cluster.jobs(), &spec("one")), Ok(Admission::New(job)) if job != first));
+    }
+}

@@ -23,7 +23,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior, interval},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
 /// How often the cluster looks at its clock.
@@ -45,6 +45,8 @@ pub enum Call {
         standing: Option<Standing>,
         session: Session,
         down: mpsc::Sender<Down>,
+        /// Cancelled when nobody listens to this stream any more.
+        over: CancellationToken,
     },
     Said {
         worker: WorkerId,
@@ -75,9 +77,11 @@ pub struct Desk {
     pub picture: watch::Receiver<Arc<Picture>>,
 }
 
+/// Dropping it ends the stream in both directions.
 struct Attached {
     session: Session,
     down: mpsc::Sender<Down>,
+    _over: DropGuard,
 }
 
 pub struct Driver {
@@ -130,7 +134,9 @@ impl Driver {
 
     async fn take(&mut self, call: Call) -> Result<(), StoreError> {
         match call {
-            Call::Attach { seat, standing, session, down } => self.attach(seat, standing, session, down).await,
+            Call::Attach { seat, standing, session, down, over } => {
+                self.attach(seat, standing, Attached { session, down, _over: over.drop_guard() }).await
+            }
             // What an old stream still carries counts as unsaid: the worker said anew where it stands.
             Call::Said { worker, incarnation, session, report } if self.is_current(&worker, session) => {
                 self.step(Event::Said { worker, incarnation, report }).await
@@ -172,8 +178,7 @@ impl Driver {
         &mut self,
         seat: Seat,
         standing: Option<Standing>,
-        session: Session,
-        down: mpsc::Sender<Down>,
+        newcomer: Attached,
     ) -> Result<(), StoreError> {
         let worker = seat.worker.clone();
         let actions = self.cluster.step(self.began.elapsed(), Event::Attached { seat, standing });
@@ -184,10 +189,10 @@ impl Driver {
         if let Some(why) = refusal {
             warn!(%worker, why, "worker refused");
             // The channel is new and empty; if the worker is gone already, nobody is left to hear it.
-            let _ = down.try_send(Down::Refused(why));
+            let _ = newcomer.down.try_send(Down::Refused(why));
         } else {
-            let _ = down.try_send(Down::Welcome(self.term));
-            self.attached.insert(worker.clone(), Attached { session, down });
+            let _ = newcomer.down.try_send(Down::Welcome(self.term));
+            self.attached.insert(worker.clone(), newcomer);
         }
         let others = |action: &Action| !matches!(action, Action::Refuse(refused, _) if *refused == worker);
         self.carry_out(actions.into_iter().filter(others).collect()).await

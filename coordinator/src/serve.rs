@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 use sumac_common::{cluster::Settings, ids::Term};
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -28,6 +28,8 @@ pub const ADDRESS_FILE: &str = "address";
 /// A connection that is silent below our own messages is asked whether it lives.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
+/// Connections are closed politely within this, or not politely.
+const FAREWELL_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -151,7 +153,15 @@ impl Coordinator {
         // It names a coordinator that is no more. One that cannot be removed is found out by who dials.
         let _ = fs::remove_file(&self.address_file);
         self.driver.await.map_err(NotServing::BrokeDown)??;
-        self.server.await.map_err(NotServing::BrokeDown)?.map_err(NotServing::Transport)
+        let server = self.server.abort_handle();
+        match timeout(FAREWELL_WITHIN, self.server).await {
+            Ok(ended) => ended.map_err(NotServing::BrokeDown)?.map_err(NotServing::Transport),
+            Err(_) => {
+                // Everything is saved; somebody holds a connection open and says nothing.
+                server.abort();
+                Ok(())
+            }
+        }
     }
 }
 

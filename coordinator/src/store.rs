@@ -266,3 +266,51 @@ fn to_ms(at: SystemTime) -> i64 {
 fn from_ms(ms: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(ms.max(0).unsigned_abs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::tempdir;
+
+    #[test]
+    fn each_start_has_a_higher_term() {
+        let state = tempdir().unwrap();
+        let terms = [(); 3].map(|()| Store::open(state.path()).unwrap().1.term);
+        assert_eq!(terms, [Term(1), Term(2), Term(3)]);
+    }
+
+    #[test]
+    fn a_directory_has_one_owner_until_it_lets_go() {
+        let state = tempdir().unwrap();
+        let (owner, _) = Store::open(state.path()).unwrap();
+        assert!(matches!(Store::open(state.path()).err(), Some(StoreError::Held(dir)) if dir == state.path()));
+        drop(owner);
+        assert!(Store::open(state.path()).is_ok());
+    }
+
+    #[test]
+    fn a_file_of_a_newer_version_is_left_alone() {
+        let state = tempdir().unwrap();
+        drop(Store::open(state.path()).unwrap());
+        let connection = Connection::open(state.path().join("state.db")).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        let term = |connection: &Connection| {
+            connection.query_row("SELECT term FROM term", [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        let before = term(&connection);
+        assert!(matches!(Store::open(state.path()).err(), Some(StoreError::Newer { found: 99, .. })));
+        assert_eq!(term(&connection), before);
+    }
+
+    #[tokio::test]
+    async fn facts_are_remembered_in_their_order() {
+        let state = tempdir().unwrap();
+        let (store, _) = Store::open(state.path()).unwrap();
+        let fact = |at, worker: &str| Noted { at: from_ms(at), fact: Fact::WorkerJoined { worker: worker.into() } };
+        for noted in [fact(20, "a"), fact(10, "b")] {
+            store.note(noted).await.unwrap();
+        }
+        drop(store);
+        assert_eq!(Store::open(state.path()).unwrap().1.facts, [fact(20, "a"), fact(10, "b")]);
+    }
+}

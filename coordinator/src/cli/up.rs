@@ -42,7 +42,10 @@ pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
     let stopping = coordinator.stopping();
     let evening = async {
         forget_the_dead(dialled.clone()).await?;
-        gather(&coordinator, count).await;
+        tokio::select! {
+            () = gather(&coordinator, count) => {}
+            () = signals.next() => return Ok(Exit::Interrupted),
+        }
         match &spec {
             Some(spec) => see_through(spec, &args, dialled.clone(), &mut signals).await,
             None => keep_open(dialled.clone(), &mut signals).await,

@@ -13,6 +13,7 @@ use sumac_proto::{
 };
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, warn};
 
@@ -29,8 +30,10 @@ impl Cluster for Attendance {
         let session = Session(self.sessions.fetch_add(1, Ordering::Relaxed));
         let (worker, incarnation) = (seat.worker.clone(), seat.incarnation);
         let (down, orders) = mpsc::channel(ORDERS_MAX);
-        call(&self.desk, Call::Attach { seat, standing, session, down }).await?;
-        tokio::spawn(listen(self.desk.clone(), incoming, worker, incarnation, session));
+        let over = CancellationToken::new();
+        call(&self.desk, Call::Attach { seat, standing, session, down, over: over.clone() }).await?;
+        let listen = listen(self.desk.clone(), incoming, worker, incarnation, session);
+        tokio::spawn(over.run_until_cancelled_owned(listen));
         Ok(Response::new(Box::pin(ReceiverStream::new(orders).map(|down| Ok(down.into())))))
     }
 }
@@ -46,7 +49,7 @@ async fn joining(incoming: &mut Streaming<FromWorker>) -> Result<(Seat, Option<S
     }
 }
 
-/// Passes on what the worker says. Ends with the stream, at the first message that means nothing, or with the driver.
+/// Passes on what the worker says. Ends with the stream or at the first message that means nothing.
 async fn listen(
     desk: Desk,
     mut incoming: Streaming<FromWorker>,

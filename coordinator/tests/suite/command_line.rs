@@ -1,0 +1,299 @@
+//! The real binary: exit codes, tables, JSON, sentences.
+
+use crate::play::{Played, Sumac, coordinator, job_when, operator, place, readiness, settings, spec, submit};
+use std::net::TcpListener;
+use sumac::serve::{Coordinator, Place};
+use sumac_common::{
+    conversation::{Beat, Doing, Ending, Report},
+    ids::Step,
+    losses::{Losses, Mean},
+};
+use sumac_proto::v1;
+use tempfile::tempdir;
+
+#[tokio::test]
+async fn a_misspelt_command_is_usage_and_gets_a_tip() {
+    let ended = Sumac::new().runs(&["jbos"]).await.with(2);
+    assert!(ended.stderr.contains("'jobs'"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_coordinator_that_is_not_there_is_exit_3_with_cause_and_hint() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    for command in [&["jobs"][..], &["nodes"], &["job", "x"], &["wait", "x"], &["cancel", "x", "--yes"]] {
+        let ended = Sumac::new().at(&url, command).await.with(3);
+        assert!(ended.stderr.contains(&format!("cannot reach the coordinator at {url}")), "{ended:?}");
+        assert!(ended.stderr.contains("cause: Connection refused"), "{ended:?}");
+        assert!(ended.stderr.contains("hint: is it running?"), "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_file_with_faults_is_exit_2_with_each_of_them() {
+    let sumac = Sumac::new();
+    sumac.file("job.toml", "name = \"eyes\"\n[train]\nlamda = 0.5\nbatch = 63\n");
+    let ended = sumac.runs(&["submit", "job.toml"]).await.with(2);
+    assert!(ended.stderr.starts_with("error: job.toml: "), "{ended:?}");
+    assert!(ended.stderr.contains("lamda") && ended.stderr.contains("batch"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_job_file_that_is_not_there_is_exit_2() {
+    let ended = Sumac::new().runs(&["submit", "nowhere.toml"]).await.with(2);
+    assert!(ended.stderr.contains("cannot read the job file nowhere.toml"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn listening_beyond_this_machine_needs_a_word() {
+    let sumac = Sumac::new();
+    let ended = sumac.runs(&["serve", "--listen", "0.0.0.0:0"]).await.with(2);
+    assert!(ended.stderr.contains("can be reached from other machines"), "{ended:?}");
+    assert!(ended.stderr.contains("--insecure"), "{ended:?}");
+    assert!(!sumac.folder.path().join(".sumac").exists(), "a refused serve leaves nothing behind");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_said_so() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let ended = Sumac::new().runs(&["serve", "--listen", &address.to_string()]).await.with(1);
+    assert!(ended.stderr.contains(&format!("port {} of 127.0.0.1 is taken", address.port())), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_state_directory_in_use_is_said_so() {
+    let sumac = Sumac::new();
+    let held = coordinator(&sumac.folder.path().join(".sumac")).await;
+    let ended = sumac.runs(&["serve", "--listen", "127.0.0.1:0"]).await.with(1);
+    assert!(ended.stderr.contains("another coordinator is using the state directory .sumac"), "{ended:?}");
+    held.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn exit_codes_are_documented_where_the_manual_says() {
+    let ended = Sumac::new().runs(&["help", "exit-codes"]).await.with(0);
+    for code in ["0", "1", "2", "3", "5", "6", "130"] {
+        let is_listed = ended.stdout.lines().any(|line| line.trim_start().starts_with(&format!("{code}  ")));
+        assert!(is_listed, "{code} in {}", ended.stdout);
+    }
+}
+
+fn beat(job: &str, step: u64) -> Report {
+    let losses = Losses {
+        realism: Mean::of(4.2, 20),
+        regularisation: Mean::of(6.84, 20),
+        on_refined: Mean::of(14.0, 20),
+        on_real: Mean::of(12.0, 20),
+        ..Losses::default()
+    };
+    Report::Beat(Some(Beat {
+        job: job.into(),
+        doing: Doing::Training,
+        generation: sumac_common::ids::Generation(1),
+        step: Step(step),
+        losses,
+        steps_per_second: 11.8,
+        images_per_second: 6_042.0,
+        history: 512,
+    }))
+}
+
+#[tokio::test]
+async fn jobs_and_nodes_show_a_running_job_as_tables_and_as_json() {
+    let (state, output, sumac) = (tempdir().unwrap(), tempdir().unwrap(), Sumac::new());
+    let coordinator = coordinator(state.path()).await;
+    let url = coordinator.url();
+    let mut a = Played::joins(&url, "local-0").await;
+    let (_, job) = submit(&url, &spec(output.path())).await;
+    a.takes_part(0).await;
+    a.says(beat(&job.id, 120)).await;
+    job_when(&url, &job.id, |job| job.step == 120).await;
+
+    let table = sumac.at(&url, &["jobs"]).await.with(0).stdout;
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["JOB", "KIND", "STATE", "STEP", "WORKERS", "STEP/S", "ETA", "LOSS", "R/D", "AGE", "REASON"]);
+    assert_eq!(lines[1][..8], [job.id.as_str(), "train", "running", "120/600", "20%", "1/2", "11.8", "40s"]);
+    assert!(!table.contains('\x1b'), "no colour where it is piped: {table:?}");
+
+    let json = sumac.at(&url, &["jobs", "-o", "json"]).await.with(0).json();
+    assert_eq!(json["apiVersion"], "sumac/v1");
+    let item = &json["items"][0];
+    assert_eq!((&item["id"], &item["state"], &item["step"]), (&job.id.clone().into(), &"running".into(), &120.into()));
+    assert!((item["losses"]["discriminator"].as_f64().unwrap() - 0.65).abs() < 1e-9, "{item}");
+    assert!((item["losses"]["realism"].as_f64().unwrap() - 0.21).abs() < 1e-9, "{item}");
+
+    let nodes = sumac.at(&url, &["nodes"]).await.with(0).stdout;
+    assert!(nodes.starts_with("WORKER   NODE  STATE     DEVICE"), "{nodes}");
+    assert!(nodes.contains("local-0  here  training  cpu (played)"), "{nodes}");
+    let json = sumac.at(&url, &["nodes", "-o", "json"]).await.with(0).json();
+    assert_eq!(json["items"][0]["job"], job.id.as_str());
+
+    let described = sumac.at(&url, &["job", "ey"]).await.with(0).stdout;
+    assert!(described.contains("120/600 20%") && described.contains("last events"), "{described}");
+    let json = sumac.at(&url, &["job", &job.id, "-o", "json"]).await.with(0).json();
+    assert_eq!((&json["apiVersion"], &json["id"]), (&"sumac/v1".into(), &job.id.clone().into()));
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_unknown_job_is_answered_with_the_nearest() {
+    let (state, output) = (tempdir().unwrap(), tempdir().unwrap());
+    let coordinator = coordinator(state.path()).await;
+    let (_, job) = submit(&coordinator.url(), &spec(output.path())).await;
+    let ended = Sumac::new().at(&coordinator.url(), &["job", "eyse"]).await.with(1);
+    assert!(ended.stderr.contains("no job is called `eyse`"), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("did you mean {}?", job.id)), "{ended:?}");
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn wait_returns_0_when_there_5_when_it_ended_otherwise_6_when_too_late() {
+    let (state, output, sumac) = (tempdir().unwrap(), tempdir().unwrap(), Sumac::new());
+    let coordinator = coordinator(state.path()).await;
+    let url = coordinator.url();
+    let mut a = Played::joins(&url, "a").await;
+    let (_, job) = submit(&url, &spec(output.path())).await;
+    let late = sumac.at(&url, &["wait", &job.id, "--timeout", "1ms"]).await.with(6);
+    assert!(late.stderr.contains("within 1ms"), "{late:?}");
+
+    let opening = a.takes_part(0).await;
+    sumac.at(&url, &["wait", &job.id, "--for", "running"]).await.with(0);
+    a.says(beat(&job.id, 120)).await;
+    sumac.at(&url, &["wait", &job.id, "--for", "step=100"]).await.with(0);
+    a.ends(&opening, 600, Ending::Finished).await;
+    let done = sumac.at(&url, &["wait", &job.id]).await.with(0);
+    assert_eq!(done.stdout.trim(), format!("{} finished at step 600/600", job.id));
+
+    let (_, again) = submit(&url, &spec(output.path())).await;
+    operator(&url).await.cancel(v1::CancelRequest { job: again.id.clone() }).await.unwrap();
+    let ended = sumac.at(&url, &["wait", &again.id]).await.with(5);
+    assert!(ended.stderr.contains("cancelled"), "{ended:?}");
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn following_outlives_a_restart_of_the_coordinator() {
+    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
+    let first = coordinator(state.path()).await;
+    let (listen, url) = (first.address(), first.url());
+    sumac.job_file();
+    let mut follow = sumac.starts(&mut sumac.command(&["submit", "job.toml", "-f", "--coordinator", &url]));
+    let line = follow.says("job").await;
+    first.stop().await.unwrap();
+    let second = Coordinator::start(Place { listen, ..place(state.path()) }, settings()).await.unwrap();
+    let job = line.split_whitespace().next().unwrap().to_owned();
+    operator(&url).await.cancel(v1::CancelRequest { job }).await.unwrap();
+    let ended = follow.ends().await.with(5);
+    assert!(ended.stdout.contains("cancelled"), "{ended:?}");
+    second.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn cancel_from_a_script_has_to_say_yes() {
+    let (state, output, sumac) = (tempdir().unwrap(), tempdir().unwrap(), Sumac::new());
+    let coordinator = coordinator(state.path()).await;
+    let url = coordinator.url();
+    let (_, job) = submit(&url, &spec(output.path())).await;
+    let asked = sumac.at(&url, &["cancel", &job.id]).await.with(2);
+    assert!(asked.stderr.contains("--yes"), "{asked:?}");
+    job_when(&url, &job.id, |job| job.state() == v1::JobState::Queued).await;
+    sumac.at(&url, &["cancel", "eyes", "--yes"]).await.with(0);
+    job_when(&url, &job.id, |job| job.state() == v1::JobState::Cancelled).await;
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dry_run_prints_the_resolved_job_and_changes_nothing() {
+    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
+    let coordinator = coordinator(state.path()).await;
+    let file = sumac.job_file();
+    let args = ["submit", file.to_str().unwrap(), "--dry-run", "--set", "train.seed=11", "--name", "other"];
+    let shown = sumac.at(&coordinator.url(), &args).await.with(0).stdout;
+    assert!(shown.contains("name = \"other\"") && shown.contains("seed = 11"), "{shown}");
+    assert!(shown.contains("# placement      queued: 0 of at least 1 workers free"), "{shown}");
+    let jobs = operator(&coordinator.url()).await.list_jobs(v1::ListJobsRequest {}).await.unwrap();
+    assert!(jobs.into_inner().jobs.is_empty());
+    let read = sumac_common::spec::read(&shown, &[]).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(read.what.train.seed, 11, "what a dry run prints is a job file");
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn submit_says_which_job_it_became_and_that_it_is_there_already() {
+    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
+    let coordinator = coordinator(state.path()).await;
+    let file = sumac.job_file();
+    let first = sumac.at(&coordinator.url(), &["submit", file.to_str().unwrap()]).await.with(0);
+    assert!(first.stdout.contains("eyes-") && first.stdout.contains("queued"), "{first:?}");
+    let second = sumac.at(&coordinator.url(), &["submit", file.to_str().unwrap()]).await.with(0);
+    assert!(second.stdout.contains("already queued"), "{second:?}");
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn following_a_job_that_fails_is_exit_5_with_its_reason() {
+    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
+    let coordinator = coordinator(state.path()).await;
+    let url = coordinator.url();
+    let mut a = Played::joins(&url, "a").await;
+    let file = sumac.job_file();
+    let args = ["submit", file.to_str().unwrap(), "-f", "--coordinator", &url];
+    let follow = sumac.starts(&mut sumac.command(&args));
+    let (job, _) = a.is_prepared().await;
+    a.says(Report::Unable { job, why: "no image in /data/drawn".to_owned() }).await;
+    let ended = follow.ends().await.with(5);
+    assert!(ended.stdout.contains("failed") && ended.stdout.contains("no image in /data/drawn"), "{ended:?}");
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn version_tells_both_sides() {
+    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
+    let coordinator = coordinator(state.path()).await;
+    let json = sumac.at(&coordinator.url(), &["version", "-o", "json"]).await.with(0).json();
+    assert_eq!((&json["version"], &json["coordinator"]["term"]), (&env!("CARGO_PKG_VERSION").into(), &1.into()));
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_coordinator_of_this_folder_is_found_without_a_flag() {
+    let sumac = Sumac::new();
+    let coordinator = coordinator(&sumac.folder.path().join(".sumac")).await;
+    let ended = sumac.runs(&["nodes"]).await.with(0);
+    assert!(ended.stderr.contains("no worker has joined yet"), "{ended:?}");
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn drawn_data_is_inspected_as_what_it_is() {
+    let sumac = Sumac::new();
+    sumac.runs(&["data", "demo", "digits", "drawn", "--count", "12", "--seed", "3"]).await.with(0);
+    let json = sumac.runs(&["data", "inspect", "drawn/synthetic", "-o", "json"]).await.with(0).json();
+    assert_eq!((&json["apiVersion"], &json["images"]), (&"sumac/v1".into(), &12.into()));
+    let shown = sumac.runs(&["data", "inspect", "drawn/synthetic"]).await.with(0).stdout;
+    assert!(shown.contains("28x28, 1 channels"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_data_set_that_is_not_there_is_exit_1() {
+    Sumac::new().runs(&["data", "inspect", "nowhere"]).await.with(1);
+}
+
+#[tokio::test]
+async fn a_ready_worker_of_other_images_is_shown_with_the_reason() {
+    let (state, output, sumac) = (tempdir().unwrap(), tempdir().unwrap(), Sumac::new());
+    let coordinator = coordinator(state.path()).await;
+    let url = coordinator.url();
+    let mut a = Played::joins(&url, "a").await;
+    let (_, job) = submit(&url, &spec(output.path())).await;
+    a.takes_part(0).await;
+    let mut b = Played::joins(&url, "b").await;
+    let (prepared, _) = b.is_prepared().await;
+    let other = sumac_common::conversation::Readiness { data: sumac_common::ids::Digest::of(b"other"), ..readiness() };
+    b.says(Report::Ready { job: prepared, readiness: other }).await;
+    b.hears_order().await;
+    let shown = sumac.at(&url, &["job", &job.id]).await.with(0).stdout;
+    assert!(shown.contains("its images are not the ones the run began with"), "{shown}");
+    coordinator.stop().await.unwrap();
+}

@@ -1,0 +1,10 @@
+//! The coordinator and the command line as others meet them: over the wire, on a free port, with workers that are played.
+//!
+//! No sleeps and no fixed ports: every test waits for the word it is about, and fails if it does not come.
+#![forbid(unsafe_code)]
+
+mod command_line;
+mod membership;
+mod play;
+mod submitting;
+mod together;

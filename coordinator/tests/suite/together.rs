@@ -1,0 +1,184 @@
+//! `serve` and `up` as processes: killed, drained, with workers that cannot run.
+
+use crate::play::{Played, Sumac, job_when, operator, submit};
+use rustix::process::Signal;
+use std::os::unix::fs::PermissionsExt as _;
+use sumac_common::conversation::{Ending, Wish};
+use sumac_proto::v1;
+use tokio::process::Command;
+
+impl Sumac {
+    /// A program that stands in for `sumac-worker`.
+    fn worker(&self, script: &str) -> std::path::PathBuf {
+        let path = self.file("worker.sh", &format!("#!/bin/sh\n{script}\n"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    fn up(&self, script: &str, args: &[&str]) -> Command {
+        let mut command = self.command(&[&["up"], args].concat());
+        command.env("SUMAC_WORKER_BIN", self.worker(script));
+        command
+    }
+}
+
+/// A process that joins nowhere; the test joins in its place. It ends by itself where nobody ends it.
+const ABSENT: &str = "exec sleep 60";
+
+#[tokio::test]
+async fn a_killed_coordinator_forgets_no_job() {
+    let sumac = Sumac::new();
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--state", "state"];
+    let mut first = sumac.starts(&mut sumac.command(&serve));
+    let url = first.says("serving").await;
+    let spec = crate::play::spec(&sumac.folder.path().join("runs"));
+    let (_, job) = submit(&url, &spec).await;
+    first.signal(Signal::KILL);
+    assert_eq!(first.ends().await.code, None);
+
+    let mut second = sumac.starts(&mut sumac.command(&serve));
+    assert!(second.says("state").await.ends_with("term 2"));
+    let url = second.says("serving").await;
+    let remembered = job_when(&url, &job.id, |_| true).await;
+    assert_eq!(remembered.state(), v1::JobState::Queued);
+    assert_eq!(sumac_common::spec::read(&remembered.spec_toml, &[]).unwrap(), spec);
+    second.signal(Signal::TERM);
+    second.ends().await.with(0);
+    assert!(!sumac.folder.path().join("state/address").exists(), "it named a coordinator that is no more");
+}
+
+#[tokio::test]
+async fn up_ends_with_the_sentence_of_a_worker_that_cannot_run() {
+    let sumac = Sumac::new();
+    let script = "echo started >> starts\necho 'error: libtorch 2.11.0 not found: run make setup' >&2\nexit 78";
+    let up = sumac.starts(&mut sumac.up(script, &["--workers", "1"]));
+    let ended = up.ends().await.with(1);
+    assert!(
+        ended.stderr.contains("error: worker local-0 cannot run here: libtorch 2.11.0 not found: run make setup"),
+        "{ended:?}"
+    );
+    let starts = std::fs::read_to_string(sumac.folder.path().join("starts")).unwrap();
+    assert_eq!(starts.lines().count(), 1, "it is not started again");
+}
+
+#[tokio::test]
+async fn up_starts_a_dead_worker_again() {
+    let sumac = Sumac::new();
+    // The first life ends with a crash; the second says that there is no sense in a third.
+    let script = "echo started >> starts\n[ $(wc -l < starts) -lt 2 ] && kill -9 $$\necho 'error: enough' >&2\nexit 2";
+    let ended = sumac.starts(&mut sumac.up(script, &["--workers", "1"])).ends().await.with(1);
+    assert!(ended.stderr.contains("local-0 ended (signal: 9 (SIGKILL)); starts again in 100ms"), "{ended:?}");
+    assert!(ended.stderr.contains("cannot run here: enough"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn up_passes_workers_what_they_need() {
+    let sumac = Sumac::new();
+    let script = "echo \"$@\" > passed\necho \"error: log $SUMAC_LOG\" >&2\nexit 2";
+    let ended = sumac.starts(&mut sumac.up(script, &["--workers", "1"])).ends().await.with(1);
+    assert!(ended.stderr.contains("log warn"), "{ended:?}");
+    let passed = std::fs::read_to_string(sumac.folder.path().join("passed")).unwrap();
+    let words: Vec<&str> = passed.split_whitespace().collect();
+    assert_eq!(words[..2], ["run", "--coordinator"]);
+    assert!(words[2].starts_with("http://127.0.0.1:"), "{passed}");
+    assert_eq!(words[3..], ["--name", "local-0", "--die-with-parent"]);
+}
+
+#[tokio::test]
+async fn up_with_a_job_ends_with_it_and_says_where_the_outputs_are() {
+    let sumac = Sumac::new();
+    sumac.job_file();
+    let output = sumac.folder.path().join("runs");
+    std::fs::create_dir(&output).unwrap();
+    std::fs::write(output.join("grid.png"), "").unwrap();
+    std::fs::write(output.join("summary.json"), r#"{"updates": {"refiner": 400, "discriminator": 200}}"#).unwrap();
+    let mut up = sumac.starts(&mut sumac.up(ABSENT, &["job.toml", "--workers", "1"]));
+    let url = up.says("serving").await;
+    let mut a = Played::joins(&url, "local-0").await;
+    let opening = a.takes_part(0).await;
+    a.ends(&opening, 600, Ending::Finished).await;
+    let ended = up.ends().await.with(0);
+    assert!(ended.stdout.contains("finished  eyes-"), "{ended:?}");
+    assert!(ended.stdout.contains("runs/grid.png"), "{ended:?}");
+    assert!(ended.stdout.contains("refiner 400, discriminator 200"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn up_with_a_job_that_fails_is_exit_5() {
+    let sumac = Sumac::new();
+    sumac.job_file();
+    let mut up = sumac.starts(&mut sumac.up(ABSENT, &["job.toml", "--workers", "1"]));
+    let url = up.says("serving").await;
+    let mut a = Played::joins(&url, "local-0").await;
+    let opening = a.takes_part(0).await;
+    a.ends(&opening, 10, Ending::Failed("10 steps in a row were not finite".to_owned())).await;
+    let ended = up.ends().await.with(5);
+    assert!(ended.stdout.contains("10 steps in a row were not finite"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn ctrl_c_drains_and_the_same_command_goes_on() {
+    let sumac = Sumac::new();
+    sumac.job_file();
+    let args = ["job.toml", "--workers", "1"];
+    let mut up = sumac.starts(&mut sumac.up(ABSENT, &args));
+    let url = up.says("serving").await;
+    let mut a = Played::joins(&url, "local-0").await;
+    let opening = a.takes_part(0).await;
+    job_when(&url, &opening.job.0, |job| job.state() == v1::JobState::Running).await;
+    up.signal(Signal::INT);
+    assert_eq!(a.hears_wish().await, Wish::Stop);
+    a.ends(&opening, 131, Ending::Stopped).await;
+    let ended = up.ends().await.with(130);
+    assert!(ended.stderr.contains("draining"), "{ended:?}");
+    assert!(ended.stdout.contains("checkpoint at step 131 written, nothing lost"), "{ended:?}");
+    assert!(ended.stdout.contains("sumac up job.toml   goes on from step 131"), "{ended:?}");
+
+    let mut up = sumac.starts(&mut sumac.up(ABSENT, &args));
+    let url = up.says("serving").await;
+    let mut a = Played::joins(&url, "local-0").await;
+    assert!(up.says("job").await.ends_with("goes on from step 131"));
+    let again = a.takes_part(131).await;
+    assert_eq!((again.job, again.generation), (opening.job, opening.generation.next()));
+    up.signal(Signal::INT);
+    assert_eq!(a.hears_wish().await, Wish::Stop);
+    up.signal(Signal::INT);
+    up.ends().await.with(130);
+}
+
+#[tokio::test]
+async fn an_up_that_was_killed_is_gone_on_with_without_waiting_for_its_dead() {
+    let sumac = Sumac::new();
+    sumac.job_file();
+    let args = ["job.toml", "--workers", "1"];
+    let mut up = sumac.starts(&mut sumac.up(ABSENT, &args));
+    let url = up.says("serving").await;
+    let mut a = Played::joins(&url, "local-0").await;
+    let opening = a.takes_part(0).await;
+    job_when(&url, &opening.job.0, |job| job.state() == v1::JobState::Running).await;
+    up.signal(Signal::KILL);
+    up.ends().await;
+
+    let mut up = sumac.starts(&mut sumac.up(ABSENT, &args));
+    let url = up.says("serving").await;
+    let (mut a, _) = Played::attaches(&url, crate::play::seat("local-0", 2), None).await;
+    assert!(up.says("earlier").await.contains(&opening.job.0));
+    let again = a.takes_part(100).await;
+    assert_eq!(again.generation, opening.generation.next());
+    operator(&url).await.cancel(v1::CancelRequest { job: opening.job.0 }).await.unwrap();
+    up.ends().await.with(5);
+}
+
+#[tokio::test]
+async fn up_without_a_job_serves_until_a_signal_and_leaves_no_worker_behind() {
+    let sumac = Sumac::new();
+    let script = format!("echo $$ > pid\n{ABSENT}");
+    let mut up = sumac.starts(&mut sumac.up(&script, &["--workers", "1"]));
+    let url = up.says("serving").await;
+    let _a = Played::joins(&url, "local-0").await;
+    up.says("ready").await;
+    let pid = std::fs::read_to_string(sumac.folder.path().join("pid")).unwrap();
+    up.signal(Signal::TERM);
+    up.ends().await.with(0);
+    assert!(!std::path::Path::new("/proc").join(pid.trim()).exists(), "worker {pid} is still there");
+}
