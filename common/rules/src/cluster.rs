@@ -7,21 +7,20 @@
 //! C-2 generations only grow: [`Job::generation`] is saved before any order that names it.
 //! C-6 a generation opens only after a member of the last one acknowledged leaving it ([`Job::frozen`]).
 
+mod fact;
 mod job;
 mod opening;
-#[cfg(test)]
-mod tests;
 
+pub use fact::{Fact, Loss};
 use job::Others;
 pub use job::{Job, JobState};
 
 use crate::{
     conversation::{Beat, Ending, Holding, Incarnation, Leaving, Order, Report, Seat, Standing, Wish},
-    ids::{Generation, JobId, Step, WorkerId},
+    ids::{Generation, JobId, WorkerId},
     spec::Spec,
 };
-use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 /// How patient the coordinator is. All durations on its own monotonic clock.
 #[derive(Clone, Debug)]
@@ -100,34 +99,6 @@ pub enum Action {
     /// End this worker's stream, if it still stands: it counts as gone, and is heard again only when it attaches anew and
     /// says where it stands.
     HangUp(WorkerId),
-}
-
-/// What happened, for the journal and for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "fact")]
-pub enum Fact {
-    WorkerJoined { worker: WorkerId },
-    WorkerReturned { worker: WorkerId },
-    WorkerLost { worker: WorkerId, why: Loss },
-    JobSubmitted { job: JobId },
-    GenerationOpened { job: JobId, generation: Generation, workers: Vec<WorkerId>, from: String },
-    GenerationEntered { job: JobId, generation: Generation, step: Step },
-    GenerationClosed { job: JobId, generation: Generation, worker: WorkerId, why: String },
-    AllLost { job: JobId, generation: Generation },
-    WorkerUnfit { job: JobId, worker: WorkerId, why: String },
-    CheckpointSaved { job: JobId, step: Step },
-    JobEnded { job: JobId, state: String },
-}
-
-/// Why a worker is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Loss {
-    /// Its parent saw it exit, or a successor took its name.
-    Died,
-    /// Its connection broke and it did not come back.
-    Unattached,
-    Silent,
 }
 
 /// A worker as the coordinator sees it.
@@ -601,86 +572,6 @@ fn sentence(why: &Leaving) -> String {
         Leaving::Unformed { unreached, why } => {
             let names: Vec<&str> = unreached.iter().map(|worker| worker.0.as_str()).collect();
             format!("the group did not form, {} not reached: {why}", names.join(", "))
-        }
-    }
-}
-
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Died => "its process ended",
-            Self::Unattached => "its connection broke and it did not come back",
-            Self::Silent => "it fell silent",
-        })
-    }
-}
-
-impl Fact {
-    /// job, worker or checkpoint: the column CLASS of `events`.
-    #[must_use]
-    pub fn class(&self) -> &'static str {
-        match self {
-            Self::WorkerJoined { .. } | Self::WorkerReturned { .. } | Self::WorkerUnfit { .. } => "worker",
-            Self::WorkerLost { .. } | Self::GenerationClosed { .. } | Self::AllLost { .. } => "incident",
-            Self::JobSubmitted { .. }
-            | Self::GenerationOpened { .. }
-            | Self::GenerationEntered { .. }
-            | Self::CheckpointSaved { .. }
-            | Self::JobEnded { .. } => "job",
-        }
-    }
-
-    #[must_use]
-    pub fn job(&self) -> Option<&JobId> {
-        match self {
-            Self::JobSubmitted { job }
-            | Self::GenerationOpened { job, .. }
-            | Self::GenerationEntered { job, .. }
-            | Self::GenerationClosed { job, .. }
-            | Self::AllLost { job, .. }
-            | Self::WorkerUnfit { job, .. }
-            | Self::CheckpointSaved { job, .. }
-            | Self::JobEnded { job, .. } => Some(job),
-            Self::WorkerJoined { .. } | Self::WorkerReturned { .. } | Self::WorkerLost { .. } => None,
-        }
-    }
-
-    #[must_use]
-    pub fn worker(&self) -> Option<&WorkerId> {
-        match self {
-            Self::WorkerJoined { worker }
-            | Self::WorkerReturned { worker }
-            | Self::WorkerLost { worker, .. }
-            | Self::GenerationClosed { worker, .. }
-            | Self::WorkerUnfit { worker, .. } => Some(worker),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Fact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WorkerJoined { worker } => write!(f, "{worker} joined"),
-            Self::WorkerReturned { worker } => write!(f, "{worker} is back"),
-            Self::WorkerLost { worker, why } => write!(f, "{worker} lost: {why}"),
-            Self::JobSubmitted { job } => write!(f, "{job} submitted"),
-            Self::GenerationOpened { generation, workers, from, .. } => {
-                let names: Vec<&str> = workers.iter().map(|worker| worker.0.as_str()).collect();
-                write!(f, "generation {generation} opened: {} from {from}", names.join(" "))
-            }
-            Self::GenerationEntered { generation, step, .. } => {
-                write!(f, "generation {generation} goes on at step {step}")
-            }
-            Self::GenerationClosed { generation, worker, why, .. } => {
-                write!(f, "generation {generation} closed: {worker}: {why}")
-            }
-            Self::AllLost { generation, .. } => {
-                write!(f, "every member of generation {generation} is silent: waiting for one of them")
-            }
-            Self::WorkerUnfit { worker, why, .. } => write!(f, "{worker} cannot take part: {why}"),
-            Self::CheckpointSaved { step, .. } => write!(f, "checkpoint at step {step} saved"),
-            Self::JobEnded { state, .. } => write!(f, "{state}"),
         }
     }
 }

@@ -1,1 +1,0 @@
-//! Situations of a cluster.
