@@ -333,6 +333,7 @@ impl World {
             Happening::Beat => {
                 self.report(name, Report::Beat(None));
                 self.later(name, 1_000..1_001, Happening::Beat);
+                return;
             }
             _ => unreachable!("this happens to no process"),
         }
@@ -398,7 +399,7 @@ impl World {
             }
             Happening::Tick => {
                 self.decide(Event::Tick);
-                self.at(self.now + Duration::from_millis(100), Happening::Tick);
+                self.at(self.now + Duration::from_millis(200), Happening::Tick);
                 self.operate();
             }
             Happening::Submit => {
