@@ -174,12 +174,7 @@ impl Driver {
     }
 
     /// A refusal is for the newcomer: whoever holds the name stays attached.
-    async fn attach(
-        &mut self,
-        seat: Seat,
-        standing: Option<Standing>,
-        newcomer: Attached,
-    ) -> Result<(), StoreError> {
+    async fn attach(&mut self, seat: Seat, standing: Option<Standing>, newcomer: Attached) -> Result<(), StoreError> {
         let worker = seat.worker.clone();
         let actions = self.cluster.step(self.began.elapsed(), Event::Attached { seat, standing });
         let refusal = actions.iter().find_map(|action| match action {

@@ -51,14 +51,15 @@ pub(super) async fn draw(subject: Subject, dir: PathBuf, count: usize, seed: u64
 async fn inspect(source: PathBuf) -> Result<Inspection, Failure> {
     let looked = blocking(move || Source::look(&source).map(|source| source.inspect(None))).await?;
     looked.map_err(|error| {
-        Failure::of(Exit::Failed, &error).hint("known: folders of images, class folders, csv and jsonl tables, idx, npy")
+        Failure::of(Exit::Failed, &error)
+            .hint("known: folders of images, class folders, csv and jsonl tables, idx, npy")
     })
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    spawn_blocking(work)
-        .await
-        .map_err(|broke| Failure::new(Exit::Failed, "reading the data broke down: this is a bug of sumac").because(Some(&broke)))
+    spawn_blocking(work).await.map_err(|broke| {
+        Failure::new(Exit::Failed, "reading the data broke down: this is a bug of sumac").because(Some(&broke))
+    })
 }
 
 fn describe(inspection: &Inspection) {
@@ -66,11 +67,22 @@ fn describe(inspection: &Inspection) {
     say("images", grouped(inspection.images as u64));
     for size in &inspection.sizes {
         let images = grouped(size.images as u64);
-        say("size", format!("{}x{}, {} channels, {} bit   {images} images", size.height, size.width, size.channels, size.bits));
+        say(
+            "size",
+            format!("{}x{}, {} channels, {} bit   {images} images", size.height, size.width, size.channels, size.bits),
+        );
     }
     let labels = &inspection.labels;
     match &labels.kind {
-        Some(kind) => say("labels", format!("{}: {} images, {} without", word(kind), grouped(labels.present as u64), grouped(labels.missing as u64))),
+        Some(kind) => say(
+            "labels",
+            format!(
+                "{}: {} images, {} without",
+                word(kind),
+                grouped(labels.present as u64),
+                grouped(labels.missing as u64)
+            ),
+        ),
         None => say("labels", "none"),
     }
     if !inspection.classes.is_empty() {

@@ -46,15 +46,15 @@ pub(super) async fn dial(given: Option<String>) -> Result<Dialled, Failure> {
         .connect()
         .await
         .map_err(|error| unreachable(&url).because(deepest(&error)))?;
-    let operator = OperatorClient::new(channel)
-        .max_decoding_message_size(MESSAGE_MAX)
-        .max_encoding_message_size(MESSAGE_MAX);
+    let operator =
+        OperatorClient::new(channel).max_decoding_message_size(MESSAGE_MAX).max_encoding_message_size(MESSAGE_MAX);
     Ok(Dialled { url, operator })
 }
 
 fn unreachable(url: &str) -> Failure {
-    Failure::new(Exit::Unreachable, format!("cannot reach the coordinator at {url}"))
-        .hint("is it running? `sumac up` or `sumac serve` starts one; another one: --coordinator URL or SUMAC_COORDINATOR")
+    Failure::new(Exit::Unreachable, format!("cannot reach the coordinator at {url}")).hint(
+        "is it running? `sumac up` or `sumac serve` starts one; another one: --coordinator URL or SUMAC_COORDINATOR",
+    )
 }
 
 /// The layers between say no more than it does.

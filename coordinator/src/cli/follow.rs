@@ -46,7 +46,12 @@ impl Watch {
                 }
                 // A stream that ends before its job has lost its coordinator.
                 Ok(None) => self.stream = None,
-                Err(status) if matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal) => {
+                Err(status)
+                    if matches!(
+                        status.code(),
+                        Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal
+                    ) =>
+                {
                     self.stream = None;
                     if away_since.get_or_insert_with(Instant::now).elapsed() > AWAY_MAX {
                         return Err(self.dialled.failed(&status));

@@ -91,7 +91,9 @@ pub(super) fn worker_program() -> Result<PathBuf, Failure> {
     let in_path = env::split_paths(&path).map(|dir| dir.join(WORKER));
     let mut candidates = named.clone().into_iter().chain(beside.into_iter().chain(in_path).filter(|_| named.is_none()));
     candidates.find(|program| program.is_file()).ok_or_else(|| match named {
-        Some(named) => Failure::new(Exit::Usage, format!("SUMAC_WORKER_BIN names {}, which is no file", named.display())),
+        Some(named) => {
+            Failure::new(Exit::Usage, format!("SUMAC_WORKER_BIN names {}, which is no file", named.display()))
+        }
         None => Failure::new(Exit::Failed, format!("{WORKER} is neither beside sumac nor in PATH"))
             .hint("build it (`make`), or set SUMAC_WORKER_BIN"),
     })

@@ -14,7 +14,8 @@ use std::{
 
 pub(super) fn tell(job: &JobView) -> Exit {
     let age = span(Duration::from_secs(job.age_seconds));
-    let what = format!("{}   {} of {} steps, {age} after it was submitted", job.id, grouped(job.step), grouped(job.steps));
+    let what =
+        format!("{}   {} of {} steps, {age} after it was submitted", job.id, grouped(job.step), grouped(job.steps));
     say(job.state, what);
     if let Some(reason) = &job.reason {
         say("reason", reason);
@@ -50,10 +51,16 @@ fn figures(summary: &Value) {
     let count = |pointer: &str| summary.pointer(pointer).and_then(Value::as_u64);
     let text = |pointer: &str| summary.pointer(pointer).and_then(Value::as_str);
     if let (Some(refiner), Some(discriminator)) = (count("/updates/refiner"), count("/updates/discriminator")) {
-        let before = count("/updates/pretrain_refiner").unwrap_or(0) + count("/updates/pretrain_discriminator").unwrap_or(0);
+        let before =
+            count("/updates/pretrain_refiner").unwrap_or(0) + count("/updates/pretrain_discriminator").unwrap_or(0);
         say(
             "updates",
-            format!("refiner {}, discriminator {}, pre-training {}", grouped(refiner), grouped(discriminator), grouped(before)),
+            format!(
+                "refiner {}, discriminator {}, pre-training {}",
+                grouped(refiner),
+                grouped(discriminator),
+                grouped(before)
+            ),
         );
     }
     if let Some(images) = summary.pointer("/images_per_second").and_then(Value::as_f64) {

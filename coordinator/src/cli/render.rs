@@ -76,7 +76,8 @@ pub(super) fn print_item<T: Serialize>(item: &T) {
 }
 
 fn print_json(value: &impl Serialize) {
-    let text = serde_json::to_string_pretty(value).expect("views are plain data with string keys: their JSON cannot fail");
+    let text =
+        serde_json::to_string_pretty(value).expect("views are plain data with string keys: their JSON cannot fail");
     anstream::println!("{text}");
 }
 

@@ -57,10 +57,8 @@ fn eta(job: &JobView) -> String {
 }
 
 fn losses(job: &JobView) -> String {
-    job.losses.map_or_else(
-        || "-".to_owned(),
-        |losses| format!("{}/{}", figure(losses.refiner), figure(losses.discriminator)),
-    )
+    job.losses
+        .map_or_else(|| "-".to_owned(), |losses| format!("{}/{}", figure(losses.refiner), figure(losses.discriminator)))
 }
 
 /// Colour repeats what the word says, and never says more.
@@ -93,7 +91,8 @@ pub(super) fn answered(reply: v1::JobReply) -> Result<v1::Job, Failure> {
         Some(job_reply::Answer::Unknown(unknown)) => {
             Err(Failure::new(Exit::Failed, "that job is no longer known").hint(unknown.near.join(", ")))
         }
-        None => Err(Failure::new(Exit::Failed, "the coordinator answered nothing").hint("install the same version on both sides")),
+        None => Err(Failure::new(Exit::Failed, "the coordinator answered nothing")
+            .hint("install the same version on both sides")),
     }
 }
 
@@ -102,19 +101,34 @@ fn describe(job: &JobView) {
     let identity = job.identity.get(..6).unwrap_or_default();
     let (id, kind, state) = (&job.id, job.kind, style(job.state).style(job.state).to_string());
     let age = span(Duration::from_secs(job.age_seconds));
-    anstream::println!("{id}  {kind}  {state}   submitted {age} ago   spec sha {identity}{seed}   generation {}", job.generation);
+    anstream::println!(
+        "{id}  {kind}  {state}   submitted {age} ago   spec sha {identity}{seed}   generation {}",
+        job.generation
+    );
     if let Some(reason) = &job.reason {
         anstream::println!("reason    {reason}");
     }
     let images = job.images_per_second.map(|rate| format!("  {} images/s", grouped(rate as u64))).unwrap_or_default();
-    anstream::println!("progress  {}   {} step/s{images}   eta {}", progress(job), rate(job.steps_per_second), eta(job));
+    anstream::println!(
+        "progress  {}   {} step/s{images}   eta {}",
+        progress(job),
+        rate(job.steps_per_second),
+        eta(job)
+    );
     if job.workers.is_empty() {
         anstream::println!("workers   none of {} to {}", job.workers_min, job.workers_max);
     } else {
-        anstream::println!("workers   {} of {} to {}: {}", job.workers.len(), job.workers_min, job.workers_max, job.workers.join(", "));
+        anstream::println!(
+            "workers   {} of {} to {}: {}",
+            job.workers.len(),
+            job.workers_min,
+            job.workers_max,
+            job.workers.join(", ")
+        );
     }
     if let Some(losses) = job.losses {
-        let percent = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", share * 100.0));
+        let percent =
+            |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", share * 100.0));
         anstream::println!(
             "losses    refiner {} (realism {}, self-reg {})   discriminator {}   D accuracy {} on real, {} on refined",
             figure(losses.refiner),
@@ -135,7 +149,9 @@ fn describe(job: &JobView) {
     anstream::println!("output    {}", job.output_dir);
     anstream::println!(
         "so far    {} workers, {} generations, {} steps done again",
-        job.workers_seen, job.generations, job.steps_redone
+        job.workers_seen,
+        job.generations,
+        job.steps_redone
     );
     if !job.facts.is_empty() {
         anstream::println!("last events");

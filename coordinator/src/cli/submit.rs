@@ -67,7 +67,9 @@ pub(super) async fn queue(dialled: &mut Dialled, spec: &Spec) -> Result<JobView,
 
 fn refusal(refused: v1::SubmitRefused) -> Failure {
     match refused.why {
-        Some(Why::BadSpec(bad)) => Failure::new(Exit::Usage, format!("the coordinator does not accept the job: {}", bad.faults)),
+        Some(Why::BadSpec(bad)) => {
+            Failure::new(Exit::Usage, format!("the coordinator does not accept the job: {}", bad.faults))
+        }
         Some(Why::OutputTaken(taken)) => Failure::new(
             Exit::Failed,
             format!("{} belongs to job {}, which is another run and has not ended", taken.output_dir, taken.job),

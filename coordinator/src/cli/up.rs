@@ -73,7 +73,8 @@ async fn the_job(args: &args::Up) -> Result<Option<Spec>, Failure> {
     }
     let Some(file) = &args.job else {
         if !args.overrides.is_empty() {
-            return Err(Failure::new(Exit::Usage, "--set changes a job, and none was named").hint("sumac up JOB.toml --set ..."));
+            return Err(Failure::new(Exit::Usage, "--set changes a job, and none was named")
+                .hint("sumac up JOB.toml --set ..."));
         }
         return Ok(None);
     };

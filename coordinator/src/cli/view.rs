@@ -150,8 +150,11 @@ fn state(state: v1::JobState) -> Result<&'static str, Failure> {
         v1::JobState::Failed => "failed",
         v1::JobState::Cancelled => "cancelled",
         v1::JobState::Unspecified => {
-            return Err(Failure::new(Exit::Failed, "the coordinator names a state of a job that this version does not know")
-                .hint("install the same version on both sides"));
+            return Err(Failure::new(
+                Exit::Failed,
+                "the coordinator names a state of a job that this version does not know",
+            )
+            .hint("install the same version on both sides"));
         }
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! No sleeps and no fixed ports: every test waits for the word it is about, and fails if it does not come.
 #![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)] // the players are part of the tests, and a panic is how a test fails
 
 mod command_line;
 mod membership;

@@ -8,14 +8,17 @@ use std::{
 use sumac::serve::{Coordinator, Place};
 use sumac_common::{
     cluster::Settings,
-    conversation::{Ending, Fingerprint, Holding, Incarnation, Opening, Order, Readiness, Report, Seat, Standing, Wish},
+    conversation::{
+        Ending, Fingerprint, Holding, Incarnation, Opening, Order, Readiness, Report, Seat, Standing, Wish,
+    },
     ids::{Digest, Generation, JobId, NodeId, Step, Term},
     spec::{self, Spec},
 };
 use sumac_proto::{
     Down, Up,
     v1::{
-        self, FromWorker, ToWorker, cluster_client::ClusterClient, operator_client::OperatorClient, submit_reply::Answer,
+        self, FromWorker, ToWorker, cluster_client::ClusterClient, operator_client::OperatorClient,
+        submit_reply::Answer,
     },
 };
 use tokio::{
