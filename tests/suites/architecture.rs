@@ -241,8 +241,7 @@ fn gather(folder: &Path, root: &Path, into: &mut Vec<Source>) {
 
 /// Whatever a package may come to depend on, by name, through any feature and for any platform.
 fn all_below<'l>(name: &'l str, lock: &'l str) -> BTreeSet<&'l str> {
-    let quoted =
-        |line: &'l str| line.split(['"', ' ']).find(|word| word.len() > 1 && !["name", "version"].contains(word));
+    let quoted = |line: &'l str| line.split('"').nth(1)?.split(' ').next();
     let packages: Vec<(&str, Vec<&str>)> = lock
         .split("[[package]]")
         .filter_map(|package| {
