@@ -22,7 +22,7 @@ prerequisites:
 	@missing=0
 	need() { command -v "$$1" >/dev/null || { echo "$$1 not found: $$2" >&2; missing=1; }; }
 	need $(CARGO) "install Rust with rustup, see https://rustup.rs"
-	need g++ "apt install g++"
+	need "$${CXX:-g++}" "apt install g++"
 	if [ -z "$${LIBTORCH:-}" ]; then
 	  need $(PYTHON) "apt install python3 python3-pip, or set LIBTORCH to a libtorch of your own"
 	  if command -v $(PYTHON) >/dev/null && ! $(PYTHON) -m pip --version >/dev/null 2>&1; then
