@@ -18,7 +18,10 @@ use sumac_common::{
 #[derive(Clone, Debug, PartialEq)]
 pub enum Up {
     /// First of all, and only then.
-    Join { seat: Seat, standing: Option<Standing> },
+    Join {
+        seat: Seat,
+        standing: Option<Standing>,
+    },
     Said(Report),
 }
 

@@ -141,7 +141,10 @@ fn tidings(job: &JobView) -> String {
     if let Some(losses) = job.losses {
         let terms = [("refiner", losses.refiner), ("disc", losses.discriminator), ("realism", losses.realism)];
         let known = terms.into_iter().filter(|(_, value)| value.is_some());
-        text.push(known.map(|(name, value)| format!("{name} {}", figure(value))).collect::<Vec<_>>().join("  "));
+        let known: Vec<String> = known.map(|(name, value)| format!("{name} {}", figure(value))).collect();
+        if !known.is_empty() {
+            text.push(known.join("  "));
+        }
     }
     if let Some(eta) = job.eta_seconds {
         text.push(format!("eta {}", span(Duration::from_secs(eta))));

@@ -64,7 +64,11 @@ pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
 
 async fn the_job(args: &args::Up) -> Result<Option<Spec>, Failure> {
     if args.demo {
-        let drawn = data::draw(Subject::Eyes, args.state.join("demo"), DEMO_IMAGES, DEMO_SEED).await?;
+        let dir = args.state.join("demo");
+        if !dir.exists() {
+            say("data", format!("drawing {DEMO_IMAGES} eyes twice, this once"));
+        }
+        let drawn = data::draw(Subject::Eyes, dir, DEMO_IMAGES, DEMO_SEED).await?;
         let mut spec = job_file::check("the demo", DEMO, &args.overrides, None)?;
         let whole = |path| absolute(&path).unwrap_or(path);
         spec.what.data.synthetic = whole(drawn.synthetic);

@@ -28,9 +28,7 @@ impl From<Order> for v1::ToWorker {
             Order::Prepare { job, spec } => Said::Prepare(v1::Prepare { job: job.0, spec_toml: spec.to_toml() }),
             Order::Open(opening) => Said::Open((*opening).into()),
             Order::Close { job, generation } => Said::Close(v1::Close { job: job.0, generation: generation.0 }),
-            Order::Wish { job, wish } => {
-                Said::Wish(v1::MakeWish { job: job.0, wish: v1::Wish::from(wish).into() })
-            }
+            Order::Wish { job, wish } => Said::Wish(v1::MakeWish { job: job.0, wish: v1::Wish::from(wish).into() }),
             Order::Release { job, why } => Said::Release(v1::Release { job: job.0, why }),
         };
         Self { said: Some(said) }

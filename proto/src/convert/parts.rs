@@ -16,11 +16,7 @@ pub(super) fn job(name: String, message: &'static str) -> Result<JobId, BadWire>
     if name.is_empty() { Err(BadWire::Missing { message, field: "job" }) } else { Ok(JobId(name)) }
 }
 
-pub(super) fn address(
-    text: &str,
-    message: &'static str,
-    field: &'static str,
-) -> Result<std::net::SocketAddr, BadWire> {
+pub(super) fn address(text: &str, message: &'static str, field: &'static str) -> Result<std::net::SocketAddr, BadWire> {
     text.parse().map_err(|_| BadWire::NotAnAddress { message, field, value: text.to_owned() })
 }
 

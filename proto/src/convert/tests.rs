@@ -223,5 +223,7 @@ fn a_digest_of_another_length_is_refused() {
 fn a_spec_that_does_not_check_is_refused_with_its_faults() {
     let prepare = v1::Prepare { job: "eyes-7f3".to_owned(), spec_toml: "name = 3".to_owned() };
     let message = v1::ToWorker { said: Some(v1::to_worker::Said::Prepare(prepare)) };
-    assert!(matches!(Down::try_from(message), Err(BadWire::BadSpec { message: "Prepare", faults }) if !faults.0.is_empty()));
+    assert!(
+        matches!(Down::try_from(message), Err(BadWire::BadSpec { message: "Prepare", faults }) if !faults.0.is_empty())
+    );
 }
