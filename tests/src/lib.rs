@@ -1,1 +1,23 @@
+//! The cluster harness: real processes, their faults, and what they leave behind.
+//!
+//! A test starts a coordinator and workers, tells them what to do through the command line that users have, kills them where
+//! it wants, and compares what comes out. Nothing here sleeps: a test waits for a line, for a process to end, for a pipe to
+//! be opened, or for `sumac wait`. Knows nothing of what a step computes; equality of runs is its only measure.
+//!
+//! Errors are panics that say what was attempted: a harness that cannot go on is a failed test.
 
+mod binaries;
+mod cluster;
+mod fault;
+mod job;
+mod outcome;
+mod process;
+mod room;
+
+pub use binaries::{Binaries, binaries};
+pub use cluster::Cluster;
+pub use fault::Fault;
+pub use job::Job;
+pub use outcome::Outcome;
+pub use process::{Ended, PATIENCE, Process};
+pub use room::Room;

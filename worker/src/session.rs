@@ -97,6 +97,8 @@ async fn talk(
     let unreachable = |why: String| SessionError::Unreachable { address: endpoint.uri().to_string(), why };
     let channel = endpoint.connect().await.map_err(|error| unreachable(root(&error)))?;
     let (say, said) = mpsc::unbounded_channel();
+    // What was told on an earlier stream and not yet obeyed counts as unsaid: the coordinator goes by the standing.
+    drop(mailbox.orders());
     let join = Up::Join { seat: seat.clone(), standing: mailbox.standing() };
     // A receiver that is gone shows as the end of the answers below.
     let _ = say.send(FromWorker::from(join));
@@ -112,6 +114,7 @@ async fn talk(
         Some(Down::Told(_)) | None => return Err(ended()),
     }
 
+    let send = |reports: &mut dyn Iterator<Item = Report>| reports.all(|report| say.send(report.into()).is_ok());
     let mut beats = time::interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -125,16 +128,15 @@ async fn talk(
                     Ok(None) => return Ok(Talk { error: ended() }),
                     Err(status) => return Ok(Talk { error: lost(status) }),
                 }
-                Ok(())
+                true
             }
-            () = knock.notified() => mailbox.reports().into_iter().try_for_each(|report| say.send(report.into())),
+            () = knock.notified() => send(&mut mailbox.reports().into_iter()),
             _ = beats.tick() => {
                 // Reports that came while nobody listened go first.
-                let reports = mailbox.reports().into_iter().chain([Report::Beat(mailbox.last_beat())]);
-                reports.into_iter().try_for_each(|report| say.send(report.into()))
+                send(&mut mailbox.reports().into_iter().chain([Report::Beat(mailbox.last_beat())]))
             }
         };
-        if sent.is_err() {
+        if !sent {
             return Ok(Talk { error: ended() });
         }
     }

@@ -25,7 +25,7 @@ pub fn work(desk: &Desk<'_>, host: std::net::IpAddr) {
     let dial = || Dialler::at(host);
     each_job(desk, |member, job, spec| match spec.what.model.preset {
         Preset::Toy => train::<Toy, _>(desk, member, job, spec, |_| Ok(Toy::default()), dial()),
-        _ => train::<SimGan, _>(desk, member, job, spec, |spec| SimGan::new(spec), dial()),
+        _ => train::<SimGan, _>(desk, member, job, spec, SimGan::new, dial()),
     });
 }
 
@@ -78,6 +78,7 @@ fn train<L, D>(
     match Run::prepare(desk, member, job, spec, make, dial) {
         Ok(mut run) => {
             let readiness = run.readiness();
+            info!(data = %readiness.data.short(), "ready");
             run.tell(Event::Prepared(readiness));
             run.train();
         }

@@ -1,0 +1,53 @@
+//! What a finished run left in its output, as far as runs are compared.
+
+use crate::room::Room;
+use serde_json::Value;
+
+pub struct Outcome {
+    pub summary: Value,
+    pub metrics: Vec<u8>,
+}
+
+impl Outcome {
+    /// # Panics
+    /// If the run left no summary or no metrics.
+    #[must_use]
+    pub fn read(room: &Room, output: &str) -> Self {
+        let summary = room.read(&format!("{output}/summary.json"));
+        let summary =
+            serde_json::from_slice(&summary).unwrap_or_else(|error| panic!("{output}/summary.json is no JSON: {error}"));
+        Self { summary, metrics: room.read(&format!("{output}/metrics.jsonl")) }
+    }
+
+    /// A figure of the summary, by its JSON pointer.
+    #[track_caller]
+    #[must_use]
+    pub fn count(&self, pointer: &str) -> u64 {
+        let figure = self.summary.pointer(pointer).and_then(Value::as_u64);
+        figure.unwrap_or_else(|| panic!("the summary has no count at {pointer}: {}", self.summary))
+    }
+
+    #[track_caller]
+    #[must_use]
+    pub fn text(&self, pointer: &str) -> &str {
+        let text = self.summary.pointer(pointer).and_then(Value::as_str);
+        text.unwrap_or_else(|| panic!("the summary has no text at {pointer}: {}", self.summary))
+    }
+
+    /// Fails the test unless both are the same run, bit for bit: state, trace, exported weights, metrics (L-2, L-3).
+    #[track_caller]
+    pub fn assert_same_run(&self, other: &Self, which: &str) {
+        for hash in ["/trace_sha256", "/state_sha256", "/refiner_sha256", "/discriminator_sha256"] {
+            assert_eq!(self.text(hash), other.text(hash), "{which}: another {hash}");
+        }
+        let lines = |metrics: &[u8]| String::from_utf8_lossy(metrics).lines().map(str::to_owned).collect::<Vec<_>>();
+        let (ours, theirs) = (lines(&self.metrics), lines(&other.metrics));
+        let apart = ours.iter().zip(&theirs).position(|(ours, theirs)| ours != theirs);
+        assert!(
+            self.metrics == other.metrics,
+            "{which}: metrics.jsonl differs, first in line {apart:?} of {} and {}",
+            ours.len(),
+            theirs.len()
+        );
+    }
+}

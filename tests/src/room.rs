@@ -1,0 +1,84 @@
+//! A folder for one test: data sets, job files, outputs, and commands that run in it. Gone with the test.
+
+use crate::{
+    binaries::binaries,
+    process::{Ended, Process},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use tempfile::TempDir;
+
+pub struct Room {
+    folder: TempDir,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Room {
+    #[must_use]
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
+        Self { folder }
+    }
+
+    /// With two small sets of drawn digits, 28x28 grey: `data/synthetic`, labelled, and `data/real`.
+    #[must_use]
+    pub fn with_digits(count: u32) -> Self {
+        let room = Self::new();
+        room.sumac(&["data", "demo", "digits", "data", "--count", &count.to_string()]).assert(0, &[]);
+        room
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    #[must_use]
+    pub fn at(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.at(name);
+        let put = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, bytes));
+        put.unwrap_or_else(|error| panic!("{} cannot be written: {error}", path.display()));
+        path
+    }
+
+    #[must_use]
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        let path = self.at(name);
+        fs::read(&path).unwrap_or_else(|error| panic!("{} cannot be read: {error}", path.display()))
+    }
+
+    /// `sumac` with these arguments, run to its end.
+    pub fn sumac(&self, args: &[&str]) -> Ended {
+        self.start_sumac(args, &[]).finish()
+    }
+
+    /// With something in its environment.
+    pub fn start_sumac(&self, args: &[&str], environment: &[(&str, &str)]) -> Process {
+        let mut command = self.command(&binaries().sumac);
+        Process::start(&format!("sumac {}", args.join(" ")), command.args(args).envs(environment.iter().copied()))
+    }
+
+    /// A command that runs in this room, whatever the surroundings of the test say.
+    #[must_use]
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.path());
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SUMAC_")) {
+            command.env_remove(name);
+        }
+        command.env("SUMAC_CACHE", self.at("cache")).env("SUMAC_WORKER_BIN", &binaries().worker);
+        command
+    }
+}
