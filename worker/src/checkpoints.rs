@@ -38,7 +38,7 @@ pub enum CheckpointError {
         "none of the {n} checkpoints in {} can be loaded; the newest: {why}. Move the folder away to start the run over",
         path.display()
     )]
-    NoneLoadable { n: usize, path: PathBuf, why: Box<CheckpointError> },
+    NoneLoadable { n: usize, path: PathBuf, why: Box<Self> },
     #[error(transparent)]
     State(#[from] StateError),
 }
@@ -81,7 +81,8 @@ impl Checkpoints {
     /// older checkpoints go.
     pub fn complete(&self, step: Step, lanes: u32, run: &RunId) -> Result<Manifest, CheckpointError> {
         let folder = self.at(step);
-        let names = [COUNTERS.to_owned(), MODEL.to_owned()].into_iter().chain((0..lanes).map(|lane| lane_file(Lane(lane))));
+        let names =
+            [COUNTERS.to_owned(), MODEL.to_owned()].into_iter().chain((0..lanes).map(|lane| lane_file(Lane(lane))));
         let mut parts = Vec::new();
         let mut replicated = Writer::default();
         let mut slots = Vec::new();
@@ -93,7 +94,11 @@ impl Checkpoints {
                 let counters: crate::state::Counters = serde_json::from_slice(&bytes).map_err(StateError::Counters)?;
                 trace = counters.trace_digest();
             }
-            if at < 2 { replicated.bytes(&bytes) } else { slots.push(part.sha256) }
+            if at < 2 {
+                replicated.bytes(&bytes)
+            } else {
+                slots.push(part.sha256)
+            }
             parts.push(part);
         }
         let state = whole(Digest::of(&replicated.done()), slots);
@@ -212,7 +217,11 @@ fn whole_part(path: &Path, part: &Part) -> Result<Vec<u8>, CheckpointError> {
 }
 
 fn make(folder: &Path) -> Result<(), CheckpointError> {
-    fs::create_dir_all(folder).map_err(|source| CheckpointError::Disk { attempt: "create", path: folder.to_owned(), source })
+    fs::create_dir_all(folder).map_err(|source| CheckpointError::Disk {
+        attempt: "create",
+        path: folder.to_owned(),
+        source,
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
@@ -263,7 +272,11 @@ mod tests {
         let mut state = State::start(Toy::default(), 2);
         state.counters.step = Step(step);
         let ids = vec![ContentId { sample: SampleId(step), step: Step(step) }];
-        let write = |lane| SlotWrite { lane: Lane(lane), slots: vec![0], images: Images { ids: ids.clone(), pixels: vec![0.5; 4] } };
+        let write = |lane| SlotWrite {
+            lane: Lane(lane),
+            slots: vec![0],
+            images: Images { ids: ids.clone(), pixels: vec![0.5; 4] },
+        };
         state.write(&Staged { step: Step(step), writes: vec![write(0), write(1)] });
         state
     }

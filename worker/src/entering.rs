@@ -12,13 +12,13 @@ use crate::{
     state::State,
     train::{Listening, Pace, Run, Trouble},
 };
+use std::time::Instant;
 use sumac_common::{
     conversation::{Basis, Opening},
     entry::{Entry, kept_lanes},
     ids::{Digest, Lane, Rank, Step},
     member::{Event, With},
 };
-use std::time::Instant;
 use tracing::{info, info_span};
 
 #[derive(Debug, thiserror::Error)]
@@ -170,7 +170,8 @@ where
         let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
         let link = self.link.as_mut().ok_or_else(crate::train::no_link)?;
         let said = link.gather(&mine.pack(), &listening)?;
-        let read = |(rank, bytes): (u32, &Vec<u8>)| Account::unpack(bytes).map_err(|_| damaged(Rank(rank), "its account"));
+        let read =
+            |(rank, bytes): (u32, &Vec<u8>)| Account::unpack(bytes).map_err(|_| damaged(Rank(rank), "its account"));
         let accounts = (0..).zip(&said).map(read).collect::<Result<Vec<_>, _>>()?;
         Ok(same(&accounts)?)
     }

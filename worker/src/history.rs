@@ -54,7 +54,10 @@ impl Slots {
         let at = |slot: &u32| *slot as usize;
         Images {
             ids: slots.iter().map(|slot| self.images.ids[at(slot)]).collect(),
-            pixels: slots.iter().flat_map(|slot| self.images.pixels[at(slot) * stride..][..stride].iter().copied()).collect(),
+            pixels: slots
+                .iter()
+                .flat_map(|slot| self.images.pixels[at(slot) * stride..][..stride].iter().copied())
+                .collect(),
         }
     }
 
@@ -146,7 +149,10 @@ mod tests {
 
     fn images(ids: &[u64], step: u64) -> Images {
         let id = |sample: &u64| ContentId { sample: SampleId(*sample), step: Step(step) };
-        Images { ids: ids.iter().map(id).collect(), pixels: ids.iter().flat_map(|i| [*i as f32, step as f32]).collect() }
+        Images {
+            ids: ids.iter().map(id).collect(),
+            pixels: ids.iter().flat_map(|i| [*i as f32, step as f32]).collect(),
+        }
     }
 
     fn write(slots: &[u32], images: Images) -> Write {

@@ -3,6 +3,7 @@
 //! Read [`train`] first: it is the loop. Around it, by what they hold:
 //!
 //! * [`learner`]: what the loop needs from a model; `simgan` and [`toy`] are the two there are
+//! * [`entering`] and [`saving`]: the parts of the loop before and after a step
 //! * [`state`], [`history`], [`checkpoints`], [`outputs`]: everything a run is, on the way, on disk and at its end
 //! * [`link`]: how the members of a generation reach each other; `native` is libtorch's c10d behind a C++ shim, and the only
 //!   unsafe code of Sumac
@@ -26,6 +27,7 @@ pub mod mailbox;
 pub mod native;
 pub mod outputs;
 pub mod pantry;
+pub mod saving;
 pub mod session;
 #[cfg(feature = "torch")]
 pub mod simgan;

@@ -100,7 +100,8 @@ fn ending(code: u8) -> impl Fn(&dyn std::fmt::Display) -> Ending {
 fn run(args: RunArgs) -> Result<(), Ending> {
     let as_it_is = ending(NOT_AS_IT_IS);
     if args.die_with_parent {
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(|e| as_it_is(&e))?;
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+            .map_err(|e| as_it_is(&e))?;
     }
     let faults = Faults::from_env().map_err(|error| as_it_is(&error))?;
     let patience = Duration::from_secs(args.patience);
@@ -238,7 +239,11 @@ fn init_log() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("SUMAC_LOG").or_else(|_| EnvFilter::try_from_default_env());
     let filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
-    let human = std::io::stderr().is_terminal() && std::env::var("SUMAC_LOG_FORMAT").as_deref() != Ok("json");
+    let human = match std::env::var("SUMAC_LOG_FORMAT").as_deref() {
+        Ok("json") => false,
+        Ok("human") => true,
+        _ => std::io::stderr().is_terminal(),
+    };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if human { log.init() } else { log.json().init() }
 }
@@ -274,8 +279,14 @@ mod engine {
 mod engine {
     use super::{Desk, Ending, IpAddr, SocketAddr};
     use std::fmt::Display;
-    use sumac_common::{conversation::{Leaving, Opening}, ids::WorkerId};
-    use sumac_worker::{link::{Alone, Dial, Ear, Link}, work};
+    use sumac_common::{
+        conversation::{Leaving, Opening},
+        ids::WorkerId,
+    };
+    use sumac_worker::{
+        link::{Alone, Dial, Ear, Link},
+        work,
+    };
 
     pub(super) fn set_up(_: &dyn Fn(&dyn Display) -> Ending) -> Result<(), Ending> {
         Ok(())

@@ -178,7 +178,8 @@ impl Metrics {
 }
 
 fn push_line(row: &Row, text: &mut Vec<u8>) -> Result<(), OutputError> {
-    serde_json::to_writer(&mut *text, row).map_err(|source| OutputError::Json { what: "a row of metrics.jsonl", source })?;
+    serde_json::to_writer(&mut *text, row)
+        .map_err(|source| OutputError::Json { what: "a row of metrics.jsonl", source })?;
     text.push(b'\n');
     Ok(())
 }
@@ -269,13 +270,17 @@ pub fn grid<L: Learner>(spec: &Spec, state: &State<L>, samples: &Groceries, path
 }
 
 pub fn summary(output: &Path, summary: &Summary) -> Result<(), OutputError> {
-    let json = serde_json::to_vec_pretty(summary).map_err(|source| OutputError::Json { what: "summary.json", source })?;
+    let json =
+        serde_json::to_vec_pretty(summary).map_err(|source| OutputError::Json { what: "summary.json", source })?;
     Ok(write(&output.join("summary.json"), &json)?)
 }
 
 pub fn make(output: &Path) -> Result<(), OutputError> {
-    fs::create_dir_all(output)
-        .map_err(|source| OutputError::Disk { attempt: "create", path: output.to_owned(), source })
+    fs::create_dir_all(output).map_err(|source| OutputError::Disk {
+        attempt: "create",
+        path: output.to_owned(),
+        source,
+    })
 }
 
 /// Loss curves and discriminator accuracy over the steps, as SVG.

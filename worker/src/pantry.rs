@@ -57,7 +57,11 @@ struct Ahead {
 
 impl Pantry {
     /// Freezes both data sets (or finds them frozen). `progress` hears (which, done, of).
-    pub fn stock(data: &Data, cache: &Path, progress: &dyn Fn(&'static str, usize, usize)) -> Result<Self, PantryError> {
+    pub fn stock(
+        data: &Data,
+        cache: &Path,
+        progress: &dyn Fn(&'static str, usize, usize),
+    ) -> Result<Self, PantryError> {
         let one = |which: &'static str, path: &Path, terms: Terms| {
             let source = Source::look(path).map_err(|source| PantryError::Source { which, source })?;
             freeze(&source, terms, cache, &|done, of| progress(which, done, of))

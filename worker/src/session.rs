@@ -88,12 +88,7 @@ struct Talk {
     error: SessionError,
 }
 
-async fn talk(
-    endpoint: &Endpoint,
-    seat: &Seat,
-    mailbox: &Mailbox,
-    knock: &Notify,
-) -> Result<Talk, SessionError> {
+async fn talk(endpoint: &Endpoint, seat: &Seat, mailbox: &Mailbox, knock: &Notify) -> Result<Talk, SessionError> {
     let unreachable = |why: String| SessionError::Unreachable { address: endpoint.uri().to_string(), why };
     let channel = endpoint.connect().await.map_err(|error| unreachable(root(&error)))?;
     let (say, said) = mpsc::unbounded_channel();
@@ -114,7 +109,7 @@ async fn talk(
         Some(Down::Told(_)) | None => return Err(ended()),
     }
 
-    let send = |reports: &mut dyn Iterator<Item = Report>| reports.all(|report| say.send(report.into()).is_ok());
+    let send = |reports: Vec<Report>| reports.into_iter().all(|report| say.send(report.into()).is_ok());
     let mut beats = time::interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -130,10 +125,12 @@ async fn talk(
                 }
                 true
             }
-            () = knock.notified() => send(&mut mailbox.reports().into_iter()),
+            () = knock.notified() => send(mailbox.reports()),
             _ = beats.tick() => {
                 // Reports that came while nobody listened go first.
-                send(&mut mailbox.reports().into_iter().chain([Report::Beat(mailbox.last_beat())]))
+                let mut reports = mailbox.reports();
+                reports.push(Report::Beat(mailbox.last_beat()));
+                send(reports)
             }
         };
         if !sent {

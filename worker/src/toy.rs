@@ -82,10 +82,8 @@ impl Learner for Toy {
         let ours = self.add(&refined, 1, of, &mut sum) + self.add(&meal.history, 2, of, &mut sum);
         let theirs = self.add(&meal.real, 3, of, &mut sum);
         let stride = refined.pixels.len() / refined.len().max(1);
-        let fresh = Images {
-            ids: refined.ids[..meal.keep].to_vec(),
-            pixels: refined.pixels[..meal.keep * stride].to_vec(),
-        };
+        let fresh =
+            Images { ids: refined.ids[..meal.keep].to_vec(), pixels: refined.pixels[..meal.keep * stride].to_vec() };
         let ours = Mean::of(ours, (meal.synthetic.len() + meal.history.len()) as u64);
         let losses = match meal.phase.network() {
             Network::Refiner => Losses { realism: ours, ..Losses::default() },

@@ -16,21 +16,16 @@ use crate::{
     pantry::{Groceries, Pantry, PantryError},
     state::{Counters, State, StateError},
 };
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Instant};
 use sumac_common::{
     checkpoint::RunId,
-    conversation::{Beat, Doing, Ending, Fingerprint, Leaving, Opening, Readiness},
+    conversation::{Beat, Doing, Fingerprint, Leaving, Opening, Readiness},
     ids::{Digest, JobId, Lane, Rank, Step, WorkerId},
     lanes,
     losses::Losses,
     member::{Event, Member, Next},
     reduce,
-    schedule::{Phase, Plan, Schedule, Unschedulable},
+    schedule::{Plan, Schedule, Unschedulable},
     spec::Spec,
     tail::{self, Agreed, Disagreement, LaneTail, Tail, Wishes},
 };
@@ -115,6 +110,14 @@ pub(crate) struct Kept {
     pub(crate) guarded: Option<Staged>,
 }
 
+/// What a member makes of its lanes in one step: nothing of it is applied yet.
+struct Computed<S> {
+    /// The maximal subtrees of its lanes, in lane order.
+    parts: Vec<S>,
+    tails: Vec<LaneTail>,
+    staged: Staged,
+}
+
 /// One job on this worker, from its preparation to its release.
 pub struct Run<'a, L: Learner, D> {
     pub(crate) desk: &'a Desk<'a>,
@@ -134,8 +137,8 @@ pub struct Run<'a, L: Learner, D> {
     pub(crate) dial: D,
     pub(crate) link: Option<Box<dyn Link<L::Sum>>>,
     /// This member's part of the checkpoint at this step is on disk, the others' perhaps not yet.
-    durable: Option<Step>,
-    last_saved: Instant,
+    pub(crate) durable: Option<Step>,
+    pub(crate) last_saved: Instant,
     pub(crate) pace: Pace,
     losses: Losses,
 }
@@ -151,7 +154,7 @@ impl Pace {
         Self { since: Instant::now(), steps: 0 }
     }
 
-    fn steps_per_second(&self) -> f64 {
+    pub(crate) fn steps_per_second(&self) -> f64 {
         self.steps as f64 / self.since.elapsed().as_secs_f64().max(1e-9)
     }
 }
@@ -296,7 +299,7 @@ where
         let owned = lanes::owned(self.lanes(), workers, rank);
         let plan = self.schedule.plan(step, &self.state.counters.progress);
 
-        let (parts, lane_tails, staged) = self.compute(&plan, owned.clone())?;
+        let Computed { parts, tails: lane_tails, staged } = self.compute(&plan, owned.clone())?;
         let own_time = begun.elapsed();
         faults.at(Point::AfterBackward, step);
 
@@ -335,14 +338,11 @@ where
 
         self.commit(&plan, rank, &agreed, &reduced.gradient)?;
         faults.at(Point::AfterApply, step);
-        Ok(Event::Committed {
-            wishes: agreed.wishes,
-            skipped_in_a_row: self.state.counters.progress.skipped_in_a_row,
-        })
+        Ok(Event::Committed { wishes: agreed.wishes, skipped_in_a_row: self.state.counters.progress.skipped_in_a_row })
     }
 
     /// Forward and backward of this member's lanes, added up along the tree. Nothing is applied.
-    fn compute(&mut self, plan: &Plan, owned: Range<u32>) -> Result<(Vec<L::Sum>, Vec<LaneTail>, Staged), Trouble> {
+    fn compute(&mut self, plan: &Plan, owned: Range<u32>) -> Result<Computed<L::Sum>, Trouble> {
         let progress = self.state.counters.progress;
         let plans: Vec<_> = owned.clone().map(|lane| self.schedule.lane(plan, &progress, Lane(lane))).collect();
         let groceries = self.pantry.take(&plans)?;
@@ -370,7 +370,7 @@ where
             .into_iter()
             .map(|node| reduce::fold(node, &mut cook, &mut |a: L::Sum, b: L::Sum| Ok(a.plus(b))))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok((parts, tails, staged))
+        Ok(Computed { parts, tails, staged })
     }
 
     /// Streams what was staged to this member's guard, and does not go on before it has what it guards itself.
@@ -424,55 +424,6 @@ where
         Ok(())
     }
 
-    /// Writes this member's part of a checkpoint that was wished for, and completes the one whose parts all are durable.
-    fn save(&mut self, rank: Rank, agreed: &Agreed) -> Result<(), Trouble> {
-        if let Some(step) = agreed.durable {
-            self.durable = None;
-            if rank == Rank(0) {
-                self.checkpoints.complete(step, self.lanes(), &self.id)?;
-                self.tell(Event::Saved(step));
-            }
-        }
-        if agreed.wishes.snapshot {
-            self.save_parts(rank)?;
-            self.durable = Some(self.state.counters.step);
-            self.last_saved = Instant::now();
-        }
-        Ok(())
-    }
-
-    pub(crate) fn save_parts(&self, rank: Rank) -> Result<(), Trouble> {
-        let step = self.state.counters.step;
-        let (_, workers) = self.place()?;
-        if rank == Rank(0) {
-            self.checkpoints.save_replicated(&self.state)?;
-        }
-        let nothing = crate::history::Slots::default();
-        for lane in lanes::owned(self.lanes(), workers, rank).map(Lane) {
-            self.checkpoints.save_lane(step, lane, self.state.lanes.get(&lane).unwrap_or(&nothing))?;
-        }
-        Ok(())
-    }
-
-    fn show(&mut self, rank: Rank) -> Result<(), Trouble> {
-        let (step, every) = (self.state.counters.step, self.spec.how.output.samples_every);
-        if rank == Rank(0) && every > 0 && step.0.is_multiple_of(every) {
-            let folder = self.spec.how.output.dir.join("samples");
-            outputs::make(&folder)?;
-            let samples = self.pantry.samples(outputs::shown())?;
-            outputs::grid(&self.spec, &self.state, &samples, &folder.join(format!("step-{:09}.png", step.0)))?;
-        }
-        Ok(())
-    }
-
-    /// Rank 0 wishes for a checkpoint, by steps or by time; one at a time.
-    fn wants_snapshot(&self, rank: Rank, step: Step) -> bool {
-        let output = &self.spec.how.output;
-        let by_steps = output.checkpoint_steps.is_some_and(|every| every > 0 && step.next().0.is_multiple_of(every));
-        let by_time = output.checkpoint_every > Duration::ZERO && self.last_saved.elapsed() >= output.checkpoint_every;
-        rank == Rank(0) && self.durable.is_none() && (by_steps || by_time)
-    }
-
     fn digest_now_and_then(&self, step: Step) -> Result<Option<Digest>, Trouble> {
         let due = step.0.is_multiple_of(COMPARED_EVERY);
         Ok(if due { Some(Digest::of(&self.state.pack()?)) } else { None })
@@ -511,79 +462,6 @@ where
             images_per_second: steps_per_second * f64::from(self.spec.what.train.batch),
             history: u64::from(self.schedule.slots(progress).occupied) * u64::from(self.lanes()),
         }));
-    }
-
-    /// Writes what the run leaves behind. Everybody's parts first; then rank 0 completes; then all know.
-    fn seal(&mut self, opening: &Opening, step: Step, ending: &Ending) -> Result<Event, Trouble> {
-        let _span = info_span!("seal", generation = %opening.generation, %step).entered();
-        let (rank, _) = self.place()?;
-        self.save_parts(rank)?;
-        self.desk.faults.at(Point::Seal, step);
-        self.meet()?;
-        if rank == Rank(0) {
-            let manifest = self.checkpoints.complete(step, self.lanes(), &self.id)?;
-            self.leave_behind(opening, &manifest)?;
-            self.tell(Event::Saved(step));
-            info!(job = %self.job, %step, ?ending, "outputs written");
-        }
-        self.meet()?;
-        Ok(Event::Sealed)
-    }
-
-    /// Everybody has come this far.
-    fn meet(&mut self) -> Result<(), Trouble> {
-        let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
-        self.link.as_mut().ok_or_else(no_link)?.gather(&[1], &listening)?;
-        Ok(())
-    }
-
-    fn leave_behind(
-        &self,
-        opening: &Opening,
-        manifest: &sumac_common::checkpoint::Manifest,
-    ) -> Result<(), Trouble> {
-        let samples = self.pantry.samples(outputs::shown())?;
-        let hashes = outputs::leave(&self.spec, &self.state, &samples, &self.metrics)?;
-        let hash = |file: &str| hashes.iter().find(|(name, _)| *name == file).map(|(_, hash)| hash.to_string());
-        let Counters { step, progress, .. } = &self.state.counters;
-        let rows = self.metrics.read()?;
-        let committed = |phase: Phase| rows.iter().filter(|row| row.phase == phase && !row.skipped).count() as u64;
-        let slots = self.schedule.slots(progress);
-        let (offered, lanes) = (progress.offered, u64::from(self.lanes()));
-        outputs::summary(
-            &self.spec.how.output.dir,
-            &outputs::Summary {
-                name: self.spec.name.clone(),
-                steps: step.0,
-                updates: outputs::Updates {
-                    pretrain_refiner: committed(Phase::PretrainRefiner),
-                    pretrain_discriminator: committed(Phase::PretrainDiscriminator),
-                    refiner: committed(Phase::Refiner),
-                    discriminator: committed(Phase::Discriminator),
-                },
-                refiner_sha256: hash("refiner.safetensors").unwrap_or_default(),
-                discriminator_sha256: hash("discriminator.safetensors").unwrap_or_default(),
-                state_sha256: manifest.state_sha256.to_string(),
-                trace_sha256: manifest.trace_sha256.to_string(),
-                history: outputs::HistoryFigures {
-                    capacity: u64::from(slots.capacity) * lanes,
-                    offered: offered * lanes,
-                    drawn: progress.drawn * lanes,
-                    replaced: (offered - u64::from(slots.occupied)) * lanes,
-                },
-                steps_redone: opening.so_far.steps_redone,
-                steps_skipped: progress.skipped,
-                exact: true,
-                fingerprint: self.id.fingerprint.clone(),
-                threads: self.spec.what.threads,
-                spec_sha256: self.id.spec.to_string(),
-                data_sha256: self.id.data.to_string(),
-                images_per_second: self.pace.steps_per_second() * f64::from(self.spec.what.train.batch),
-                workers_seen: opening.so_far.workers_seen,
-                generations: opening.so_far.generations,
-            },
-        )?;
-        Ok(())
     }
 }
 

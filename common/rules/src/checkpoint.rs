@@ -55,7 +55,9 @@ pub enum Foreign {
         theirs.short(), ours.short()
     )]
     Data { theirs: Digest, ours: Digest },
-    #[error("its numbers come from another kind of machine ({theirs}; here: {ours}): go on there, or choose another output.dir")]
+    #[error(
+        "its numbers come from another kind of machine ({theirs}; here: {ours}): go on there, or choose another output.dir"
+    )]
     Fingerprint { theirs: Box<Fingerprint>, ours: Box<Fingerprint> },
     #[error("it stands at step {at}, beyond the job's train.steps = {steps}: raise train.steps")]
     Beyond { at: Step, steps: Step },

@@ -5,7 +5,7 @@
 //!
 //! C-1 a generation's roster never changes: it is written in [`Action::Tell`] once and never again.
 //! C-2 generations only grow: [`Job::generation`] is saved before any order that names it.
-//! C-6 a generation opens only after a member of the last one acknowledged leaving it ([`Job::frozen`]).
+//! C-6 a generation opens only after a member of the last one acknowledged leaving it (`Job::frozen`).
 
 mod fact;
 mod job;

@@ -10,6 +10,7 @@ use super::{
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     env,
+    io::IsTerminal as _,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -156,6 +157,9 @@ impl Ward {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
+        if env::var_os("SUMAC_LOG_FORMAT").is_none() && std::io::stderr().is_terminal() {
+            command.env("SUMAC_LOG_FORMAT", "human");
+        }
         if env::var_os("SUMAC_LOG").is_none() {
             command.env("SUMAC_LOG", if self.verbose { "info" } else { "warn" });
         }
@@ -175,7 +179,7 @@ impl Ward {
     fn misconfigured(&self, status: ExitStatus, words: Option<String>) -> Failure {
         let words = words.unwrap_or_else(|| status.to_string());
         Failure::new(Exit::Failed, format!("worker {} cannot run here: {words}", self.name))
-            .hint(format!("`{WORKER} doctor` says what this machine lacks"))
+            .hint("mend that first: another start would end the same way")
     }
 }
 

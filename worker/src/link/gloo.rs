@@ -7,8 +7,8 @@
 use super::{Alone, Broken, Dial, Ear, Finite, Flat, Link, Reduced, add_up};
 use crate::{
     learner::Sum,
-    simgan::Gradient,
     native::{Group, Meeting, NativeError, Patience, Seat, Work},
+    simgan::Gradient,
 };
 use std::{net::IpAddr, time::Duration};
 use sumac_common::{
@@ -99,10 +99,8 @@ impl<S: AsTensor> Dial<S> for GlooDial {
         if opening.roster.len() == 1 {
             return Ok(Box::new(Alone));
         }
-        let meeting = Meeting {
-            store: opening.roster[0].store,
-            prefix: format!("{}/{}", opening.job, opening.generation),
-        };
+        let meeting =
+            Meeting { store: opening.roster[0].store, prefix: format!("{}/{}", opening.job, opening.generation) };
         let seat = Seat { rank, size: opening.roster.len(), host: self.host };
         let mut forming = Group::form(meeting, seat, Patience { forming: FORMING, call: CALL }).map_err(unformed)?;
         loop {
@@ -262,7 +260,10 @@ impl<S: AsTensor> Link<S> for GlooLink {
         let all = empty(ATTEMPT, workers * longest)?;
         wait(ATTEMPT, self.group.all_gather(&all, &mine), ear)?;
         let all = all.view([workers, longest]);
-        Ok((0..).zip(&lengths).map(|(rank, length)| bytes_of(&all.i(rank).narrow(0, 0, *length).contiguous())).collect())
+        Ok((0..)
+            .zip(&lengths)
+            .map(|(rank, length)| bytes_of(&all.i(rank).narrow(0, 0, *length).contiguous()))
+            .collect())
     }
 
     fn broadcast(&mut self, from: Rank, bytes: Option<&[u8]>, ear: &dyn Ear) -> Result<Vec<u8>, Broken> {

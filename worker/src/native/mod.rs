@@ -5,7 +5,7 @@
 //!
 //! ## Rules that keep the unsafe code small
 //!
-//! * [`abi`] lists the C functions; each pointer type from there has one owner in Rust, which frees it once, on drop.
+//! * `abi` lists the C functions; each pointer type from there has one owner in Rust, which frees it once, on drop.
 //! * No C++ exception crosses: the shim turns each into text, [`NativeError`] carries it.
 //! * A tensor is lent to the shim for one call. What c10d needs longer it references itself, and [`Work`] holds its own
 //!   references besides, so no order of drops frees memory that a socket still writes to.
@@ -18,8 +18,6 @@
 //! the peers, within milliseconds, so nothing has to be leaked; dropping a group does the same and waits for it.
 //!
 //! [`Group`] wraps `c10d::Backend`, whose calls are virtual: a group over NCCL needs only another constructor.
-
-#![allow(unsafe_code)]
 
 mod abi;
 pub mod determinism;

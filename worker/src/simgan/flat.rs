@@ -95,7 +95,7 @@ fn strides(parameter: &TensorShape) -> Vec<i64> {
     }
 }
 
-/// A network's gradient, or a lane's or subtree's part of it: `[len]`, in the order of [`Flat`].
+/// A network's gradient, or a lane's or subtree's part of it: `[len]`, in the order of the network's flat vector.
 #[derive(Debug)]
 pub struct Gradient(pub Tensor);
 

@@ -107,9 +107,13 @@ fn a_toy_needs_no_images() {
 fn the_identity_forgets_how_and_where_and_how_long_but_not_what() {
     let identity = |path, value| short_with(&[(path, value)]).unwrap().what.identity();
     let original = read(SHORT, &[]).unwrap().what.identity();
-    for (path, value) in
-        [("train.steps", "60000"), ("data.real", "elsewhere"), ("workers.max", "2"), ("output.dir", "x"), ("data.max_bad", "0.5")]
-    {
+    for (path, value) in [
+        ("train.steps", "60000"),
+        ("data.real", "elsewhere"),
+        ("workers.max", "2"),
+        ("output.dir", "x"),
+        ("data.max_bad", "0.5"),
+    ] {
         assert_eq!(identity(path, value), original, "{path}");
     }
     for (path, value) in [("train.seed", "1"), ("train.lanes", "32"), ("workers.threads", "2"), ("train.lambda", "1")] {
