@@ -76,6 +76,8 @@ where
         self.state.lanes.append(&mut self.shadow);
         self.state.lanes.retain(|lane, _| keeps.contains(lane));
         self.kept = None;
+        // Parts of a checkpoint that was not completed in the last generation are no longer waited for.
+        self.durable = None;
         self.metrics.begin(step, rank == Rank(0))?;
         self.pace = Pace::start();
         info!(%step, rank = %rank, members = opening.roster.len(), took = ?begun.elapsed(), "generation entered");

@@ -118,7 +118,37 @@ struct Computed<S> {
     staged: Staged,
 }
 
-/// One job on this worker, from its preparation to its release.
+/// Data frozen and model built: what a worker does before it may be given a roster.
+pub struct Prepared<L> {
+    id: RunId,
+    pantry: Pantry,
+    schedule: Schedule,
+    state: State<L>,
+}
+
+impl<L: Learner> Prepared<L> {
+    pub fn of(desk: &Desk<'_>, spec: &Spec, make: fn(&Spec) -> Result<L, LearnError>) -> Result<Self, Trouble> {
+        outputs::make(&spec.how.output.dir)?;
+        let heard = |which: &'static str, done: usize, of: usize| {
+            if done == of || done.is_multiple_of(10_000) {
+                info!(which, done, of, "images frozen");
+            }
+        };
+        let pantry = Pantry::stock(&spec.what.data, &desk.cache, &heard)?;
+        let schedule = Schedule::new(&spec.what.train, pantry.synthetic_len(), pantry.real_len())?;
+        let fingerprint = (desk.fingerprint)(spec.what.threads)?;
+        let id = RunId { spec: spec.what.identity(), data: pantry.digest(), fingerprint };
+        let state = State::start(make(spec)?, spec.what.train.lanes);
+        Ok(Self { id, pantry, schedule, state })
+    }
+
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        Readiness { data: self.id.data, fingerprint: self.id.fingerprint.clone() }
+    }
+}
+
+/// One job on this worker, until its release.
 pub struct Run<'a, L: Learner, D> {
     pub(crate) desk: &'a Desk<'a>,
     pub(crate) member: &'a mut Member,
@@ -165,66 +195,37 @@ where
     L::Sum: Flat,
     D: Dial<L::Sum>,
 {
-    /// Freezes the data and builds the model: what a worker does before it may be given a roster.
-    pub fn prepare(
+    pub fn new(
         desk: &'a Desk<'a>,
         member: &'a mut Member,
         job: JobId,
         spec: Spec,
         make: fn(&Spec) -> Result<L, LearnError>,
         dial: D,
-    ) -> Result<Self, (&'a mut Member, Trouble)> {
-        match Self::parts(desk, &job, &spec, make) {
-            Err(trouble) => Err((member, trouble)),
-            Ok((id, pantry, schedule, state)) => Ok(Self {
-                checkpoints: Checkpoints::of(&spec.how.output.dir),
-                metrics: Metrics::of(&spec.how.output.dir),
-                desk,
-                member,
-                job,
-                spec,
-                make,
-                id,
-                pantry,
-                schedule,
-                state,
-                shadow: BTreeMap::new(),
-                kept: None,
-                dial,
-                link: None,
-                durable: None,
-                last_saved: Instant::now(),
-                pace: Pace::start(),
-                losses: Losses::default(),
-            }),
+        prepared: Prepared<L>,
+    ) -> Self {
+        let Prepared { id, pantry, schedule, state } = prepared;
+        Self {
+            checkpoints: Checkpoints::of(&spec.how.output.dir),
+            metrics: Metrics::of(&spec.how.output.dir),
+            desk,
+            member,
+            job,
+            spec,
+            make,
+            id,
+            pantry,
+            schedule,
+            state,
+            shadow: BTreeMap::new(),
+            kept: None,
+            dial,
+            link: None,
+            durable: None,
+            last_saved: Instant::now(),
+            pace: Pace::start(),
+            losses: Losses::default(),
         }
-    }
-
-    #[allow(clippy::type_complexity)]
-    fn parts(
-        desk: &Desk<'_>,
-        job: &JobId,
-        spec: &Spec,
-        make: fn(&Spec) -> Result<L, LearnError>,
-    ) -> Result<(RunId, Pantry, Schedule, State<L>), Trouble> {
-        let _span = info_span!("prepare", %job).entered();
-        outputs::make(&spec.how.output.dir)?;
-        let heard = |which: &'static str, done: usize, of: usize| {
-            if done == of || done.is_multiple_of(10_000) {
-                info!(which, done, of, "images frozen");
-            }
-        };
-        let pantry = Pantry::stock(&spec.what.data, &desk.cache, &heard)?;
-        let schedule = Schedule::new(&spec.what.train, pantry.synthetic_len(), pantry.real_len())?;
-        let fingerprint = (desk.fingerprint)(spec.what.threads)?;
-        let id = RunId { spec: spec.what.identity(), data: pantry.digest(), fingerprint };
-        let state = State::start(make(spec)?, spec.what.train.lanes);
-        Ok((id, pantry, schedule, state))
-    }
-
-    #[must_use]
-    pub fn readiness(&self) -> Readiness {
-        Readiness { data: self.id.data, fingerprint: self.id.fingerprint.clone() }
     }
 
     /// Until the job is over for this worker.

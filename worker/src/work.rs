@@ -5,7 +5,7 @@ use crate::{
     learner::{LearnError, Learner},
     link::{Dial, Flat},
     toy::Toy,
-    train::{Desk, Run, Trouble},
+    train::{Desk, Prepared, Run, Trouble},
 };
 use sumac_common::{
     conversation::Order,
@@ -75,14 +75,15 @@ fn train<L, D>(
     L::Sum: Flat,
     D: Dial<L::Sum>,
 {
-    match Run::prepare(desk, member, job, spec, make, dial) {
-        Ok(mut run) => {
-            let readiness = run.readiness();
-            info!(data = %readiness.data.short(), "ready");
+    match Prepared::of(desk, &spec, make) {
+        Ok(prepared) => {
+            let readiness = prepared.readiness();
+            info!(%job, data = %readiness.data.short(), "ready");
+            let mut run = Run::new(desk, member, job, spec, make, dial, prepared);
             run.tell(Event::Prepared(readiness));
             run.train();
         }
-        Err((member, trouble)) => {
+        Err(trouble) => {
             let why = match trouble {
                 Trouble::Failed(why) => why,
                 Trouble::Left(why) => format!("{why:?}"),
