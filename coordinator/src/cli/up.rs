@@ -30,9 +30,14 @@ const JOIN_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
-    let spec = the_job(&args).await?;
+    let mut spec = the_job(&args).await?;
     let program = worker_program()?;
     let count = worker_count(&args, spec.as_ref());
+    if let Some(spec) = &mut spec {
+        // There will be no others: the job neither waits for more nor asks for more than there are.
+        let workers = &mut spec.how.workers;
+        (workers.min, workers.max) = (workers.min.min(count), count);
+    }
     let place = Place { listen: args.listen, state: args.state.clone(), insecure: args.insecure };
     let coordinator = stand::start(place).await?;
     say("state", args.state.display());
