@@ -78,7 +78,10 @@ where
         self.kept = None;
         // Parts of a checkpoint that was not completed in the last generation are no longer waited for.
         self.durable = None;
-        self.metrics.begin(step, rank == Rank(0))?;
+        let again = self.metrics.begin(step, rank == Rank(0))?;
+        if opening.basis == Basis::Saved {
+            self.redone += again;
+        }
         self.pace = Pace::start();
         info!(%step, rank = %rank, members = opening.roster.len(), took = ?begun.elapsed(), "generation entered");
         Ok(Event::Entered(step))

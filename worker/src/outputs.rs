@@ -125,24 +125,31 @@ impl Metrics {
         move |source| OutputError::Disk { attempt, path, source }
     }
 
-    /// A generation begins at `step`: rows from there on will be written again, missing ones before it are filled in.
-    pub fn begin(&mut self, step: Step, writer: bool) -> Result<(), OutputError> {
+    /// A generation begins at `step`: rows from there on will be written again, missing ones before it are filled in. Gives
+    /// how many were there already and will be written again.
+    pub fn begin(&mut self, step: Step, writer: bool) -> Result<u64, OutputError> {
         self.recent.retain(|row| row.step < step);
         self.file = None;
         if !writer {
-            return Ok(());
+            return Ok(0);
         }
-        let mut rows = self.read()?;
-        rows.retain(|row| row.step < step);
-        let last = rows.last().map(|row| row.step);
-        rows.extend(self.recent.iter().filter(|row| last.is_none_or(|last| row.step > last)).cloned());
-        let mut text = Vec::new();
-        for row in &rows {
+        let (mut text, mut last, mut again) = (Vec::new(), None, 0);
+        for (row, line) in self.lines()? {
+            if row.step >= step {
+                again += 1;
+                continue;
+            }
+            // As it stands: a number that is read and written again need not be the same text.
+            text.extend(line.as_bytes());
+            text.push(b'\n');
+            last = Some(row.step);
+        }
+        for row in self.recent.iter().filter(|row| last.is_none_or(|last| row.step > last)) {
             push_line(row, &mut text)?;
         }
         write(&self.path, &text)?;
         self.file = Some(OpenOptions::new().append(true).open(&self.path).map_err(self.disk("open"))?);
-        Ok(())
+        Ok(again)
     }
 
     pub fn push(&mut self, row: Row) -> Result<(), OutputError> {
@@ -161,6 +168,10 @@ impl Metrics {
 
     /// The rows on disk. A last line that was cut off in the writing is not there.
     pub fn read(&self) -> Result<Vec<Row>, OutputError> {
+        Ok(self.lines()?.into_iter().map(|(row, _)| row).collect())
+    }
+
+    fn lines(&self) -> Result<Vec<(Row, String)>, OutputError> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
@@ -168,8 +179,9 @@ impl Metrics {
         };
         let mut rows = Vec::new();
         for line in BufReader::new(file).lines() {
-            match serde_json::from_str(&line.map_err(self.disk("read"))?) {
-                Ok(row) => rows.push(row),
+            let line = line.map_err(self.disk("read"))?;
+            match serde_json::from_str(&line) {
+                Ok(row) => rows.push((row, line)),
                 Err(_) => break,
             }
         }
@@ -376,12 +388,23 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_in_the_file_is_not_written_otherwise() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut metrics = Metrics::of(folder.path());
+        // A number that serde_json reads one bit off.
+        let line = r#"{"step":0,"phase":"refiner","regularisation":0.0009704375075040045}"#;
+        fs::write(&metrics.path, format!("{line}\n")).unwrap();
+        metrics.begin(Step(1), true).unwrap();
+        assert_eq!(fs::read_to_string(&metrics.path).unwrap().trim_end(), line);
+    }
+
+    #[test]
     fn after_a_rollback_steps_stand_in_the_file_once() {
         let folder = tempfile::tempdir().unwrap();
         let mut metrics = Metrics::of(folder.path());
         metrics.begin(Step(0), true).unwrap();
         (0..6).for_each(|step| metrics.push(row(step)).unwrap());
-        metrics.begin(Step(4), true).unwrap();
+        assert_eq!(metrics.begin(Step(4), true).unwrap(), 2);
         (4..7).for_each(|step| metrics.push(row(step)).unwrap());
         assert_eq!(steps(&metrics), [0, 1, 2, 3, 4, 5, 6]);
     }

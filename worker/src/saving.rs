@@ -133,7 +133,8 @@ where
                     drawn: progress.drawn * lanes,
                     replaced: (offered - u64::from(slots.occupied)) * lanes,
                 },
-                steps_redone: opening.so_far.steps_redone,
+                // Where nobody survived, only the metrics know how far the run had come.
+                steps_redone: opening.so_far.steps_redone.max(self.redone),
                 steps_skipped: progress.skipped,
                 exact: true,
                 fingerprint: self.id.fingerprint.clone(),

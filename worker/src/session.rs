@@ -116,7 +116,10 @@ async fn talk(endpoint: &Endpoint, seat: &Seat, mailbox: &Mailbox, knock: &Notif
         let sent = tokio::select! {
             answer = answers.message() => {
                 match answer.map(|answer| answer.map(Down::try_from)) {
-                    Ok(Some(Ok(Down::Told(order)))) => mailbox.deliver(order),
+                    Ok(Some(Ok(Down::Told(order)))) => {
+                        debug!(?order, "told");
+                        mailbox.deliver(order);
+                    }
                     Ok(Some(Ok(Down::Refused(why)))) => return Err(SessionError::Refused(why)),
                     Ok(Some(Ok(Down::Welcome(_)))) => {}
                     Ok(Some(Err(bad))) => return Ok(Talk { error: bad.into() }),

@@ -171,6 +171,8 @@ pub struct Run<'a, L: Learner, D> {
     pub(crate) last_saved: Instant,
     pub(crate) pace: Pace,
     losses: Losses,
+    /// Steps that stood in the metrics when a checkpoint before them was gone back to, since this worker prepared the job.
+    pub(crate) redone: u64,
 }
 
 /// How fast it goes, since the generation was entered.
@@ -225,6 +227,7 @@ where
             last_saved: Instant::now(),
             pace: Pace::start(),
             losses: Losses::default(),
+            redone: 0,
         }
     }
 
