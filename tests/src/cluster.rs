@@ -75,7 +75,7 @@ impl Cluster {
     pub fn start_worker(&self, name: &str, environment: &[(&str, &str)]) -> Process {
         let mut command = self.room.command(&binaries().worker);
         command.args(["run", "--coordinator", &self.address, "--name", name, "--die-with-parent"]);
-        command.env("SUMAC_LOG", "info").envs(environment.iter().copied());
+        command.env("SUMAC_LOG", "info,sumac_worker::session=debug").envs(environment.iter().copied());
         Process::start(name, &mut command)
     }
 

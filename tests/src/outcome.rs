@@ -42,12 +42,9 @@ impl Outcome {
         }
         let lines = |metrics: &[u8]| String::from_utf8_lossy(metrics).lines().map(str::to_owned).collect::<Vec<_>>();
         let (ours, theirs) = (lines(&self.metrics), lines(&other.metrics));
-        let apart = ours.iter().zip(&theirs).position(|(ours, theirs)| ours != theirs);
-        assert!(
-            self.metrics == other.metrics,
-            "{which}: metrics.jsonl differs, first in line {apart:?} of {} and {}",
-            ours.len(),
-            theirs.len()
-        );
+        if let Some((ours, theirs)) = ours.iter().zip(&theirs).find(|(ours, theirs)| ours != theirs) {
+            panic!("{which}: metrics.jsonl differs, first here:\n{ours}\n{theirs}");
+        }
+        assert!(self.metrics == other.metrics, "{which}: {} lines of metrics, not {}", ours.len(), theirs.len());
     }
 }
