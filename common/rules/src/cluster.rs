@@ -361,7 +361,7 @@ impl Cluster {
         let Some(job) = self.jobs.iter_mut().find(|known| known.id == id && !known.state.is_over()) else { return };
         match report {
             Report::Ready { readiness, .. } => {
-                if let Some(why) = job.misfit(&readiness) {
+                if let Some(why) = job.misfit(&readiness).or_else(|| job.out_of_reach(worker, &self.workers)) {
                     job.unfit.insert(worker.clone(), why.clone());
                     self.turn_away(worker, id, why, actions);
                 } else {

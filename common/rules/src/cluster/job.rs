@@ -256,6 +256,31 @@ impl Job {
         }
     }
 
+    /// Why this worker and those that are ready cannot reach each other, if so: a loopback address is this machine, whatever
+    /// machine one is on.
+    pub(super) fn out_of_reach(
+        &self,
+        worker: &WorkerId,
+        workers: &BTreeMap<WorkerId, super::Worker>,
+    ) -> Option<String> {
+        let seat = |id: &WorkerId| workers.get(id).map(|known| &known.seat);
+        let mine = seat(worker)?;
+        let unreached = self.ready.keys().filter_map(seat).find_map(|theirs| {
+            let inside = [mine, theirs].into_iter().find(|seat| seat.store.ip().is_loopback())?;
+            (theirs.node != mine.node).then_some((theirs, inside))
+        });
+        let (theirs, inside) = unreached?;
+        Some(format!(
+            "it is on {} and {} is on {}, but {} gave the address {}, which only its own machine reaches: start that one with --host \
+             ADDRESS, or with the coordinator's address in the network",
+            mine.node,
+            theirs.worker,
+            theirs.node,
+            inside.worker,
+            inside.store.ip()
+        ))
+    }
+
     /// Returns whether this is the first member to enter.
     pub(super) fn enter(&mut self, worker: &WorkerId, generation: Generation, step: Step) -> bool {
         self.standings.remove(worker);

@@ -71,6 +71,7 @@ scripts! {
     a_job_that_could_use_more_workers_gathers_them_for_a_moment,
     a_job_whose_data_is_at_fault_fails_and_can_be_submitted_again,
     a_job_whose_members_are_all_silent_waits_for_one_of_them,
+    a_loopback_address_is_refused_across_machines,
     a_lost_worker_and_its_guard_take_the_run_back_to_its_checkpoint,
     a_member_restarted_while_the_coordinator_was_away_is_noticed,
     a_newcomer_is_taken_in_between_two_steps,

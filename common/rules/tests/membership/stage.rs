@@ -3,7 +3,7 @@
 //! | line | what happens |
 //! |---|---|
 //! | `submit JOB [min N] [max N] [replicas N]` | a job of 4 lanes and 100 steps |
-//! | `join W [version V] [start N]` | a worker attaches and says where it stands; its first start is 1 |
+//! | `join W [version V] [start N] [node N]` | a worker attaches and says where it stands; its first start is 1 |
 //! | `restart W` | its process is another one from here on, with nothing in its hands |
 //! | `W ready [data D] [libtorch L]`, `W unable WHY`, `W enters STEP`, `W offers STEP`, `W saved STEP`, `W seals` | it reports |
 //! | `W at STEP` | it commits steps until it stands there |
@@ -118,7 +118,7 @@ impl Stage {
                 self.decide(Event::Submitted { job: JobId::from(*job), spec: spec(wanted) });
             }
             ["join", name, rest @ ..] => {
-                self.join(&WorkerId::from(*name), named(rest, "version"), named(rest, "start"))
+                self.join(&WorkerId::from(*name), named(rest, "version"), named(rest, "start"), named(rest, "node"))
             }
             ["restart", name] => {
                 let name = WorkerId::from(*name);
@@ -204,13 +204,13 @@ impl Stage {
         }
     }
 
-    fn join(&mut self, name: &WorkerId, version: Option<&str>, start: Option<&str>) {
+    fn join(&mut self, name: &WorkerId, version: Option<&str>, start: Option<&str>, node: Option<&str>) {
         let actor = self.troupe.entry(name.clone()).or_insert_with(|| Actor::new(name, 1));
         let start = start.map_or(actor.start, |start| start.parse().expect("a number"));
         let seat = Seat {
             worker: name.clone(),
             incarnation: Incarnation(start),
-            node: NodeId::from("node"),
+            node: NodeId::from(node.unwrap_or("node")),
             store: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             version: version.unwrap_or("1").to_owned(),
             device: "cpu".to_owned(),
