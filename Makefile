@@ -59,3 +59,30 @@ deny:  ## Licences, advisories and duplicates of what is depended on
 
 clean:  ## Remove what was built; libtorch stays in the user's cache
 	$(CARGO) clean
+
+# Image packs to learn from; they are not part of Sumac.
+PACKS := $(or $(SUMAC_DATA_PACKS),../shared/data)
+LEARNED := target/learning
+
+.PHONY: learning bench
+
+learning: build  ## Train on the image packs, if there are any, and judge what was learned
+	@if [ ! -d "$(PACKS)/traffic-signs" ] || [ ! -d "$(PACKS)/digits" ]; then
+	  echo "skipped: no image packs in $(PACKS); set SUMAC_DATA_PACKS to where they are"; exit 0
+	fi
+	$(CARGO) build --release --locked -p sumac-worker --example learning
+	learn() {
+	  job=$$1 synthetic=$$2 real=$$3; shift 3
+	  rm -rf "$(LEARNED)/$$job" "$(LEARNED)/state" &&
+	  $(RUN)/sumac up "examples/$$job.toml" --workers 2 --state "$(LEARNED)/state" --set "output.dir=$(LEARNED)/$$job" \
+	    --set "data.synthetic=$$synthetic" --set "data.real=$$real" &&
+	  $(RUN)/examples/learning --run "$(LEARNED)/$$job" "$$@"
+	}
+	status=0
+	learn signs "$(PACKS)/traffic-signs/synthetic" "$(PACKS)/traffic-signs/real-unlabelled" || status=1
+	learn digits "$(PACKS)/digits/synthetic-fonts" "$(PACKS)/digits/real-mnist/train-images-idx3-ubyte.gz" --mechanics || status=1
+	exit $$status
+
+bench: build  ## Images per second on this machine, beside what a plain convolution reaches (under 10 minutes, wants quiet)
+	$(CARGO) build --release --locked -p sumac-worker --example bench
+	$(RUN)/examples/bench --json target/bench.json

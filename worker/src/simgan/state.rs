@@ -34,11 +34,13 @@ use super::{
 };
 use crate::learner::LearnError;
 use serde::{Deserialize, Serialize};
-use sumac_common::spec::model::TensorShape;
+use sumac_common::spec::{Spec, model::TensorShape};
 use tch::{TchError, Tensor, no_grad};
 
 /// The metadata key of a saved state.
 const NOTE: &str = "sumac";
+/// The metadata key of an exported network, and its text: what PyTorch's own files carry.
+const FORMAT: (&str, &str) = ("format", "pt");
 
 /// Updates behind the state's parts: what Adam's bias correction and the average's warm-up go by.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +52,23 @@ struct Updates {
 }
 
 impl SimGan {
+    /// The refiner that a finished run left as `refiner.safetensors`, to refine with; all else is as before step 0.
+    ///
+    /// # Errors
+    /// [`LearnError::Misfit`] if these bytes are not such a file, or one of another refiner than the spec's.
+    pub fn of_exported(spec: &Spec, refiner: &[u8]) -> Result<Self, LearnError> {
+        let attempt = "taking over an exported refiner";
+        let simgan = Self::new(spec)?;
+        let average = simgan.average.as_ref().map(|average| &average.weights);
+        for flat in [&simgan.refiner.flat].into_iter().chain(average) {
+            let present = named("", flat).map_err(engine(attempt))?;
+            let (incoming, _) = weights::read(refiner, &present, FORMAT.0)?;
+            no_grad(|| present.into_iter().zip(&incoming).try_for_each(|((_, mut now), then)| now.f_copy_(then)))
+                .map_err(engine(attempt))?;
+        }
+        Ok(simgan)
+    }
+
     pub(super) fn saved(&self) -> Result<Vec<u8>, LearnError> {
         let updates = Updates {
             refiner: self.refiner.optimizer.updates,
@@ -91,8 +110,7 @@ impl SimGan {
         let attempt = "gathering the networks for export";
         let refiner: Vec<Named> = named("", self.refining()).map_err(engine(attempt))?;
         let discriminator: Vec<Named> = of_discriminator().map_err(engine(attempt))?;
-        // What PyTorch's own files carry.
-        let note = || ("format", "pt".to_owned());
+        let note = || (FORMAT.0, FORMAT.1.to_owned());
         Ok(vec![
             ("refiner.safetensors", weights::write(&refiner, note())?),
             ("discriminator.safetensors", weights::write(&discriminator, note())?),

@@ -157,6 +157,30 @@ fn the_exported_refiner_is_the_one_that_refines() {
     }
 }
 
+/// With a moving average and without: the average is what refines where there is one.
+#[test]
+fn an_exported_refiner_refines_to_the_same_bits() {
+    for spec in [small(), stateful()] {
+        let mut simgan = SimGan::new(&spec).unwrap();
+        train(&mut simgan, &spec, 0..6);
+        let images = noise(spec.what.data.image, 0, 3);
+        let refined = simgan.refine(&images).unwrap();
+        assert_ne!(SimGan::new(&spec).unwrap().refine(&images).unwrap(), refined);
+        let files = simgan.export().unwrap();
+        let (_, refiner) = files.iter().find(|(file, _)| *file == "refiner.safetensors").unwrap();
+        assert_eq!(SimGan::of_exported(&spec, refiner).unwrap().refine(&images).unwrap(), refined);
+    }
+}
+
+#[test]
+fn an_exported_discriminator_is_no_refiner() {
+    let spec = small();
+    let files = SimGan::new(&spec).unwrap().export().unwrap();
+    let (_, other) = files.iter().find(|(file, _)| *file == "discriminator.safetensors").unwrap();
+    let refusal = SimGan::of_exported(&spec, other).map(drop).unwrap_err();
+    assert!(matches!(refusal, LearnError::Misfit(_)), "{refusal}");
+}
+
 #[test]
 fn the_exported_discriminator_needs_no_singular_vectors() {
     let spec = stateful();

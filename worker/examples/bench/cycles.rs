@@ -1,0 +1,131 @@
+//! Seconds per cycle of a real run: `sumac up` with worker processes, watched from outside as it commits its steps. Knows
+//! nothing of what a step computes.
+
+use anyhow::{Context, bail, ensure};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Updates in a cycle: two of the refiner, one of the discriminator.
+pub(crate) const STEPS: usize = 3;
+/// Between two looks at the run: what a time of a step is uncertain by.
+const GLANCE: Duration = Duration::from_millis(2);
+/// A run in which nothing is committed for so long is given up.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A folder with drawn images, in which runs are made one after the other.
+pub(crate) struct Track {
+    folder: tempfile::TempDir,
+    sumac: PathBuf,
+    runs: usize,
+}
+
+impl Track {
+    pub(crate) fn lay(sumac: &Path) -> anyhow::Result<Self> {
+        let sumac = std::path::absolute(sumac)?;
+        ensure!(sumac.is_file(), "`{}` is not there: build it first, `make build`", sumac.display());
+        let track = Self { folder: tempfile::tempdir()?, sumac, runs: 0 };
+        track.run_to_end(&["data", "demo", "eyes", "eyes", "--count", "512"])?;
+        Ok(track)
+    }
+
+    /// Seconds of each of `cycles` cycles on so many workers. One more goes before them: it starts cold and without history.
+    pub(crate) fn run(&mut self, job: &str, workers: usize, cycles: usize) -> anyhow::Result<Vec<f64>> {
+        self.runs += 1;
+        let (run, n) = (format!("run{}", self.runs), workers.to_string());
+        let folder = self.folder.path();
+        let of_run = |what: &str| folder.join(format!("{run}{what}"));
+        fs::write(of_run(".toml"), job)?;
+        let says = of_run(".log");
+        let overrides = [
+            format!("output.dir={run}"),
+            format!("train.steps={}", STEPS * (cycles + 1)),
+            format!("workers.min={n}"),
+            format!("workers.max={n}"),
+        ];
+        let mut command = self.command();
+        command.args(["up", &format!("{run}.toml"), "--workers", &n, "--state", &format!("{run}-state")]);
+        for change in &overrides {
+            command.args(["--set", change]);
+        }
+        let log = File::create(&says)?;
+        let mut child = command.stdout(log.try_clone()?).stderr(log).spawn().context("starting sumac up")?;
+
+        let committed =
+            watch(&folder.join(&run).join("metrics.jsonl"), STEPS * (cycles + 1), || Ok(child.try_wait()?.is_none()));
+        if committed.is_err() {
+            // Its workers end with it.
+            child.kill()?;
+        }
+        let status = child.wait()?;
+        let tale = || fs::read_to_string(&says).unwrap_or_default();
+        let committed = committed.with_context(|| format!("watching sumac up on {n} workers: {}", tale()))?;
+        ensure!(status.success(), "sumac up on {n} workers ended with {status}: {}", tale());
+        self.check(&run, workers, cycles)?;
+        // A cycle ends with its last step; the first one only starts the clock.
+        let ends: Vec<Instant> = committed.into_iter().skip(STEPS - 1).step_by(STEPS).collect();
+        Ok(ends.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect())
+    }
+
+    /// That the run was what it is taken for: all workers from the start, history in every cycle but the first.
+    fn check(&self, run: &str, workers: usize, cycles: usize) -> anyhow::Result<()> {
+        let text = fs::read_to_string(self.folder.path().join(run).join("summary.json"))?;
+        let summary: serde_json::Value = serde_json::from_str(&text)?;
+        let seen = summary["workers_seen"].as_u64();
+        ensure!(seen == Some(workers as u64), "the run saw {seen:?} workers, not {workers}");
+        ensure!(summary["generations"] == 1, "the run went through {} generations", summary["generations"]);
+        let drawn = summary["history"]["drawn"].as_u64();
+        ensure!(
+            drawn == Some(32 * cycles as u64),
+            "{drawn:?} images were drawn from the history in {cycles} cycles of 32"
+        );
+        Ok(())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.sumac);
+        command
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .env("SUMAC_CACHE", self.folder.path().join("cache"));
+        command
+    }
+
+    fn run_to_end(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        let done = self.command().args(arguments).output().with_context(|| format!("starting sumac {arguments:?}"))?;
+        ensure!(done.status.success(), "sumac {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        Ok(())
+    }
+}
+
+/// When each of the first `steps` steps was seen committed, which is when its line ends.
+fn watch(
+    metrics: &Path,
+    steps: usize,
+    mut alive: impl FnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<Vec<Instant>> {
+    let (mut seen, mut news) = (Vec::new(), Instant::now());
+    loop {
+        // Whatever an ended run wrote, it wrote before it was seen to have ended.
+        let last_look = !alive()?;
+        let written = fs::read(metrics).unwrap_or_default();
+        let now = Instant::now();
+        let lines = written.iter().filter(|&&byte| byte == b'\n').count();
+        if lines > seen.len() {
+            seen.resize(lines, now);
+            news = now;
+        }
+        if seen.len() >= steps {
+            return Ok(seen);
+        }
+        if last_look {
+            bail!("it ended after {} of {steps} steps", seen.len());
+        }
+        ensure!(news.elapsed() < PATIENCE, "no step was committed for {} s", PATIENCE.as_secs());
+        thread::sleep(GLANCE);
+    }
+}
