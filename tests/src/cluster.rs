@@ -91,7 +91,7 @@ impl Cluster {
     }
 
     pub fn release(&self, name: &str) {
-        fault::release(&self.room, name);
+        Fault::release(&self.room, name);
     }
 
     /// Waits until the fault of this worker has fired and killed it.

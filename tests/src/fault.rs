@@ -31,8 +31,10 @@ impl Fault {
         Self { point, step, act: Act::Hold }
     }
 
-    /// Prepares mark and pipe in `room`; gives the value of `SUMAC_FAULT`.
-    pub(crate) fn arm(&self, room: &Room, worker: &str) -> String {
+    /// Prepares mark and pipe in `room` under this name; gives the value of `SUMAC_FAULT`. Processes that share it share the
+    /// mark: the first of them to reach the point fires.
+    #[must_use]
+    pub fn arm(&self, room: &Room, worker: &str) -> String {
         let Self { point, step, act } = self;
         let mark = mark(room, worker);
         match act {
@@ -46,6 +48,14 @@ impl Fault {
             }
         }
     }
+
+    /// Lets go the worker that stands, or is about to stand, at the point that was armed under this name.
+    pub fn release(room: &Room, worker: &str) {
+        let pipe = pipe(room, worker);
+        // Opening blocks until the worker has opened its end.
+        let opened = fs::OpenOptions::new().write(true).open(&pipe);
+        opened.unwrap_or_else(|error| panic!("{worker} cannot be released through {}: {error}", pipe.display()));
+    }
 }
 
 /// The file that is there once the fault of this worker has fired.
@@ -55,12 +65,4 @@ pub(crate) fn mark(room: &Room, worker: &str) -> PathBuf {
 
 fn pipe(room: &Room, worker: &str) -> PathBuf {
     room.at(&format!("{worker}.pipe"))
-}
-
-/// Lets go a worker that stands, or is about to stand, at its point.
-pub(crate) fn release(room: &Room, worker: &str) {
-    let pipe = pipe(room, worker);
-    // Opening blocks until the worker has opened its end.
-    let opened = fs::OpenOptions::new().write(true).open(&pipe);
-    opened.unwrap_or_else(|error| panic!("{worker} cannot be released through {}: {error}", pipe.display()));
 }

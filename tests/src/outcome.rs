@@ -14,8 +14,8 @@ impl Outcome {
     #[must_use]
     pub fn read(room: &Room, output: &str) -> Self {
         let summary = room.read(&format!("{output}/summary.json"));
-        let summary =
-            serde_json::from_slice(&summary).unwrap_or_else(|error| panic!("{output}/summary.json is no JSON: {error}"));
+        let summary = serde_json::from_slice(&summary)
+            .unwrap_or_else(|error| panic!("{output}/summary.json is no JSON: {error}"));
         Self { summary, metrics: room.read(&format!("{output}/metrics.jsonl")) }
     }
 

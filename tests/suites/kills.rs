@@ -116,7 +116,11 @@ fn kill_in_an_entry(cluster: &mut Cluster, job: &Job, point: &'static str, victi
     // From here on the second one carries the wish for the third.
     cluster.worker("w1").says("Regroup", 1);
     cluster.release("w1");
-    if victim == Victim::First { cluster.dies("w0") } else { kill_while_the_first_stands(cluster, victim) }
+    if victim == Victim::First {
+        cluster.dies("w0")
+    } else {
+        kill_while_the_first_stands(cluster, victim)
+    }
     id
 }
 
