@@ -1,8 +1,10 @@
 //! Named points at which a worker can be made to die or to stand still, for tests of recovery.
 //!
 //! `SUMAC_FAULT=POINT@STEP:die:MARK` kills the process with SIGKILL the first time it reaches the point at or after the step;
-//! `SUMAC_FAULT=POINT@STEP:hold=FIFO:MARK` blocks there until somebody opens the named pipe for writing. The file MARK is
-//! created when the fault fires, and a fault whose mark exists does not fire again. Unset, this costs one comparison.
+//! `SUMAC_FAULT=POINT@STEP:hold=FIFO:MARK` blocks there until somebody opens the named pipe for writing.
+//! `SUMAC_FAULT=before-apply@STEP:break:MARK` takes the reduction for failed although it was not: the others get one step ahead.
+//! The file MARK is created when the fault fires, and a fault whose mark exists does not fire again. Unset, this costs one
+//! comparison.
 
 use std::{env, fmt, fs, path::PathBuf, process, str::FromStr};
 use sumac_common::ids::Step;
@@ -43,6 +45,7 @@ impl fmt::Display for Point {
 enum Act {
     Die,
     Hold(PathBuf),
+    Break,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +57,7 @@ struct Fault {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("SUMAC_FAULT `{0}` is not POINT@STEP:die:MARK or POINT@STEP:hold=FIFO:MARK")]
+#[error("SUMAC_FAULT `{0}` is not POINT@STEP:die:MARK, POINT@STEP:hold=FIFO:MARK or before-apply@STEP:break:MARK")]
 pub struct NotAFault(String);
 
 impl FromStr for Fault {
@@ -69,9 +72,22 @@ impl FromStr for Fault {
         let act = match act.strip_prefix("hold=") {
             Some(fifo) => Act::Hold(fifo.into()),
             None if act == "die" => Act::Die,
+            None if act == "break" && *point == Point::BeforeApply => Act::Break,
             None => return Err(bad()),
         };
         Ok(Self { point: *point, step: Step(step.parse().map_err(|_| bad())?), act, mark: mark.into() })
+    }
+}
+
+impl Fault {
+    /// Whether it fires now; it does so once.
+    fn fires(&self, point: Point, step: Step) -> bool {
+        let due = self.point == point && step >= self.step;
+        let fires = due && fs::OpenOptions::new().write(true).create_new(true).open(&self.mark).is_ok();
+        if fires {
+            warn!(%point, %step, "a fault that was asked for");
+        }
+        fires
     }
 }
 
@@ -84,13 +100,18 @@ impl Faults {
         env::var("SUMAC_FAULT").ok().map(|text| text.parse()).transpose().map(Self)
     }
 
+    /// Whether what went well at this point is to be taken for failed.
+    #[must_use]
+    pub fn breaks(&self, point: Point, step: Step) -> bool {
+        self.0.as_ref().is_some_and(|fault| fault.act == Act::Break && fault.fires(point, step))
+    }
+
     pub fn at(&self, point: Point, step: Step) {
-        let Some(fault) = self.0.as_ref().filter(|fault| fault.point == point && step >= fault.step) else { return };
-        if fs::OpenOptions::new().write(true).create_new(true).open(&fault.mark).is_err() {
+        let Some(fault) = self.0.as_ref().filter(|fault| fault.act != Act::Break && fault.fires(point, step)) else {
             return;
-        }
-        warn!(%point, %step, "a fault that was asked for");
+        };
         match &fault.act {
+            Act::Break => {}
             Act::Die => loop {
                 let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
             },
@@ -114,6 +135,8 @@ mod tests {
         let fault: Fault = "after-guard@12:hold=/a/fifo:/a/mark".parse().unwrap();
         let act = Act::Hold("/a/fifo".into());
         assert_eq!(fault, Fault { point: Point::AfterGuard, step: Step(12), act, mark: "/a/mark".into() });
+        assert_eq!("before-apply@3:break:/m".parse::<Fault>().unwrap().act, Act::Break);
+        assert!("seal@3:break:/m".parse::<Fault>().is_err());
         assert_eq!("seal@0:die:/m".parse::<Fault>().unwrap().act, Act::Die);
     }
 

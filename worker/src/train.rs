@@ -15,6 +15,7 @@ use crate::{
     outputs::{self, Metrics, OutputError, Row},
     pantry::{Groceries, Pantry, PantryError},
     state::{Counters, State, StateError},
+    work::log_refusal,
 };
 use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Instant};
 use sumac_common::{
@@ -235,6 +236,7 @@ where
     pub fn train(&mut self) {
         while self.member.job() == Some(&self.job) && !self.desk.mailbox.closed() {
             for order in self.desk.mailbox.orders() {
+                log_refusal(&order);
                 self.tell(Event::Told(order));
             }
             if self.member.engaged().is_none() {
@@ -335,6 +337,9 @@ where
             &listening,
         )?;
 
+        if faults.breaks(Point::BeforeApply, step) {
+            return Err(Trouble::Left(Leaving::Broke("a fault that was asked for".to_owned())));
+        }
         let tails = reduced.tails.iter().map(|bytes| Tail::decode(bytes)).collect::<Result<Vec<_>, _>>();
         let tails = tails.map_err(|bad| Trouble::Left(Leaving::Broke(bad.to_string())))?;
         let agreed = tail::agree(&tails, opening.generation, step, lanes)?;

@@ -41,13 +41,18 @@ pub fn work_on_toys<D: Dial<Vec<f32>>>(desk: &Desk<'_>, dial: impl Fn() -> D) {
     });
 }
 
+/// Who is turned away looks into the log of its worker for the reason.
+pub(crate) fn log_refusal(order: &Order) {
+    if let Order::Release { job, why: Some(why) } = order {
+        warn!(%job, why, "not fit for this job");
+    }
+}
+
 fn each_job(desk: &Desk<'_>, mut train: impl FnMut(&mut Member, sumac_common::ids::JobId, Spec)) {
     let mut member = Member::new(desk.me.clone());
     while !desk.mailbox.closed() {
         for order in desk.mailbox.orders() {
-            if let Order::Release { job, why: Some(why) } = &order {
-                warn!(%job, why, "not fit for this job");
-            }
+            log_refusal(&order);
             let reports = member.step(Event::Told(order));
             desk.mailbox.report(reports, member.standing());
         }
