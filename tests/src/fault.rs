@@ -16,6 +16,7 @@ pub struct Fault {
 enum Act {
     Die,
     Hold,
+    Break,
 }
 
 impl Fault {
@@ -31,6 +32,12 @@ impl Fault {
         Self { point, step, act: Act::Hold }
     }
 
+    /// It takes the reduction of this step for failed, although the others got theirs: it is one step behind them.
+    #[must_use]
+    pub fn fall_behind(step: u64) -> Self {
+        Self { point: "before-apply", step, act: Act::Break }
+    }
+
     /// Prepares mark and pipe in `room` under this name; gives the value of `SUMAC_FAULT`. Processes that share it share the
     /// mark: the first of them to reach the point fires.
     #[must_use]
@@ -39,6 +46,7 @@ impl Fault {
         let mark = mark(room, worker);
         match act {
             Act::Die => format!("{point}@{step}:die:{}", mark.display()),
+            Act::Break => format!("{point}@{step}:break:{}", mark.display()),
             Act::Hold => {
                 let pipe = pipe(room, worker);
                 let _ = fs::remove_file(&pipe);

@@ -214,6 +214,34 @@ fn the_death_of_all_workers_costs_steps_and_nothing_else() {
     kill("after-guard", Victim::Everybody);
 }
 
+// === one step behind ===
+
+/// The others have committed the step that it did not: it applies what it kept and takes their weights.
+fn fall_behind(job: fn(&str) -> Job, step: u64) {
+    let mut cluster = Cluster::digits();
+    cluster.join("w0");
+    cluster.join_faulty("w1", &Fault::fall_behind(step));
+    cluster.join("w2");
+    let (behind, peace) = (job("behind").at_most(3), job("peace").exactly(1));
+    let id = cluster.submit(&behind);
+    cluster.stands("w1");
+    let behind = cluster.finished(&id, &behind);
+    let facts = cluster.facts(&id);
+    assert!(facts.contains(&format!("generation 2 goes on at step {}", step + 1)), "{facts:#?}");
+    assert_eq!(behind.count("/steps_redone"), 0, "{facts:#?}");
+    behind.assert_same_run(&cluster.run(&peace), "one step behind");
+}
+
+#[test]
+fn who_falls_one_step_behind_catches_up_with_what_it_kept() {
+    fall_behind(Job::toy, STEP);
+}
+
+#[test]
+fn a_simgan_that_falls_one_step_behind_catches_up() {
+    fall_behind(Job::simgan, 13);
+}
+
 // === SimGAN ===
 
 #[test]
