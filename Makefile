@@ -13,7 +13,7 @@ LIGHT := -p sumac-common -p sumac-data -p sumac-proto -p sumac
 # To look at all of it without libtorch. In the profile of the build, which shares what it compiles with this.
 EVERYTHING := --release --locked --workspace --features sumac-worker/doc-only,sumac-tests/torch
 
-.PHONY: help prerequisites setup build demo test test-light check deny clean
+.PHONY: help prerequisites setup build demo test chaos test-light check deny clean
 
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -44,6 +44,9 @@ demo: build  ## Train on two small drawn data sets, on this machine
 # suites start the programs that `build` made.
 test: build  ## Every test, real workers that are killed among them
 	$(CARGO) test --release --locked --no-fail-fast --workspace --features sumac-tests/torch
+
+chaos: build  ## Kill every victim at every point (the default tests take each point and each victim once)
+	SUMAC_FULL=1 $(CARGO) test --release --locked -p sumac-tests --features torch --test kills
 
 test-light:  ## The tests that need no libtorch: rules, images, wire, coordinator
 	$(CARGO) test --release --locked $(LIGHT)

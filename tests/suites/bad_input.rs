@@ -218,3 +218,12 @@ fn a_worker_with_other_images_is_turned_away() {
     cluster.release("w0");
     cluster.wait(&id).assert(0, &["finished"]);
 }
+
+// === numbers ===
+
+#[test]
+fn a_run_whose_gradients_are_not_finite_skips_ten_steps_and_fails() {
+    let cluster = Cluster::of(2);
+    let id = cluster.submit(&Job::simgan("huge").set("train.optimizer.lr", "1e30"));
+    cluster.wait(&id).assert(5, &["failed", "10 steps in a row", "not finite", "lower the learning rate"]);
+}
