@@ -69,7 +69,7 @@ LEARNED := target/learning
 
 .PHONY: learning bench
 
-learning: build  ## Train on the image packs, if there are any, and judge what was learned
+learning: $(if $(wildcard $(PACKS)/traffic-signs),build)  ## Train on the image packs, if there are any, and judge what was learned
 	@if [ ! -d "$(PACKS)/traffic-signs" ] || [ ! -d "$(PACKS)/digits" ]; then
 	  echo "skipped: no image packs in $(PACKS); set SUMAC_DATA_PACKS to where they are"; exit 0
 	fi

@@ -37,7 +37,7 @@ history.size = 1_024
 
 [output]
 checkpoint_every = "1h"
-samples_every = 0
+samples_every = 1_000_000
 "#;
 const BATCH: f64 = 64.0;
 const WORKERS: [usize; 2] = [1, 2];

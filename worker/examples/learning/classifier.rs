@@ -20,7 +20,8 @@ const MAPS: [i64; 3] = [16, 32, 64];
 pub(crate) const FEATURES: i64 = 128;
 /// The smallest side of which three halvings leave a pixel.
 pub(crate) const SIDE_MIN: u32 = 8;
-const UPDATES: u64 = 500;
+/// Updates after which a few thousand small images are learned.
+pub(crate) const UPDATES: u64 = 500;
 const BATCH: u64 = 64;
 /// Each way, in pixels.
 const SHIFT: i64 = 2;
@@ -35,21 +36,21 @@ pub(crate) struct Classifier {
 }
 
 impl Classifier {
-    /// Trained on `images_nchw` in [-1, 1] and their classes `[n]`, always by the same numbers: 500 updates of Adam at a
-    /// batch of 64, one cycle of learning rates up to 2e-3, each image shifted by up to 2 pixels.
-    pub(crate) fn trained(images_nchw: &Tensor, classes_n: &Tensor, classes: i64, seed: u64) -> Self {
+    /// Trained on `images_nchw` in [-1, 1] and their classes `[n]`, always by the same numbers: Adam at a batch of 64, one
+    /// cycle of learning rates up to 2e-3 over all updates, each image shifted by up to 2 pixels.
+    pub(crate) fn trained(images_nchw: &Tensor, classes_n: &Tensor, classes: i64, updates: u64, seed: u64) -> Self {
         let classifier = Self::untrained(images_nchw, classes);
         classifier.draw_weights(seed);
         let mut adam =
             nn::Adam::default().build(&classifier.variables, 0.0).expect("Adam takes any variables and rate");
         let order = Order::new(seed, Stream::Synthetic, images_nchw.size()[0] as u64);
-        for update in 0..UPDATES {
+        for update in 0..updates {
             let picked: Vec<i64> =
                 order.samples(update * BATCH..(update + 1) * BATCH).iter().map(|sample| sample.0 as i64).collect();
             let picked = Tensor::from_slice(&picked);
             let shown_bchw = shifted(&images_nchw.index_select(0, &picked), seed, update);
             let logits_bk = classifier.body.forward_t(&shown_bchw, true).apply(&classifier.verdict);
-            adam.set_lr(one_cycle(update));
+            adam.set_lr(one_cycle(update, updates));
             adam.backward_step(&logits_bk.cross_entropy_for_logits(&classes_n.index_select(0, &picked)));
         }
         classifier
@@ -128,18 +129,14 @@ fn shifted(images_bchw: &Tensor, seed: u64, update: u64) -> Tensor {
 
 /// Rises along a cosine through the first three tenths of the updates, falls along another to almost nothing
 /// (Smith and Topin 2018, "Super-convergence").
-fn one_cycle(update: u64) -> f64 {
+fn one_cycle(update: u64, updates: u64) -> f64 {
     const PEAK: f64 = 2e-3;
     const START: f64 = PEAK / 25.0;
     const END: f64 = START / 1e4;
     let along =
         |from: f64, to: f64, passed: f64| to + (from - to) * (1.0 + (std::f64::consts::PI * passed).cos()) / 2.0;
-    let (rise, passed) = (0.3 * UPDATES as f64, update as f64);
-    if passed < rise {
-        along(START, PEAK, passed / rise)
-    } else {
-        along(PEAK, END, (passed - rise) / (UPDATES as f64 - rise))
-    }
+    let (rise, passed, all) = (0.3 * updates as f64, update as f64, updates as f64);
+    if passed < rise { along(START, PEAK, passed / rise) } else { along(PEAK, END, (passed - rise) / (all - rise)) }
 }
 
 /// Share of equal entries of two `[n]`, 0..=1.
@@ -167,18 +164,18 @@ mod tests {
     fn it_learns_and_the_same_seed_gives_the_same_bits() {
         tch::set_num_threads(1);
         let (images, classes) = task();
-        let once = Classifier::trained(&images, &classes, 2, 5);
+        let once = Classifier::trained(&images, &classes, 2, 40, 5);
         assert!(agreement(&once.classes(&images), &classes) > 0.95);
         assert_eq!(once.features(&images).size(), [128, FEATURES]);
-        let again = Classifier::trained(&images, &classes, 2, 5);
+        let again = Classifier::trained(&images, &classes, 2, 40, 5);
         assert!(once.features(&images).equal(&again.features(&images)));
-        let other = Classifier::trained(&images, &classes, 2, 6);
+        let other = Classifier::trained(&images, &classes, 2, 40, 6);
         assert!(!once.features(&images).equal(&other.features(&images)));
     }
 
     #[test]
     fn the_learning_rate_rises_to_its_peak_and_falls_to_almost_nothing() {
-        let rates: Vec<f64> = (0..UPDATES).map(one_cycle).collect();
+        let rates: Vec<f64> = (0..500).map(|update| one_cycle(update, 500)).collect();
         let peak = rates.iter().copied().fold(0.0, f64::max);
         assert!((peak - 2e-3).abs() < 1e-9 && rates[150] == peak, "{peak}");
         assert!((rates[0] - 8e-5).abs() < 1e-12 && rates[499] < 1e-7, "{} {}", rates[0], rates[499]);

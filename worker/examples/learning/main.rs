@@ -11,7 +11,7 @@ mod report;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use classifier::{Classifier, SIDE_MIN, agreement};
+use classifier::{Classifier, SIDE_MIN, UPDATES, agreement};
 use frechet::frechet_distance;
 use pictures::{Pictures, brightness_spread, change, flat_images, moment_matched};
 use report::{Bound, Report, Unit};
@@ -151,6 +151,7 @@ impl Run {
             &Tensor::cat(&[synthetic, &moment_matched(synthetic, real)], 0),
             &Tensor::cat(&[&classes, &classes], 0),
             k,
+            UPDATES,
             args.seed,
         );
         let of_synthetic = judge.classes(synthetic);
