@@ -1,7 +1,10 @@
 //! Between the loop and the conversation with the coordinator: orders come in, reports go out, and where the worker stands is
 //! kept for the next time it attaches. It refuses to know what either means.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 use sumac_common::conversation::{Beat, Order, Report, Standing};
 
 #[derive(Default)]
@@ -16,7 +19,8 @@ struct Inside {
     reports: Vec<Report>,
     standing: Option<Standing>,
     beat: Option<Beat>,
-    closed: bool,
+    /// When the end was asked for.
+    closed: Option<Instant>,
     /// Wakes the conversation when there is a report; given by it.
     knock: Option<Box<dyn Fn() + Send>>,
 }
@@ -34,7 +38,7 @@ impl Mailbox {
         std::mem::take(&mut self.inside().orders)
     }
 
-    /// Whether one of the orders not yet taken is like this, or everything is to end.
+    /// Whether one of the orders not yet taken is like this.
     pub fn any(&self, like: impl Fn(&Order) -> bool) -> bool {
         self.inside().orders.iter().any(like)
     }
@@ -42,13 +46,18 @@ impl Mailbox {
     /// Sleeps until there is an order or the end.
     pub fn wait(&self) {
         let mut inside = self.inside();
-        while inside.orders.is_empty() && !inside.closed {
+        while inside.orders.is_empty() && inside.closed.is_none() {
             inside = self.changed.wait(inside).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     pub fn closed(&self) -> bool {
-        self.inside().closed
+        self.inside().closed.is_some()
+    }
+
+    /// How long ago the end was asked for, if it was.
+    pub fn closed_for(&self) -> Option<Duration> {
+        self.inside().closed.map(|since| since.elapsed())
     }
 
     /// Says something, together with where that leaves the worker.
@@ -77,7 +86,7 @@ impl Mailbox {
 
     /// Ends the loop between two steps.
     pub fn close(&self) {
-        self.inside().closed = true;
+        self.inside().closed.get_or_insert_with(Instant::now);
         self.changed.notify_all();
     }
 

@@ -124,6 +124,7 @@ fn run(args: RunArgs) -> Result<(), Ending> {
     info!(worker = %seat.worker, %host, "starting");
 
     let (mailbox, end) = (Arc::new(Mailbox::default()), Arc::new(Notify::new()));
+    hear_signals(Arc::clone(&mailbox)).map_err(|error| ending(RESTART_ME)(&error))?;
     let me = seat.worker.clone();
     let conversation = {
         let (mailbox, end) = (Arc::clone(&mailbox), Arc::clone(&end));
@@ -158,43 +159,42 @@ fn converse(
 ) -> Result<(), Ending> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.map_err(|error| ending(RESTART_ME)(&error)).and_then(|runtime| {
-        runtime.block_on(async {
-            let stop = stop_signal(&mailbox);
-            let attended = session::attend(address, seat, Arc::clone(&mailbox), patience, end);
-            tokio::select! {
-                stopped = stop => stopped.map_err(|error| ending(RESTART_ME)(&error)),
-                attended = attended => attended.map_err(|error| match error {
-                    SessionError::Refused(_) | SessionError::Address(_) => ending(NOT_AS_IT_IS)(&error),
-                    _ => ending(RESTART_ME)(&error),
-                }),
-            }
+        let attended = session::attend(address, seat, Arc::clone(&mailbox), patience, end);
+        runtime.block_on(attended).map_err(|error| match error {
+            SessionError::Refused(_) | SessionError::Address(_) => ending(NOT_AS_IT_IS)(&error),
+            _ => ending(RESTART_ME)(&error),
         })
     });
     mailbox.close();
     result
 }
 
-/// SIGTERM, SIGINT or SIGUSR1: the step under way is finished, then the process ends. A second one ends it at once.
-async fn stop_signal(mailbox: &Mailbox) -> std::io::Result<()> {
+/// SIGTERM, SIGINT or SIGUSR1: the step under way is finished, then the process ends. A second one ends it at once. On a thread
+/// of its own, which ends with the process: whatever else hangs, a signal is heard.
+fn hear_signals(mailbox: Arc<Mailbox>) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut int, mut usr) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::user_defined1())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-        _ = usr.recv() => {}
-    }
-    mailbox.close();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-            _ = usr.recv() => {}
-        }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut signals = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::user_defined1())?)
+    };
+    let mut next = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = signals.0.recv() => {}
+                _ = signals.1.recv() => {}
+                _ = signals.2.recv() => {}
+            }
+        });
+    };
+    let hear = move || {
+        next();
+        mailbox.close();
+        next();
         error!("stopped at once by a second signal");
         std::process::exit(130);
-    });
-    Ok(())
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(hear).map(drop)
 }
 
 /// The address from which this machine reaches the coordinator; others reach this machine there.

@@ -17,7 +17,12 @@ use crate::{
     state::{Counters, State, StateError},
     work::log_refusal,
 };
-use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Instant};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 use sumac_common::{
     checkpoint::RunId,
     conversation::{Beat, Doing, Fingerprint, Leaving, Opening, Readiness},
@@ -32,6 +37,8 @@ use sumac_common::{
 };
 use tracing::{info, info_span, warn};
 
+/// A worker that is to end finishes its step, but waits no longer than this for others who should take part in it.
+const PARTING: Duration = Duration::from_secs(5);
 /// Every so many steps the members compare the hash of the replicated state.
 const COMPARED_EVERY: u64 = 100;
 
@@ -101,7 +108,7 @@ pub(crate) struct Listening<'a> {
 
 impl Ear for Listening<'_> {
     fn called(&self) -> bool {
-        self.mailbox.any(|order| self.member.interrupts(order))
+        self.mailbox.closed_for() >= Some(PARTING) || self.mailbox.any(|order| self.member.interrupts(order))
     }
 }
 
@@ -245,7 +252,9 @@ where
             }
             self.say_where();
             let done = match self.member.next() {
-                Next::Wait | Next::Prepare { .. } => {
+                // The job was submitted anew, perhaps with another spec: this run is over.
+                Next::Prepare { .. } => return,
+                Next::Wait => {
                     if self.member.job() == Some(&self.job) {
                         self.desk.mailbox.wait();
                     }

@@ -4,6 +4,9 @@ use crate::serve::LISTEN;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
+/// Where the coordinator keeps what must survive, if nothing else is said.
+pub const STATE: &str = ".sumac";
+
 /// Distributed, exactly reproducible training of SimGAN refiners.
 #[derive(Debug, Parser)]
 #[command(name = "sumac", version, max_term_width = 100, disable_help_subcommand = true)]
@@ -94,7 +97,7 @@ pub struct Up {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub overrides: Vec<Override>,
     /// Where the coordinator keeps what must survive
-    #[arg(long, value_name = "DIR", default_value = ".sumac", env = "SUMAC_STATE_DIR")]
+    #[arg(long, value_name = "DIR", default_value = STATE, env = "SUMAC_STATE_DIR")]
     pub state: PathBuf,
     /// Address to listen on; port 0 takes any free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", env = "SUMAC_LISTEN")]
@@ -110,7 +113,7 @@ pub struct Serve {
     #[arg(long, value_name = "ADDR", default_value = LISTEN, env = "SUMAC_LISTEN")]
     pub listen: SocketAddr,
     /// Where the coordinator keeps what must survive
-    #[arg(long, value_name = "DIR", default_value = ".sumac", env = "SUMAC_STATE_DIR")]
+    #[arg(long, value_name = "DIR", default_value = STATE, env = "SUMAC_STATE_DIR")]
     pub state: PathBuf,
     /// Allow --listen beyond this machine, unencrypted
     #[arg(long, env = "SUMAC_INSECURE")]

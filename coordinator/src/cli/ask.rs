@@ -55,6 +55,9 @@ pub(super) async fn give_up(target: &Target, coordinator: Option<String>) -> Res
     let job = target.id(&mut dialled).await?;
     let reply = dialled.operator.give_up(v1::GiveUpRequest { job }).await;
     let job = JobView::of(answered(reply.map_err(|status| dialled.failed(&status))?.into_inner())?)?;
+    if job.state == "running" || job.is_over() {
+        return Err(Failure::new(Exit::Failed, format!("{} is {}: there is nobody to give up", job.id, job.state)));
+    }
     say(job.state, format!("{}: goes back to its last checkpoint if no member comes back", job.id));
     Ok(Exit::Done)
 }

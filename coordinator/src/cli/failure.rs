@@ -86,8 +86,9 @@ Exit codes of sumac
 
 Exit codes of sumac-worker
 
-    0  finished or drained
-    2  the configuration is at fault: do not restart
+    0  stopped as asked
+    2  usage: do not restart
    75  a passing trouble: restart
    78  the configuration is at fault: do not restart
+  130  stopped at once by a second signal
 ";

@@ -16,7 +16,12 @@ use super::{
     view::JobView,
 };
 use crate::serve::{Coordinator, Place};
-use std::{collections::BTreeSet, path::absolute, thread::available_parallelism, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, absolute},
+    thread::available_parallelism,
+    time::Duration,
+};
 use sumac_common::{cluster::Presence, spec::Spec};
 use sumac_proto::v1;
 use tokio::time::{Instant, timeout};
@@ -180,10 +185,20 @@ async fn see_through(
 }
 
 fn say_how_to_go_on(args: &args::Up, job: &JobView) {
-    let command = match &args.job {
+    let mut command = match &args.job {
         Some(file) => format!("sumac up {}", file.display()),
         None => "sumac up --demo".to_owned(),
     };
+    if let Some(workers) = args.workers {
+        command.push_str(&format!(" --workers {workers}"));
+    }
+    if args.state != Path::new(args::STATE) {
+        command.push_str(&format!(" --state {}", args.state.display()));
+    }
+    // Left out they would make it another run, or one of another length.
+    for args::Override { path, value } in &args.overrides {
+        command.push_str(&format!(" --set {path}={value}"));
+    }
     say("next", format!("{command}   goes on from step {}", job.saved.unwrap_or(0)));
 }
 
