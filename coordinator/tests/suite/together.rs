@@ -132,7 +132,7 @@ async fn ctrl_c_drains_and_the_same_command_goes_on() {
     let ended = up.ends().await.with(130);
     assert!(ended.stderr.contains("draining"), "{ended:?}");
     assert!(ended.stdout.contains("checkpoint at step 131 written, nothing lost"), "{ended:?}");
-    assert!(ended.stdout.contains("sumac up job.toml   goes on from step 131"), "{ended:?}");
+    assert!(ended.stdout.contains("sumac up job.toml --workers 1   goes on from step 131"), "{ended:?}");
 
     let mut up = sumac.starts(&mut sumac.up(ABSENT, &args));
     let url = up.says("serving").await;
