@@ -22,19 +22,12 @@ pub struct Counters {
     pub progress: Progress,
     /// Each lane's running digest of what it was handed: together, the trace (L-2).
     pub trace: Vec<Digest>,
-    /// Updates so far, by network: refiner, discriminator, pre-training included.
-    pub updates: [u64; 2],
 }
 
 impl Counters {
     #[must_use]
     pub fn start(lanes: u32) -> Self {
-        Self {
-            step: Step(0),
-            progress: Progress::default(),
-            trace: vec![Digest::default(); lanes as usize],
-            updates: [0, 0],
-        }
+        Self { step: Step(0), progress: Progress::default(), trace: vec![Digest::default(); lanes as usize] }
     }
 
     /// The lanes' digests in lane order, as one.

@@ -412,11 +412,10 @@ where
 
     /// All agreed: the update, the history writes, step + 1 (C-4). Wishes take effect from here on.
     fn commit(&mut self, plan: &Plan, rank: Rank, agreed: &Agreed, gradient: &L::Sum) -> Result<(), Trouble> {
-        let Counters { progress, mut updates, .. } = self.state.counters.clone();
+        let progress = self.state.counters.progress;
         let kept = self.kept.take();
         if !agreed.skipped {
             self.state.learner.apply(plan.phase, plan.step, gradient)?;
-            updates[plan.phase.network() as usize] += 1;
             for staged in kept.into_iter().flat_map(|kept| [Some(kept.own), kept.guarded]).flatten() {
                 self.state.write(&staged);
             }
@@ -425,7 +424,6 @@ where
             step: plan.step.next(),
             progress: progress.after(plan, agreed.skipped),
             trace: agreed.digests.clone(),
-            updates,
         };
         self.pace.steps += 1;
         self.remember(plan, agreed)?;

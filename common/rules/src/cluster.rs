@@ -108,7 +108,6 @@ pub struct Worker {
     pub presence: Presence,
     /// When it was last heard.
     pub heard: Duration,
-    pub standing: Option<Standing>,
     pub job: Option<JobId>,
     pub beat: Option<Beat>,
     /// Order of arrival among those here.
@@ -236,15 +235,7 @@ impl Cluster {
         self.arrivals += 1;
         let arrived = self.arrivals;
         let job = standing.as_ref().map(|standing| standing.job.clone());
-        let fresh = Worker {
-            seat,
-            presence: Presence::Here,
-            heard: now,
-            standing: standing.clone(),
-            job: job.clone(),
-            beat: None,
-            arrived,
-        };
+        let fresh = Worker { seat, presence: Presence::Here, heard: now, job: job.clone(), beat: None, arrived };
         self.workers.insert(worker.clone(), fresh);
         actions.push(Action::Note(if returns {
             Fact::WorkerReturned { worker: worker.clone() }
@@ -292,7 +283,6 @@ impl Cluster {
             actions.push(Action::Tell(worker.clone(), Order::Release { job: job_id, why: None }));
             if let Some(known) = self.workers.get_mut(worker) {
                 known.job = None;
-                known.standing = None;
             }
             return;
         };
@@ -466,7 +456,6 @@ impl Cluster {
         for (worker, known) in &mut self.workers {
             if known.job.as_ref() == Some(id) {
                 known.job = None;
-                known.standing = None;
                 actions.push(Action::Tell(worker.clone(), Order::Release { job: id.clone(), why: None }));
             }
         }
