@@ -177,19 +177,21 @@ impl Driver {
     async fn attach(&mut self, seat: Seat, standing: Option<Standing>, newcomer: Attached) -> Result<(), StoreError> {
         let worker = seat.worker.clone();
         let actions = self.cluster.step(self.began.elapsed(), Event::Attached { seat, standing });
-        let refusal = actions.iter().find_map(|action| match action {
-            Action::Refuse(refused, why) if *refused == worker => Some(why.clone()),
+        let not_welcome = actions.iter().find_map(|action| match action {
+            Action::Refuse(refused, why) if *refused == worker => Some(Down::Refused(why.clone())),
+            Action::Defer(deferred, why) if *deferred == worker => Some(Down::NotYet(why.clone())),
             _ => None,
         });
-        if let Some(why) = refusal {
-            warn!(%worker, why, "worker refused");
+        if let Some(answer) = not_welcome {
+            warn!(%worker, ?answer, "worker not welcome");
             // The channel is new and empty; if the worker is gone already, nobody is left to hear it.
-            let _ = newcomer.down.try_send(Down::Refused(why));
+            let _ = newcomer.down.try_send(answer);
         } else {
             let _ = newcomer.down.try_send(Down::Welcome(self.term));
             self.attached.insert(worker.clone(), newcomer);
         }
-        let others = |action: &Action| !matches!(action, Action::Refuse(refused, _) if *refused == worker);
+        let others =
+            |action: &Action| !matches!(action, Action::Refuse(whom, _) | Action::Defer(whom, _) if *whom == worker);
         self.carry_out(actions.into_iter().filter(others).collect()).await
     }
 
@@ -208,6 +210,10 @@ impl Driver {
                 Action::Tell(worker, order) => self.tell(&worker, Down::Told(order)),
                 Action::Refuse(worker, why) => {
                     self.tell(&worker, Down::Refused(why));
+                    self.attached.remove(&worker);
+                }
+                Action::Defer(worker, why) => {
+                    self.tell(&worker, Down::NotYet(why));
                     self.attached.remove(&worker);
                 }
                 Action::HangUp(worker) => drop(self.attached.remove(&worker)),

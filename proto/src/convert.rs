@@ -32,6 +32,8 @@ pub enum Down {
     Welcome(Term),
     /// The session is over, and a restart would not help.
     Refused(String),
+    /// The session is over, and a later attempt may be welcome.
+    NotYet(String),
     Told(Order),
 }
 

@@ -79,12 +79,10 @@ where
         // Parts of a checkpoint that was not completed in the last generation are no longer waited for.
         self.durable = None;
         let again = self.metrics.begin(step, rank == Rank(0))?;
-        if opening.basis == Basis::Saved {
-            self.redone += again;
-        }
+        self.redone = if opening.basis == Basis::Saved { again } else { 0 };
         self.pace = Pace::start();
         info!(%step, rank = %rank, members = opening.roster.len(), took = ?begun.elapsed(), "generation entered");
-        Ok(Event::Entered(step))
+        Ok(Event::Entered { step, redone: self.redone })
     }
 
     /// The newest loadable checkpoint, as rank 0 finds it, or the start.

@@ -133,8 +133,7 @@ where
                     drawn: progress.drawn * lanes,
                     replaced: (offered - u64::from(slots.occupied)) * lanes,
                 },
-                // Where nobody survived, only the metrics know how far the run had come.
-                steps_redone: opening.so_far.steps_redone.max(self.redone),
+                steps_redone: opening.so_far.steps_redone + self.redone,
                 steps_skipped: progress.skipped,
                 exact: true,
                 fingerprint: self.id.fingerprint.clone(),

@@ -29,6 +29,9 @@ pub enum SessionError {
     /// The coordinator does not want this worker as it is.
     #[error("{0}")]
     Refused(String),
+    /// The coordinator does not want it at this moment.
+    #[error("{0}")]
+    NotYet(String),
     #[error("no coordinator at {address}: {why}. Is it running? `sumac serve` starts one")]
     Unreachable { address: String, why: String },
     #[error("the stream broke: {0}")]
@@ -74,6 +77,7 @@ pub async fn attend(
             }
             Err(refused @ SessionError::Refused(_)) => return Err(refused),
             Err(error) if !welcomed && begun.elapsed() >= patience => return Err(error),
+            Err(SessionError::NotYet(why)) => warn!(why, "not welcome yet, asking again"),
             Err(error) => debug!(%error, "no coordinator yet"),
         }
         tokio::select! {
@@ -106,6 +110,7 @@ async fn talk(endpoint: &Endpoint, seat: &Seat, mailbox: &Mailbox, knock: &Notif
     match answers.message().await.map_err(lost)?.map(Down::try_from).transpose()? {
         Some(Down::Welcome(term)) => info!(%term, "attached"),
         Some(Down::Refused(why)) => return Err(SessionError::Refused(why)),
+        Some(Down::NotYet(why)) => return Err(SessionError::NotYet(why)),
         Some(Down::Told(_)) | None => return Err(ended()),
     }
 
@@ -121,6 +126,7 @@ async fn talk(endpoint: &Endpoint, seat: &Seat, mailbox: &Mailbox, knock: &Notif
                         mailbox.deliver(order);
                     }
                     Ok(Some(Ok(Down::Refused(why)))) => return Err(SessionError::Refused(why)),
+                    Ok(Some(Ok(Down::NotYet(why)))) => return Err(SessionError::NotYet(why)),
                     Ok(Some(Ok(Down::Welcome(_)))) => {}
                     Ok(Some(Err(bad))) => return Ok(Talk { error: bad.into() }),
                     Ok(None) => return Ok(Talk { error: ended() }),

@@ -179,7 +179,7 @@ pub struct Run<'a, L: Learner, D> {
     pub(crate) last_saved: Instant,
     pub(crate) pace: Pace,
     losses: Losses,
-    /// Steps that stood in the metrics when a checkpoint before them was gone back to, since this worker prepared the job.
+    /// Steps that stood in the metrics and are done again in this generation, because it began from a checkpoint before them.
     pub(crate) redone: u64,
 }
 

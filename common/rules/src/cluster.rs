@@ -96,6 +96,8 @@ pub enum Action {
     Note(Fact),
     /// End this worker's session with a sentence: it must not be restarted as it is.
     Refuse(WorkerId, String),
+    /// This newcomer's name is held by a process that is here: it may ask again.
+    Defer(WorkerId, String),
     /// End this worker's stream, if it still stands: it counts as gone, and is heard again only when it attaches anew and
     /// says where it stands.
     HangUp(WorkerId),
@@ -225,6 +227,15 @@ impl Cluster {
                 actions.push(Action::Refuse(worker, why));
                 return;
             }
+            // Only a process whose stream broke can be taken for dead because of its successor.
+            Some(known) if known.seat.incarnation < seat.incarnation && known.presence == Presence::Here => {
+                let why = format!(
+                    "{worker} is the name of a worker that is here (on {}): end that one, or give this one another name (--name)",
+                    known.seat.node
+                );
+                actions.push(Action::Defer(worker, why));
+                return;
+            }
             Some(known) if known.seat.incarnation < seat.incarnation && !known.is_gone() => {
                 self.lose(now, &worker, Loss::Died, actions);
             }
@@ -263,7 +274,7 @@ impl Cluster {
             job.standings.insert(worker.clone(), Standing::outside(job.id.clone()));
             if job.roster.contains(worker) {
                 job.frozen = true;
-                job.close(now, worker, &why, job.generation, Others::AreTold, actions);
+                job.close(now, worker, Some(&why), job.generation, Others::AreTold, actions);
             }
         }
     }
@@ -312,7 +323,7 @@ impl Cluster {
                 if job.roster.contains(worker) {
                     job.frozen = true;
                     let why = "it had left when it came back";
-                    job.close(now, worker, why, job.generation, Others::AreTold, actions);
+                    job.close(now, worker, Some(why), job.generation, Others::AreTold, actions);
                 }
                 if standing.ready.is_none() {
                     // It may have failed to prepare, and the word of it was lost.
@@ -365,10 +376,18 @@ impl Cluster {
                 let ended = JobState::Failed(format!("{worker}: {why}"));
                 self.end(&id, ended, actions);
             }
-            Report::Entered { generation, step, .. } => {
+            Report::Entered { generation, step, redone, .. } => {
                 let takes_part = generation == job.generation && job.roster.contains(worker);
-                if takes_part && job.enter(worker, generation, step) {
+                // Rank 0 keeps the metrics, which know how far the run had come.
+                let counts = takes_part && redone > 0 && job.roster.first() == Some(worker);
+                if counts {
+                    job.so_far.steps_redone += redone;
+                }
+                let is_first = takes_part && job.enter(worker, generation, step);
+                if is_first || counts {
                     actions.push(Action::Save(id.clone()));
+                }
+                if is_first {
                     actions.push(Action::Note(Fact::GenerationEntered { job: id, generation, step }));
                 }
             }
@@ -385,7 +404,7 @@ impl Cluster {
                     job.blame(&why);
                     // Who was told to leave was not the only one: the others leave at the same step, aborting nothing.
                     let others = if why == Leaving::Told { Others::LeaveByThemselves } else { Others::AreTold };
-                    job.close(now, worker, &sentence(&why), generation, others, actions);
+                    job.close(now, worker, sentence(&why).as_deref(), generation, others, actions);
                 }
             }
             Report::Saved { step, .. } => {
@@ -485,7 +504,7 @@ impl Cluster {
         known.presence = Presence::Gone(why);
         known.beat = None;
         let job = known.job.take();
-        actions.push(Action::Note(Fact::WorkerLost { worker: worker.clone(), why }));
+        actions.push(Action::Note(Fact::WorkerLost { worker: worker.clone(), why, job: job.clone() }));
         if why == Loss::Silent {
             actions.push(Action::HangUp(worker.clone()));
         }
@@ -495,7 +514,7 @@ impl Cluster {
         if !job.state.is_over() && job.roster.contains(worker) {
             // A dead member cannot take another step, and every step needs all: that freezes its generation (C-6).
             job.frozen |= why == Loss::Died;
-            job.close(now, worker, &why.to_string(), job.generation, Others::AreTold, actions);
+            job.close(now, worker, Some(&why.to_string()), job.generation, Others::AreTold, actions);
         }
     }
 
@@ -534,7 +553,8 @@ impl Cluster {
             match job.roster.iter().find(unseen).cloned() {
                 // It was a member before this coordinator started, at 0 on its clock, and has not come back.
                 Some(member) if now >= self.settings.silent_after => {
-                    job.close(now, &member, &Loss::Silent.to_string(), job.generation, Others::AreTold, actions);
+                    let why = Loss::Silent.to_string();
+                    job.close(now, &member, Some(&why), job.generation, Others::AreTold, actions);
                 }
                 _ => job.invite(now, &self.workers, actions),
             }
@@ -553,16 +573,17 @@ impl Cluster {
     }
 }
 
-fn sentence(why: &Leaving) -> String {
-    match why {
-        Leaving::Told => "by agreement".to_owned(),
+/// What went wrong, if anything did.
+fn sentence(why: &Leaving) -> Option<String> {
+    Some(match why {
+        Leaving::Told => return None,
         Leaving::Broke(why) => why.clone(),
         Leaving::Unformed { unreached, why } if unreached.is_empty() => format!("the group did not form: {why}"),
         Leaving::Unformed { unreached, why } => {
             let names: Vec<&str> = unreached.iter().map(|worker| worker.0.as_str()).collect();
             format!("the group did not form, {} not reached: {why}", names.join(", "))
         }
-    }
+    })
 }
 
 /// The generation and step of what a standing holds, counting what it had offered when an entry broke off that others finished.

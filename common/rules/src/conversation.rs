@@ -11,7 +11,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::SocketAddr};
 
-/// A start of a worker process. A higher one under the same name means that the lower one is dead.
+/// A start of a worker process. A higher one under the same name means that the lower one is dead, once its stream is broken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Incarnation(pub u64);
@@ -174,6 +174,8 @@ pub enum Report {
         job: JobId,
         generation: Generation,
         step: Step,
+        /// Steps that stood in the metrics and are done again from here.
+        redone: u64,
     },
     /// It takes no further part in the generation it was engaged in.
     Left {

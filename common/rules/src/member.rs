@@ -30,8 +30,11 @@ pub enum Event {
     Aligned(Step),
     /// Its state for this generation is complete and verified; it is about to say so to the others.
     Offered(Step),
-    /// All said the same: it has entered.
-    Entered(Step),
+    /// All said the same: it has entered. Steps that stood in the metrics are done again from here.
+    Entered {
+        step: Step,
+        redone: u64,
+    },
     /// All tails of the present step agreed, and it is applied, or skipped.
     Committed {
         wishes: Wishes,
@@ -204,7 +207,7 @@ impl Member {
                 task.offered = task.stage.opening().map(|opening| Holding { generation: opening.generation, step });
                 vec![]
             }
-            Event::Entered(step) => task.entered(step),
+            Event::Entered { step, redone } => task.entered(step, redone),
             Event::Committed { wishes, skipped_in_a_row } => task.committed(wishes, skipped_in_a_row),
             Event::Saved(step) => vec![Report::Saved { job: task.job.clone(), step }],
             Event::Sealed => task.sealed(),
@@ -300,7 +303,7 @@ impl Task {
         self.stage = Stage::Entering(opening, with);
     }
 
-    fn entered(&mut self, step: Step) -> Vec<Report> {
+    fn entered(&mut self, step: Step, redone: u64) -> Vec<Report> {
         let Stage::Entering(opening, _) = &self.stage else { return vec![] };
         let opening = opening.clone();
         let generation = opening.generation;
@@ -311,7 +314,7 @@ impl Task {
         } else {
             Stage::Training(opening, step)
         };
-        vec![Report::Entered { job: self.job.clone(), generation, step }]
+        vec![Report::Entered { job: self.job.clone(), generation, step, redone }]
     }
 
     fn committed(&mut self, wishes: Wishes, skipped_in_a_row: u32) -> Vec<Report> {

@@ -25,7 +25,7 @@ async fn a_worker_is_welcomed_prepared_and_given_a_roster() {
     assert_eq!(opening.generation, Generation(1));
     assert_eq!(opening.basis, Basis::Saved);
     assert_eq!(opening.roster.iter().map(|place| place.worker.clone()).collect::<Vec<_>>(), [WorkerId::from("a")]);
-    a.says(Report::Entered { job: prepared, generation: Generation(1), step: Step(0) }).await;
+    a.says(Report::Entered { job: prepared, generation: Generation(1), step: Step(0), redone: 0 }).await;
     let running = job_when(&coordinator.url(), &job.id, |job| job.state() == v1::JobState::Running).await;
     assert_eq!(running.roster, ["a"]);
     assert!(running.facts.iter().any(|fact| fact.class == "job" && fact.job.as_deref() == Some(&job.id)));
@@ -145,7 +145,7 @@ async fn a_death_that_its_parent_saw_is_known_at_once() {
     b.is_prepared().await;
     b.says(Report::Ready { job: prepared.clone(), readiness: readiness() }).await;
     let alone = b.is_opened().await;
-    b.says(Report::Entered { job: prepared.clone(), generation: alone.generation, step: Step(0) }).await;
+    b.says(Report::Entered { job: prepared.clone(), generation: alone.generation, step: Step(0), redone: 0 }).await;
     a.says(Report::Ready { job: prepared, readiness: readiness() }).await;
     assert_eq!(b.hears_wish().await, Wish::Regroup);
 

@@ -208,7 +208,7 @@ impl Played {
         let (job, _) = self.is_prepared().await;
         self.says(Report::Ready { job: job.clone(), readiness: readiness() }).await;
         let opening = self.is_opened().await;
-        self.says(Report::Entered { job, generation: opening.generation, step: Step(step) }).await;
+        self.says(Report::Entered { job, generation: opening.generation, step: Step(step), redone: 0 }).await;
         opening
     }
 

@@ -17,6 +17,7 @@ impl From<Down> for v1::ToWorker {
         match down {
             Down::Welcome(term) => Self { said: Some(Said::Welcome(v1::Welcome { term: term.0 })) },
             Down::Refused(why) => Self { said: Some(Said::Refused(v1::Refused { why })) },
+            Down::NotYet(why) => Self { said: Some(Said::NotYet(v1::NotYet { why })) },
             Down::Told(order) => order.into(),
         }
     }
@@ -42,6 +43,7 @@ impl TryFrom<v1::ToWorker> for Down {
         Ok(Self::Told(match present(message.said, "ToWorker", "said")? {
             Said::Welcome(welcome) => return Ok(Self::Welcome(Term(welcome.term))),
             Said::Refused(refused) => return Ok(Self::Refused(refused.why)),
+            Said::NotYet(not_yet) => return Ok(Self::NotYet(not_yet.why)),
             Said::Prepare(prepare) => {
                 let spec = spec::read(&prepare.spec_toml, &[])
                     .map_err(|faults| BadWire::BadSpec { message: "Prepare", faults })?;

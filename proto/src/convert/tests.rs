@@ -105,7 +105,7 @@ fn every_report_comes_back_as_itself() {
     let mut reports = vec![
         Report::Ready { job: job(), readiness: readiness() },
         Report::Unable { job: job(), why: "no images in /data".to_owned() },
-        Report::Entered { job: job(), generation: Generation(2), step: Step(70) },
+        Report::Entered { job: job(), generation: Generation(2), step: Step(70), redone: 4 },
         Report::Saved { job: job(), step: Step(100) },
         Report::Beat(None),
     ];
@@ -160,7 +160,11 @@ fn every_order_comes_back_as_itself() {
 
 #[test]
 fn the_first_answer_comes_back_as_itself() {
-    for down in [Down::Welcome(Term(7)), Down::Refused("another version".to_owned())] {
+    for down in [
+        Down::Welcome(Term(7)),
+        Down::Refused("another version".to_owned()),
+        Down::NotYet("the name is taken".to_owned()),
+    ] {
         assert_eq!(down_and_back(down.clone()), down);
     }
 }

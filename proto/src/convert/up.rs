@@ -30,8 +30,8 @@ impl From<Report> for v1::FromWorker {
                 Said::Ready(v1::Ready { job: job.0, readiness: Some(readiness.into()) })
             }
             Report::Unable { job, why } => Said::Unable(v1::Unable { job: job.0, why }),
-            Report::Entered { job, generation, step } => {
-                Said::Entered(v1::Entered { job: job.0, generation: generation.0, step: step.0 })
+            Report::Entered { job, generation, step, redone } => {
+                Said::Entered(v1::Entered { job: job.0, generation: generation.0, step: step.0, redone })
             }
             Report::Left { generation, standing, why } => Said::Left(v1::Left {
                 generation: generation.0,
@@ -69,6 +69,7 @@ impl TryFrom<v1::FromWorker> for Up {
                 job: job(entered.job, "Entered")?,
                 generation: Generation(entered.generation),
                 step: Step(entered.step),
+                redone: entered.redone,
             },
             Said::Left(left) => Report::Left {
                 generation: Generation(left.generation),

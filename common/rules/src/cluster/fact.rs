@@ -8,17 +8,57 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "fact")]
 pub enum Fact {
-    WorkerJoined { worker: WorkerId },
-    WorkerReturned { worker: WorkerId },
-    WorkerLost { worker: WorkerId, why: Loss },
-    JobSubmitted { job: JobId },
-    GenerationOpened { job: JobId, generation: Generation, workers: Vec<WorkerId>, from: String },
-    GenerationEntered { job: JobId, generation: Generation, step: Step },
-    GenerationClosed { job: JobId, generation: Generation, worker: WorkerId, why: String },
-    AllLost { job: JobId, generation: Generation },
-    WorkerUnfit { job: JobId, worker: WorkerId, why: String },
-    CheckpointSaved { job: JobId, step: Step },
-    JobEnded { job: JobId, state: String },
+    WorkerJoined {
+        worker: WorkerId,
+    },
+    WorkerReturned {
+        worker: WorkerId,
+    },
+    /// `job`: the one it worked for.
+    WorkerLost {
+        worker: WorkerId,
+        why: Loss,
+        #[serde(default)]
+        job: Option<JobId>,
+    },
+    JobSubmitted {
+        job: JobId,
+    },
+    GenerationOpened {
+        job: JobId,
+        generation: Generation,
+        workers: Vec<WorkerId>,
+        from: String,
+    },
+    GenerationEntered {
+        job: JobId,
+        generation: Generation,
+        step: Step,
+    },
+    /// `worker`: who said so first; `why`: what went wrong, none where all left by agreement.
+    GenerationClosed {
+        job: JobId,
+        generation: Generation,
+        worker: WorkerId,
+        why: Option<String>,
+    },
+    AllLost {
+        job: JobId,
+        generation: Generation,
+    },
+    WorkerUnfit {
+        job: JobId,
+        worker: WorkerId,
+        why: String,
+    },
+    CheckpointSaved {
+        job: JobId,
+        step: Step,
+    },
+    JobEnded {
+        job: JobId,
+        state: String,
+    },
 }
 
 /// Why a worker is gone.
@@ -48,8 +88,9 @@ impl Fact {
     pub fn class(&self) -> &'static str {
         match self {
             Self::WorkerJoined { .. } | Self::WorkerReturned { .. } | Self::WorkerUnfit { .. } => "worker",
-            Self::WorkerLost { .. } | Self::GenerationClosed { .. } | Self::AllLost { .. } => "incident",
+            Self::WorkerLost { .. } | Self::GenerationClosed { why: Some(_), .. } | Self::AllLost { .. } => "incident",
             Self::JobSubmitted { .. }
+            | Self::GenerationClosed { why: None, .. }
             | Self::GenerationOpened { .. }
             | Self::GenerationEntered { .. }
             | Self::CheckpointSaved { .. }
@@ -68,7 +109,8 @@ impl Fact {
             | Self::WorkerUnfit { job, .. }
             | Self::CheckpointSaved { job, .. }
             | Self::JobEnded { job, .. } => Some(job),
-            Self::WorkerJoined { .. } | Self::WorkerReturned { .. } | Self::WorkerLost { .. } => None,
+            Self::WorkerLost { job, .. } => job.as_ref(),
+            Self::WorkerJoined { .. } | Self::WorkerReturned { .. } => None,
         }
     }
 
@@ -90,7 +132,7 @@ impl fmt::Display for Fact {
         match self {
             Self::WorkerJoined { worker } => write!(f, "{worker} joined"),
             Self::WorkerReturned { worker } => write!(f, "{worker} is back"),
-            Self::WorkerLost { worker, why } => write!(f, "{worker} lost: {why}"),
+            Self::WorkerLost { worker, why, .. } => write!(f, "{worker} lost: {why}"),
             Self::JobSubmitted { job } => write!(f, "{job} submitted"),
             Self::GenerationOpened { generation, workers, from, .. } => {
                 let names: Vec<&str> = workers.iter().map(|worker| worker.0.as_str()).collect();
@@ -99,7 +141,10 @@ impl fmt::Display for Fact {
             Self::GenerationEntered { generation, step, .. } => {
                 write!(f, "generation {generation} goes on at step {step}")
             }
-            Self::GenerationClosed { generation, worker, why, .. } => {
+            Self::GenerationClosed { generation, why: None, .. } => {
+                write!(f, "generation {generation} closed by agreement")
+            }
+            Self::GenerationClosed { generation, worker, why: Some(why), .. } => {
                 write!(f, "generation {generation} closed: {worker}: {why}")
             }
             Self::AllLost { generation, .. } => {

@@ -288,9 +288,6 @@ impl Job {
         self.blamed.clear();
         let first = self.entered.as_ref().is_none_or(|(entered, _)| *entered < generation);
         if first {
-            if step < self.reached {
-                self.so_far.steps_redone += self.reached.0 - step.0;
-            }
             self.reached = step;
             self.entered = Some((generation, self.roster.clone()));
             if self.state.is_open() {
@@ -313,7 +310,7 @@ impl Job {
         &mut self,
         now: Duration,
         worker: &WorkerId,
-        why: &str,
+        why: Option<&str>,
         generation: Generation,
         others: Others,
         actions: &mut Vec<Action>,
@@ -331,7 +328,7 @@ impl Job {
             job: self.id.clone(),
             generation,
             worker: worker.clone(),
-            why: why.to_owned(),
+            why: why.map(str::to_owned),
         }));
         if others == Others::AreTold {
             let order = Order::Close { job: self.id.clone(), generation };

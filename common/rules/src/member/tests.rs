@@ -65,7 +65,7 @@ fn trained(to: u64) -> Member {
     let mut a = ready();
     a.step(Event::Told(opening("eyes", 1, &["a", "b"], Basis::Saved)));
     a.step(Event::Offered(Step(0)));
-    a.step(Event::Entered(Step(0)));
+    a.step(Event::Entered { step: Step(0), redone: 0 });
     (0..to).for_each(|_| {
         a.step(committed(Wishes::default()));
     });
@@ -242,7 +242,7 @@ fn the_last_step_seals_whatever_is_wished() {
 fn entering_at_the_last_step_seals_again() {
     let mut a = ready();
     a.step(Event::Told(opening("eyes", 1, &["a"], Basis::Saved)));
-    a.step(Event::Entered(Step(STEPS)));
+    a.step(Event::Entered { step: Step(STEPS), redone: 0 });
     assert!(matches!(a.next(), Next::Seal { ending: Ending::Finished, .. }));
 }
 
@@ -261,7 +261,7 @@ fn a_wish_to_stop_outlasts_a_broken_step_and_one_to_regroup_does_not() {
     }
     a.step(broke());
     a.step(Event::Told(opening("eyes", 2, &["a", "b"], held(1, &[("a", 7), ("b", 7)]))));
-    a.step(Event::Entered(Step(7)));
+    a.step(Event::Entered { step: Step(7), redone: 0 });
     assert!(matches!(a.next(), Next::Step { wishes: Wishes { stop: true, regroup: false, .. }, .. }));
 }
 

@@ -5,7 +5,7 @@
 //! | `submit JOB [min N] [max N] [replicas N]` | a job of 4 lanes and 100 steps |
 //! | `join W [version V] [start N] [node N]` | a worker attaches and says where it stands; its first start is 1 |
 //! | `restart W` | its process is another one from here on, with nothing in its hands |
-//! | `W ready [data D] [libtorch L]`, `W unable WHY`, `W enters STEP`, `W offers STEP`, `W saved STEP`, `W seals` | it reports |
+//! | `W ready [data D] [libtorch L]`, `W unable WHY`, `W enters STEP [again N]`, `W offers STEP`, `W saved STEP`, `W seals` | it reports |
 //! | `W at STEP` | it commits steps until it stands there |
 //! | `W leaves`, `W breaks`, `W unformed W..` | it leaves its generation: told to, by a failed collective, without having formed |
 //! | `detach W`, `died W`, `tick` | what the coordinator notices |
@@ -161,7 +161,10 @@ impl Stage {
             ["ready", rest @ ..] => member::Event::Prepared(readiness(named(rest, "data"), named(rest, "libtorch"))),
             ["unable", why @ ..] => member::Event::Unprepared(why.join(" ")),
             ["offers", at] => member::Event::Offered(step(at)),
-            ["enters", at] => member::Event::Entered(step(at)),
+            ["enters", at] => member::Event::Entered { step: step(at), redone: 0 },
+            ["enters", at, "again", redone] => {
+                member::Event::Entered { step: step(at), redone: redone.parse().expect("a number") }
+            }
             ["saved", at] => member::Event::Saved(step(at)),
             ["seals"] => member::Event::Sealed,
             ["breaks"] => member::Event::Broke(Leaving::Broke("connection reset".to_owned())),
@@ -269,6 +272,7 @@ impl Stage {
             }
             Action::Note(fact) => self.transcript.push(fact.to_string()),
             Action::Refuse(worker, why) => self.transcript.push(format!("refuse {worker}: {why}")),
+            Action::Defer(worker, why) => self.transcript.push(format!("not yet {worker}: {why}")),
             Action::HangUp(worker) => {
                 self.attached.remove(&worker);
                 self.transcript.push(format!("hang up on {worker}"));
@@ -322,7 +326,11 @@ fn said(order: &Order) -> String {
                     format!("what {} of generation {generation} ({}) hold", held.join(", "), old.join(" "))
                 }
             };
-            format!("open {} of {}: {} from {basis}", opening.generation, opening.job, roster.join(" "))
+            let again = match opening.so_far.steps_redone {
+                0 => String::new(),
+                steps => format!("; {steps} steps done again so far"),
+            };
+            format!("open {} of {}: {} from {basis}{again}", opening.generation, opening.job, roster.join(" "))
         }
         Order::Close { job, generation } => format!("close {generation} of {job}"),
         Order::Wish { job, wish: Wish::Regroup } => format!("wish to regroup {job}"),

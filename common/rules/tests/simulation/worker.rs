@@ -333,7 +333,7 @@ impl World {
                 let hands = &mut self.process(name).hands;
                 *hands = Hands { held: hands.offered.take(), ..Hands::default() };
                 let step = Step(first.step);
-                self.raise(name, Event::Entered(step));
+                self.raise(name, Event::Entered { step, redone: 0 });
                 self.worst_moment(&members, 6);
             }
             Part::Staged(_) => {

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 use sumac_common::{
-    cluster::{Action, Cluster, Event, Job, JobState, Settings},
+    cluster::{Action, Cluster, Event, Job, JobState, Presence, Settings, Worker},
     conversation::{Basis, Incarnation, Leaving, Opening, Order, Report, Seat, Standing},
     ids::{Generation, JobId, NodeId, Step, WorkerId},
     spec::Spec,
@@ -430,10 +430,14 @@ impl World {
                 if known.is_some_and(|known| known.seat.incarnation > incarnation) {
                     return;
                 }
+                let is_taken =
+                    |known: &Worker| known.seat.incarnation < incarnation && known.presence == Presence::Here;
+                if !known.is_some_and(is_taken) {
+                    self.attached.insert(worker.clone(), stream);
+                }
                 if let Some(standing) = &standing {
                     self.hears_standing(&worker, standing);
                 }
-                self.attached.insert(worker.clone(), stream);
                 self.decide(Event::Attached { seat, standing });
             }
             Up::Said(report) => {
@@ -496,6 +500,11 @@ impl World {
             Action::Note(fact) => self.note(|| format!("  ! {fact}")),
             Action::HangUp(worker) => {
                 if let Some(stream) = self.attached.remove(&worker) {
+                    self.later(&worker, 1..60, Happening::StreamEnded { stream });
+                }
+            }
+            Action::Defer(worker, _) => {
+                if let Some(stream) = self.process(&worker).stream {
                     self.later(&worker, 1..60, Happening::StreamEnded { stream });
                 }
             }
