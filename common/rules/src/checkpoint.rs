@@ -1,12 +1,15 @@
-//! The manifest of a saved state: what it is of, which parts it has, and whether a run may go on from it (K-1).
+//! When the state is saved, and the manifest of a saved one: what it is of, which parts it has, and whether a run may go on
+//! from it (K-1).
 //!
-//! Written last and by rename, so a checkpoint without one does not exist. Knows nothing of folders and disks.
+//! A manifest is written last and by rename, so a checkpoint without one does not exist. Knows nothing of folders and disks.
 
 use crate::{
     conversation::Fingerprint,
-    ids::{Digest, Step},
+    ids::{Digest, Rank, Step},
+    spec::Output,
 };
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Layout of the files a manifest of this build names.
 pub const FORMAT: u32 = 1;
@@ -86,6 +89,16 @@ impl Manifest {
     }
 }
 
+/// Whether this member wishes for a checkpoint in the tail of `step`, as the output's two intervals ask for: after every so many
+/// steps, and when so much time went by since the last one. Rank 0 alone looks at the clock, for all; and not while the parts
+/// of a checkpoint are `under_way` to the disks: one at a time.
+#[must_use]
+pub fn is_due(output: &Output, rank: Rank, step: Step, since_last: Duration, under_way: Option<Step>) -> bool {
+    let by_steps = output.checkpoint_steps.is_some_and(|every| every > 0 && step.next().0.is_multiple_of(every));
+    let by_time = output.checkpoint_every > Duration::ZERO && since_last >= output.checkpoint_every;
+    rank == Rank(0) && under_way.is_none() && (by_steps || by_time)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,5 +148,54 @@ mod tests {
     fn a_manifest_survives_its_own_json() {
         let json = serde_json::to_string(&manifest()).unwrap();
         assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest());
+    }
+
+    fn every(checkpoint_steps: Option<u64>, seconds: u64) -> Output {
+        let checkpoint_every = Duration::from_secs(seconds);
+        Output { dir: "runs".into(), checkpoint_every, checkpoint_steps, samples_every: 0 }
+    }
+
+    fn due(output: &Output, step: u64, seconds: u64) -> bool {
+        is_due(output, Rank(0), Step(step), Duration::from_secs(seconds), None)
+    }
+
+    #[test]
+    fn a_checkpoint_is_due_when_so_many_steps_are_done() {
+        let output = every(Some(10), 0);
+        let steps: Vec<u64> = (0..30).filter(|step| due(&output, *step, 0)).collect();
+        assert_eq!(steps, [9, 19, 29]);
+    }
+
+    #[test]
+    fn a_checkpoint_is_due_when_so_much_time_went_by() {
+        let output = every(None, 300);
+        assert!(!due(&output, 9, 299));
+        assert!(due(&output, 9, 300) && due(&output, 10, 4_000));
+    }
+
+    #[test]
+    fn either_interval_is_enough() {
+        let output = every(Some(10), 300);
+        assert!(due(&output, 9, 0) && due(&output, 10, 300) && !due(&output, 10, 0));
+    }
+
+    #[test]
+    fn without_intervals_none_is_due() {
+        for output in [every(None, 0), every(Some(0), 0)] {
+            assert!((0..30).all(|step| !due(&output, step, 1_000_000)), "{output:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_rank_wishes_for_a_checkpoint() {
+        let output = every(Some(10), 300);
+        let of = |rank: u32| is_due(&output, Rank(rank), Step(9), Duration::from_secs(300), None);
+        assert_eq!([0, 1, 2].map(of), [true, false, false]);
+    }
+
+    #[test]
+    fn none_is_due_while_another_is_under_way() {
+        let output = every(Some(10), 300);
+        assert!(!is_due(&output, Rank(0), Step(9), Duration::from_secs(300), Some(Step(8))));
     }
 }

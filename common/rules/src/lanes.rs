@@ -36,12 +36,6 @@ pub fn guard(workers: usize, rank: Rank) -> Option<Rank> {
     (workers > 1).then(|| Rank(((rank.index() + 1) % workers) as u32))
 }
 
-/// Whose history `rank` holds a copy of: the inverse of [`guard`].
-#[must_use]
-pub fn guarded(workers: usize, rank: Rank) -> Option<Rank> {
-    (workers > 1).then(|| Rank(((rank.index() + workers - 1) % workers) as u32))
-}
-
 /// The lane's contiguous positions within those of a batch (L-1: the shares of all lanes partition it). Shares are equal
 /// when `lanes` divides the batch, as it does in every checked spec.
 ///

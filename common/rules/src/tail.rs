@@ -9,6 +9,15 @@ use crate::{
     losses::{Losses, Mean},
 };
 
+/// Every so many steps the tails carry the hash of the replicated state.
+const COMPARED_EVERY: u64 = 100;
+
+/// Whether the tails of this step carry the hash of the replicated state, which costs a pass over all of it.
+#[must_use]
+pub fn compares_states(step: Step) -> bool {
+    step.0.is_multiple_of(COMPARED_EVERY)
+}
+
 /// What one worker says in one reduction.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tail {
@@ -91,8 +100,28 @@ pub enum Disagreement {
     LaneTwice { lane: Lane, first: Rank, second: Rank, step: Step },
     #[error("nobody computed lane {lane} in step {step}")]
     LaneMissing { lane: Lane, step: Step },
-    #[error("the states before step {step} differ: rank {first} holds {}, rank {second} holds {}", theirs.0.short(), theirs.1.short())]
+    #[error(
+        "the states before step {step} differ: rank {first} holds {}, rank {second} holds {}; submit the job again to go on from its newest checkpoint",
+        theirs.0.short(), theirs.1.short()
+    )]
     State { first: Rank, second: Rank, theirs: Box<(Digest, Digest)>, step: Step },
+}
+
+impl Disagreement {
+    /// Whether it is the run that is over, and not this generation alone: states that have drifted apart are as far apart in
+    /// the next one, while everything else may come from one message or one member.
+    #[must_use]
+    pub fn ends_the_run(&self) -> bool {
+        match self {
+            Self::State { .. } => true,
+            Self::Silence { .. }
+            | Self::Generation { .. }
+            | Self::Step { .. }
+            | Self::UnknownLane { .. }
+            | Self::LaneTwice { .. }
+            | Self::LaneMissing { .. } => false,
+        }
+    }
 }
 
 /// The vote: `tails` by rank, all of this generation and step, all `lanes` computed once, all given states equal; or the first

@@ -1,4 +1,4 @@
-//! Whoever died: every lane gets to whom it belongs, from somebody who has it.
+//! Whoever died: every lane gets to whom it belongs, from somebody who has it; and who does not hold what the others hold is found.
 
 use super::*;
 use crate::{
@@ -110,7 +110,6 @@ proptest! {
     #[test]
     fn the_donor_stands_at_the_furthest_step_and_serves_exactly_those_that_do_not(change in changes()) {
         let entry = change.entry();
-        prop_assert_eq!(entry.step, Some(FURTHEST));
         let needy: Vec<Rank> = change.ranks().filter(|rank| change.step_of(*rank) != Some(FURTHEST)).collect();
         prop_assert_eq!(&entry.receivers, &needy);
         prop_assert_eq!(entry.donor.is_some(), !needy.is_empty());
@@ -146,6 +145,97 @@ proptest! {
 fn from_a_checkpoint_nobody_sends_anything() {
     let change = Change { lanes: 4, replicas: 1, old: vec![], holders: vec![], new: names(3, 0) };
     let opening = Opening { basis: Basis::Saved, ..change.opening() };
-    let nothing = Entry { step: None, behind: vec![], donor: None, receivers: vec![], moves: vec![] };
+    let nothing = Entry { behind: vec![], donor: None, receivers: vec![], moves: vec![] };
     assert_eq!(Entry::of(&opening, 4, 1), nothing);
+}
+
+// === kept writes ===
+
+/// A member that stood at step 70 with what it had kept of it, and then took the counters of one that stands at `now`.
+fn counts(now: u64, skipped: u64) -> bool {
+    let before = Progress { skipped: 3, ..Progress::default() };
+    kept_writes_count(Step(70), &before, Step(now), &Progress { skipped, ..before })
+}
+
+#[test]
+fn what_was_kept_of_the_step_that_the_others_committed_counts() {
+    assert!(counts(71, 3));
+}
+
+#[test]
+fn what_was_kept_of_a_step_that_the_others_skipped_does_not_count() {
+    assert!(!counts(71, 4));
+}
+
+#[test]
+fn what_was_kept_of_another_step_does_not_count() {
+    assert!(!counts(70, 3) && !counts(72, 3));
+}
+
+// === accounts ===
+
+/// Three members over three lanes, each with its own and the one it guards.
+fn accounts() -> [Account; 3] {
+    [0, 1, 2].map(|rank| Account {
+        run: Digest::of(b"run"),
+        step: Step(9),
+        replicated: Digest::of(b"weights"),
+        lanes: [rank, (rank + 2) % 3].map(|lane| (Lane(lane), Digest::of(&[lane as u8]))).to_vec(),
+    })
+}
+
+fn verdict(change: impl FnOnce(&mut [Account; 3])) -> Result<(), Apart> {
+    let mut accounts = accounts();
+    change(&mut accounts);
+    one_state(&accounts)
+}
+
+#[test]
+fn members_with_one_state_enter() {
+    assert_eq!(verdict(|_| {}), Ok(()));
+    assert_eq!(one_state(&[]), Ok(()));
+}
+
+/// C-5.
+#[test]
+fn members_with_different_states_do_not() {
+    let other = Digest::of(b"other");
+    let told =
+        |change: fn(&mut [Account; 3], Digest)| verdict(|accounts| change(accounts, other)).map_err(|a| a.to_string());
+    for (told, what) in [
+        (
+            told(|accounts, other| accounts[2].run = other),
+            "rank 0 and rank 2 do not hold one state: they are of different runs",
+        ),
+        (
+            told(|accounts, _| accounts[1].step = Step(8)),
+            "rank 0 and rank 1 do not hold one state: they stand at step 9 and at step 8",
+        ),
+        (
+            told(|accounts, other| accounts[2].replicated = other),
+            "rank 0 and rank 2 do not hold one state: their weights and counters of step 9",
+        ),
+        (
+            told(|accounts, other| accounts[1].lanes[1].1 = other),
+            "rank 0 and rank 1 do not hold one state: their histories of lane 0 at step 9",
+        ),
+    ] {
+        let told = told.expect_err(what);
+        assert!(told.starts_with(what), "{told}");
+    }
+}
+
+#[test]
+fn a_lane_that_differs_is_told_of_its_two_keepers() {
+    let other = Digest::of(b"other");
+    let apart = verdict(|accounts| accounts[2].lanes[1].1 = other).expect_err("lane 1 differs");
+    let theirs = (Digest::of(&[1]), other);
+    let difference = Difference::Lane { lane: Lane(1), at: Step(9), theirs };
+    assert_eq!(apart, Apart { first: Rank(1), second: Rank(2), difference });
+}
+
+#[test]
+fn members_apart_end_the_run() {
+    let apart = verdict(|accounts| accounts[1].step = Step(8)).expect_err("steps differ");
+    assert!(apart.ends_the_run());
 }

@@ -337,8 +337,9 @@ impl World {
                 self.worst_moment(&members, 6);
             }
             Part::Staged(_) => {
-                let guards = lanes::guarded(workers, rank).expect("images are sent to guards where there are some");
-                let Part::Staged(theirs) = &parts[guards.index()] else { panic!("{parts:?}") };
+                let guards = |other: &usize| lanes::guard(workers, Rank(*other as u32)) == Some(rank);
+                let guarded = (0..workers).find(guards).expect("images are sent to guards where there are some");
+                let Part::Staged(theirs) = &parts[guarded] else { panic!("{parts:?}") };
                 let process = self.process(name);
                 let kept = process.hands.kept.as_mut().expect("staged before it was sent");
                 kept.images.extend(theirs.iter());

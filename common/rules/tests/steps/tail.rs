@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use sumac_common::{
     ids::{Digest, Generation, Lane, Rank, Step},
     losses::{Losses, Mean},
-    tail::{BadTail, Disagreement, LaneTail, Tail, Wishes, agree},
+    tail::{BadTail, Disagreement, LaneTail, Tail, Wishes, agree, compares_states},
 };
 
 const GENERATION: Generation = Generation(3);
@@ -185,6 +185,27 @@ fn states_that_differ_stop_all() {
     let broken = verdict(|tails| (tails[0].state, tails[2].state) = (Some(one), Some(other)));
     let expected = Disagreement::State { first: Rank(0), second: Rank(2), theirs: Box::new((one, other)), step: STEP };
     assert_eq!(broken, Err(expected));
+}
+
+#[test]
+fn only_states_that_differ_end_the_run() {
+    let ending = |change: fn(&mut [Tail; 3])| verdict(change).expect_err("they disagree").ends_the_run();
+    assert!(ending(|tails| (tails[0].state, tails[2].state) = (Some(Digest::of(b"a")), Some(Digest::of(b"b")))));
+    let generation_only: [fn(&mut [Tail; 3]); 5] = [
+        |tails| tails[1].generation = Generation(GENERATION.0 + 1),
+        |tails| tails[1].step = Step(STEP.0 + 1),
+        |tails| tails[1].lanes.clear(),
+        |tails| tails[1].lanes = tails[0].lanes.clone(),
+        |tails| tails[2].lanes.push(lane_tail(8)),
+    ];
+    assert!(!generation_only.into_iter().any(ending));
+    assert!(!Disagreement::Silence { step: STEP }.ends_the_run());
+}
+
+#[test]
+fn states_are_compared_at_the_first_step_and_every_hundred() {
+    let compared: Vec<u64> = (0..=300).filter(|step| compares_states(Step(*step))).collect();
+    assert_eq!(compared, [0, 100, 200, 300]);
 }
 
 #[test]
