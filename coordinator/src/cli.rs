@@ -9,9 +9,11 @@ mod data;
 mod dial;
 mod failure;
 mod follow;
+mod help;
 mod job_file;
 mod nursery;
 mod outcome;
+mod progress;
 mod render;
 mod show;
 mod stand;
@@ -21,26 +23,27 @@ mod version;
 mod view;
 mod wait;
 
+use anstream::{AutoStream, ColorChoice};
 use args::{Args, Command};
 pub use failure::{Exit, Failure};
+use std::io::{self, IsTerminal as _};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 pub async fn run(args: Args) -> Exit {
-    let coordinator = args.coordinator;
     let ended = match args.command {
         Command::Up(up) => up::up(up, args.verbose).await,
         Command::Serve(serve) => stand::serve(serve).await,
-        Command::Submit(submit) => submit::submit(submit, coordinator).await,
-        Command::Jobs(read) => show::jobs(read.output, coordinator).await,
-        Command::Job(which) => show::job(&which.job, which.read.output, coordinator).await,
-        Command::Nodes(read) => show::nodes(read.output, coordinator).await,
-        Command::Wait(wait) => wait::wait(wait, coordinator).await,
-        Command::Cancel(cancel) => ask::cancel(cancel, coordinator).await,
-        Command::Stop(target) => ask::stop(&target, coordinator).await,
-        Command::GiveUp(target) => ask::give_up(&target, coordinator).await,
+        Command::Submit(submit) => submit::submit(submit).await,
+        Command::Jobs(list) => show::jobs(list).await,
+        Command::Job(describe) => show::job(describe).await,
+        Command::Nodes(list) => show::nodes(list).await,
+        Command::Wait(wait) => wait::wait(wait).await,
+        Command::Cancel(cancel) => ask::cancel(cancel).await,
+        Command::Stop(target) => ask::stop(target).await,
+        Command::GiveUp(target) => ask::give_up(target).await,
         Command::Data { data } => data::data(data).await,
-        Command::Version(read) => version::version(read.output, coordinator).await,
-        Command::Help { topic } => version::help(&topic),
+        Command::Version(list) => version::version(list).await,
+        Command::Help { topic } => help::help(&topic),
     };
     ended.unwrap_or_else(|failure| {
         failure.print();
@@ -48,10 +51,18 @@ pub async fn run(args: Args) -> Exit {
     })
 }
 
-/// `SUMAC_LOG` (or `RUST_LOG`) says how much; without it warnings, or with `-v` facts.
+/// `SUMAC_LOG` (or `RUST_LOG`) says how much; without it warnings, or with `-v` facts. `SUMAC_LOG_FORMAT` says how, as for a
+/// worker: for people on a terminal and for programs elsewhere, if nothing else is said.
 pub fn log_to_stderr(verbose: bool) {
     let level = if verbose { LevelFilter::INFO } else { LevelFilter::WARN };
     let wanted = std::env::var("SUMAC_LOG").or_else(|_| std::env::var("RUST_LOG")).unwrap_or_default();
     let filter = EnvFilter::builder().with_default_directive(level.into()).parse_lossy(wanted);
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let for_people = match std::env::var("SUMAC_LOG_FORMAT").as_deref() {
+        Ok("json") => false,
+        Ok("human") => true,
+        _ => io::stderr().is_terminal(),
+    };
+    let coloured = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    if for_people { log.with_ansi(coloured).init() } else { log.json().init() }
 }

@@ -13,9 +13,6 @@ pub const STATE: &str = ".sumac";
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
-    /// Where the coordinator is [default: the one of ./.sumac, else http://127.0.0.1:7070]
-    #[arg(long, global = true, value_name = "URL", env = "SUMAC_COORDINATOR")]
-    pub coordinator: Option<String>,
     /// Show what happens, not only what goes wrong
     #[arg(short, long, global = true)]
     pub verbose: bool,
@@ -30,11 +27,11 @@ pub enum Command {
     /// Queue a job
     Submit(Submit),
     /// List all jobs
-    Jobs(Read),
+    Jobs(List),
     /// Describe one job
-    Job(Which),
+    Job(Describe),
     /// List the workers and where they are
-    Nodes(Read),
+    Nodes(List),
     /// Wait until a job is as far as wanted
     Wait(Wait),
     /// End a job now, without a checkpoint
@@ -49,9 +46,12 @@ pub enum Command {
         data: Data,
     },
     /// Versions of this tool and of the coordinator
-    Version(Read),
+    Version(List),
     /// Explain a command or a topic: `sumac help exit-codes`
-    Help { topic: Vec<String> },
+    Help {
+        /// A command, exit-codes or environment [default: all commands]
+        topic: Vec<String>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -68,16 +68,34 @@ pub struct Read {
     pub output: Output,
 }
 
+// Only the commands that dial have it.
+#[derive(Debug, clap::Args)]
+pub struct Reach {
+    /// Where the coordinator is [default: the one of ./.sumac, else http://127.0.0.1:7070]
+    #[arg(long, value_name = "URL", env = "SUMAC_COORDINATOR")]
+    pub coordinator: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct List {
+    #[command(flatten)]
+    pub read: Read,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
 #[derive(Debug, clap::Args)]
 pub struct Target {
     /// Its id, or enough of its beginning
     pub job: String,
+    #[command(flatten)]
+    pub reach: Reach,
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Which {
-    /// Its id, or enough of its beginning
-    pub job: String,
+pub struct Describe {
+    #[command(flatten)]
+    pub target: Target,
     #[command(flatten)]
     pub read: Read,
 }
@@ -137,12 +155,14 @@ pub struct Submit {
     /// Print the resolved job and where it would run; change nothing
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub reach: Reach,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct Wait {
-    /// Its id, or enough of its beginning
-    pub job: String,
+    #[command(flatten)]
+    pub target: Target,
     /// done, running, or step=N
     #[arg(long = "for", value_name = "WHAT", default_value = "done")]
     pub until: Until,
@@ -153,8 +173,8 @@ pub struct Wait {
 
 #[derive(Debug, clap::Args)]
 pub struct Cancel {
-    /// Its id, or enough of its beginning
-    pub job: String,
+    #[command(flatten)]
+    pub target: Target,
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,
@@ -171,11 +191,14 @@ pub enum Data {
     },
     /// Draw a pair of data sets: labelled synthetic images, and what a camera would see
     Demo {
+        /// What to draw
         subject: Subject,
+        /// The folder for both sets: a new or an empty one, or one that holds this very drawing
         dir: PathBuf,
         /// Images in each of the two sets
         #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
         count: u64,
+        /// The same seed draws the same bytes
         #[arg(long, value_name = "N", default_value_t = 7)]
         seed: u64,
     },
@@ -183,7 +206,9 @@ pub enum Data {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Subject {
+    /// Grey eyes of 55x35 pixels, labelled with pupil, gaze and lids
     Eyes,
+    /// Grey digits of 28x28 pixels, a folder per class
     Digits,
 }
 

@@ -2,24 +2,20 @@
 
 use super::{
     args::{Cancel, Target},
-    dial::dial,
     failure::{Exit, Failure},
     render::say,
-    show::answered,
-    view::JobView,
 };
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use sumac_proto::v1;
 
-pub(super) async fn cancel(cancel: Cancel, coordinator: Option<String>) -> Result<Exit, Failure> {
-    let mut dialled = dial(coordinator).await?;
-    let job = dialled.job_id(&cancel.job).await?;
+pub(super) async fn cancel(cancel: Cancel) -> Result<Exit, Failure> {
+    let (mut dialled, job) = cancel.target.dial().await?;
     if !cancel.yes && !confirmed(&job)? {
         say("kept", &job);
         return Ok(Exit::Done);
     }
     let reply = dialled.operator.cancel(v1::CancelRequest { job }).await;
-    let job = JobView::of(answered(reply.map_err(|status| dialled.failed(&status))?.into_inner())?)?;
+    let job = dialled.answered(reply)?;
     say(job.state, format!("{} at step {}; what it wrote stays in {}", job.id, job.step, job.output_dir));
     Ok(Exit::Done)
 }
@@ -37,11 +33,17 @@ fn confirmed(job: &str) -> Result<bool, Failure> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-pub(super) async fn stop(target: &Target, coordinator: Option<String>) -> Result<Exit, Failure> {
-    let mut dialled = dial(coordinator).await?;
-    let job = target.id(&mut dialled).await?;
+pub(super) async fn stop(target: Target) -> Result<Exit, Failure> {
+    let (mut dialled, job) = target.dial().await?;
     let reply = dialled.operator.stop(v1::StopRequest { job }).await;
-    let job = JobView::of(answered(reply.map_err(|status| dialled.failed(&status))?.into_inner())?)?;
+    let job = dialled.answered(reply)?;
+    if job.is_lost() {
+        let id = &job.id;
+        return Err(Failure::new(Exit::Failed, format!("nobody is there to stop {id}: all its members are silent"))
+            .hint(format!(
+                "it stops when one of them is back; `sumac give-up {id}` goes back to its last checkpoint"
+            )));
+    }
     if job.is_over() {
         say(job.state, &job.id);
     } else {
@@ -50,12 +52,11 @@ pub(super) async fn stop(target: &Target, coordinator: Option<String>) -> Result
     Ok(Exit::Done)
 }
 
-pub(super) async fn give_up(target: &Target, coordinator: Option<String>) -> Result<Exit, Failure> {
-    let mut dialled = dial(coordinator).await?;
-    let job = target.id(&mut dialled).await?;
+pub(super) async fn give_up(target: Target) -> Result<Exit, Failure> {
+    let (mut dialled, job) = target.dial().await?;
     let reply = dialled.operator.give_up(v1::GiveUpRequest { job }).await;
-    let job = JobView::of(answered(reply.map_err(|status| dialled.failed(&status))?.into_inner())?)?;
-    if job.state == "running" || job.is_over() {
+    let job = dialled.answered(reply)?;
+    if job.is_open() || job.is_over() {
         return Err(Failure::new(Exit::Failed, format!("{} is {}: there is nobody to give up", job.id, job.state)));
     }
     say(job.state, format!("{}: goes back to its last checkpoint if no member comes back", job.id));

@@ -2,29 +2,37 @@
 
 use super::{
     args::{Data, Output, Subject},
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, print_hint},
     outcome::here,
-    render::{grouped, print_item, say},
+    render::{counted, grouped, print_item, say},
 };
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 use sumac_data::{
     Source,
     demo::{self, Drawn},
-    source::Inspection,
+    source::{Inspection, Kind},
 };
 use tokio::task::spawn_blocking;
 
 /// Faults shown in the table; JSON has them all.
 const BAD_SHOWN: usize = 10;
+/// Sub-folders named in a hint.
+const FOLDERS_SHOWN: usize = 3;
 
 pub(super) async fn data(data: Data) -> Result<Exit, Failure> {
     match data {
         Data::Inspect { source, read } => {
-            let inspection = inspect(source).await?;
+            let (inspection, folders) = inspect(source).await?;
             match read.output {
                 Output::Json => print_item(&inspection),
-                Output::Table => describe(&inspection),
+                Output::Table => {
+                    describe(&inspection);
+                    hint_at(&folders, &inspection.path);
+                }
             }
         }
         Data::Demo { subject, dir, count, seed } => {
@@ -37,23 +45,48 @@ pub(super) async fn data(data: Data) -> Result<Exit, Failure> {
 
 /// Draws where nothing is drawn yet, and says what is there.
 pub(super) async fn draw(subject: Subject, dir: PathBuf, count: usize, seed: u64) -> Result<Drawn, Failure> {
-    let (draw, labelled): (fn(&Path, usize, u64) -> _, _) = match subject {
-        Subject::Eyes => (demo::draw_eyes, "drawn eyes with pupil labels"),
-        Subject::Digits => (demo::draw_digits, "drawn digits with class labels"),
+    let (draw, one, labels): (fn(&Path, usize, u64) -> _, _, _) = match subject {
+        Subject::Eyes => (demo::draw_eyes, "eye", "pupil labels"),
+        Subject::Digits => (demo::draw_digits, "digit", "class labels"),
     };
     let into = dir.clone();
     let drawn = blocking(move || draw(&into, count, seed)).await?.map_err(|error| Failure::of(Exit::Failed, &error))?;
-    let count = grouped(count as u64);
-    say("data", format!("{}: {count} {labelled}, {count} \"camera\" ones without", here(&dir).display()));
+    let (label, since) = if drawn.is_new { ("drawn", "") } else { ("kept", ", as drawn before") };
+    let (dir, count) = (here(&dir), counted(count as u64, one));
+    say(label, format!("{}{since}: {count} with {labels}, {count} seen by a camera, without", dir.display()));
     Ok(drawn)
 }
 
-async fn inspect(source: PathBuf) -> Result<Inspection, Failure> {
-    let looked = blocking(move || Source::look(&source).map(|source| source.inspect(None))).await?;
+/// What is there, and the sub-folders that may have been meant.
+async fn inspect(source: PathBuf) -> Result<(Inspection, BTreeSet<String>), Failure> {
+    let looked = blocking(move || Source::look(&source).map(|source| (source.inspect(None), folders(&source)))).await?;
     looked.map_err(|error| {
         Failure::of(Exit::Failed, &error)
             .hint("known: folders of images, class folders, csv and jsonl tables, idx, npy")
     })
+}
+
+/// Where the images of a folder lie that are neither in the folder itself nor classes: perhaps each is a data set of its own.
+fn folders(source: &Source) -> BTreeSet<String> {
+    if source.kind() != Kind::Folder {
+        return BTreeSet::new();
+    }
+    let tops = source.samples().iter().map(|sample| Some(sample.key.split_once('/')?.0.to_owned()));
+    let tops: Option<BTreeSet<String>> = tops.collect();
+    tops.filter(|tops| tops.len() > 1).unwrap_or_default()
+}
+
+fn hint_at(folders: &BTreeSet<String>, root: &Path) {
+    let Some(first) = folders.first() else { return };
+    let mut names = folders.iter().take(FOLDERS_SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if folders.len() > FOLDERS_SHOWN {
+        names.push_str(&format!(" and {} more", folders.len() - FOLDERS_SHOWN));
+    }
+    let one = here(&root.join(first));
+    print_hint(&format!(
+        "all images lie in sub-folders ({names}); if these are data sets of their own, name one: `sumac data inspect {}`",
+        one.display()
+    ));
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
@@ -66,20 +99,17 @@ fn describe(inspection: &Inspection) {
     say("source", format!("{}   {}", inspection.path.display(), word(&inspection.kind)));
     say("images", grouped(inspection.images as u64));
     for size in &inspection.sizes {
-        let images = grouped(size.images as u64);
-        say(
-            "size",
-            format!("{}x{}, {} channels, {} bit   {images} images", size.height, size.width, size.channels, size.bits),
-        );
+        let (channels, images) = (counted(size.channels.into(), "channel"), counted(size.images as u64, "image"));
+        say("size", format!("{}x{}, {channels}, {} bit   {images}", size.height, size.width, size.bits));
     }
     let labels = &inspection.labels;
     match &labels.kind {
         Some(kind) => say(
             "labels",
             format!(
-                "{}: {} images, {} without",
+                "{}: {}, {} without",
                 word(kind),
-                grouped(labels.present as u64),
+                counted(labels.present as u64, "image"),
                 grouped(labels.missing as u64)
             ),
         ),
@@ -90,7 +120,7 @@ fn describe(inspection: &Inspection) {
     }
     say("examples", inspection.examples.join(" "));
     if !inspection.bad.is_empty() {
-        say("bad", format!("{} images cannot be used", grouped(inspection.bad.len() as u64)));
+        say("bad", format!("{} cannot be used", counted(inspection.bad.len() as u64, "image")));
         for bad in inspection.bad.iter().take(BAD_SHOWN) {
             say("", format!("{}: {}", bad.key, bad.reason));
         }

@@ -1,17 +1,18 @@
 //! Reaching the coordinator, and naming a job by as much of its id as is needed.
 
 use super::{
-    args::Target,
+    args::{Reach, STATE, Target},
     failure::{Exit, Failure},
+    view::JobView,
 };
 use crate::serve::{ADDRESS_FILE, LISTEN};
 use std::{error::Error, path::Path, time::Duration};
 use sumac_proto::{
     MESSAGE_MAX,
-    v1::{self, operator_client::OperatorClient},
+    v1::{self, job_reply::Answer, operator_client::OperatorClient},
 };
 use tonic::{
-    Code, Status,
+    Code, Response, Status,
     transport::{Channel, Endpoint},
 };
 
@@ -26,29 +27,26 @@ pub(super) struct Dialled {
     pub operator: OperatorClient<Channel>,
 }
 
-/// The URL that was given, else that of the coordinator whose state is in `./.sumac`, else the usual one.
-pub(super) fn url(given: Option<String>) -> String {
-    let local = || std::fs::read_to_string(Path::new(".sumac").join(ADDRESS_FILE)).ok();
-    let url = given.or_else(local).map(|url| url.trim().to_owned()).filter(|url| !url.is_empty());
-    url.unwrap_or_else(|| format!("http://{LISTEN}"))
+impl Reach {
+    pub(super) async fn dial(&self) -> Result<Dialled, Failure> {
+        Dialled::at(self.url()).await
+    }
+
+    /// The URL that was given, else that of the coordinator whose state is in `./.sumac`, else the usual one.
+    fn url(&self) -> String {
+        let local = || std::fs::read_to_string(Path::new(STATE).join(ADDRESS_FILE)).ok();
+        let url = self.coordinator.clone().or_else(local).map(|url| url.trim().to_owned());
+        url.filter(|url| !url.is_empty()).unwrap_or_else(|| format!("http://{LISTEN}"))
+    }
 }
 
-pub(super) async fn dial(given: Option<String>) -> Result<Dialled, Failure> {
-    let url = url(given);
-    let endpoint = Endpoint::from_shared(url.clone()).map_err(|bad| {
-        Failure::new(Exit::Usage, format!("`{url}` is not the URL of a coordinator"))
-            .because(Some(&bad))
-            .hint("it looks like http://HOST:7070")
-    })?;
-    let channel = endpoint
-        .connect_timeout(CONNECT_WITHIN)
-        .tcp_nodelay(true)
-        .connect()
-        .await
-        .map_err(|error| unreachable(&url).because(deepest(&error)))?;
-    let operator =
-        OperatorClient::new(channel).max_decoding_message_size(MESSAGE_MAX).max_encoding_message_size(MESSAGE_MAX);
-    Ok(Dialled { url, operator })
+impl Target {
+    /// A connection, and the whole id of the job that is meant.
+    pub(super) async fn dial(&self) -> Result<(Dialled, String), Failure> {
+        let mut dialled = self.reach.dial().await?;
+        let ids: Vec<String> = dialled.jobs().await?.into_iter().map(|job| job.id).collect();
+        Ok((dialled, choose(&ids, &self.job)?))
+    }
 }
 
 fn unreachable(url: &str) -> Failure {
@@ -67,6 +65,23 @@ fn deepest<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'sta
 }
 
 impl Dialled {
+    pub(super) async fn at(url: String) -> Result<Self, Failure> {
+        let endpoint = Endpoint::from_shared(url.clone()).map_err(|bad| {
+            Failure::new(Exit::Usage, format!("`{url}` is not the URL of a coordinator"))
+                .because(Some(&bad))
+                .hint("it looks like http://HOST:7070")
+        })?;
+        let channel = endpoint
+            .connect_timeout(CONNECT_WITHIN)
+            .tcp_nodelay(true)
+            .connect()
+            .await
+            .map_err(|error| unreachable(&url).because(deepest(&error)))?;
+        let operator =
+            OperatorClient::new(channel).max_decoding_message_size(MESSAGE_MAX).max_encoding_message_size(MESSAGE_MAX);
+        Ok(Self { url, operator })
+    }
+
     /// What a failed call means for the command.
     pub(super) fn failed(&self, status: &Status) -> Failure {
         match status.code() {
@@ -75,8 +90,7 @@ impl Dialled {
                 if status.message().is_empty() { failure } else { failure.because(deepest(status)) }
             }
             Code::Unimplemented => {
-                Failure::new(Exit::Failed, format!("what answers at {} is not this version of sumac", self.url))
-                    .hint("install the same version on both sides")
+                Failure::other_version(format!("what answers at {} is not this version of sumac", self.url))
             }
             _ => Failure::new(Exit::Failed, format!("the coordinator at {} refused: {}", self.url, status.message())),
         }
@@ -96,19 +110,19 @@ impl Dialled {
         }
     }
 
-    /// The one job that is called so or whose id begins so.
-    pub(super) async fn job_id(&mut self, named: &str) -> Result<String, Failure> {
-        let ids: Vec<String> = self.jobs().await?.into_iter().map(|job| job.id).collect();
-        choose(&ids, named)
+    /// The job of a reply, or that there is none.
+    pub(super) fn answered(&self, reply: Result<Response<v1::JobReply>, Status>) -> Result<JobView, Failure> {
+        match reply.map_err(|status| self.failed(&status))?.into_inner().answer {
+            Some(Answer::Job(job)) => JobView::of(job),
+            Some(Answer::Unknown(unknown)) => {
+                Err(Failure::new(Exit::Failed, "that job is no longer known").hint(unknown.near.join(", ")))
+            }
+            None => Err(Failure::unanswered()),
+        }
     }
 }
 
-impl Target {
-    pub(super) async fn id(&self, dialled: &mut Dialled) -> Result<String, Failure> {
-        dialled.job_id(&self.job).await
-    }
-}
-
+/// The one job that is called so or whose id begins so.
 fn choose(ids: &[String], named: &str) -> Result<String, Failure> {
     if let Some(id) = ids.iter().find(|id| *id == named) {
         return Ok(id.clone());

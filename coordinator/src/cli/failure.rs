@@ -42,6 +42,17 @@ impl Failure {
         Self::new(exit, error.to_string()).because(error.source())
     }
 
+    /// The other side speaks otherwise than this version does.
+    #[must_use]
+    pub(super) fn other_version(what: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, what).hint("install the same version on both sides")
+    }
+
+    #[must_use]
+    pub(super) fn unanswered() -> Self {
+        Self::other_version("the coordinator answered nothing")
+    }
+
     /// Adds an error and all below it as causes; what only repeats is left out.
     #[must_use]
     pub fn because(mut self, error: Option<&(dyn Error + 'static)>) -> Self {
@@ -68,27 +79,11 @@ impl Failure {
             anstream::eprintln!("  cause: {cause}");
         }
         if let Some(hint) = &self.hint {
-            anstream::eprintln!("{} {hint}", "hint:".cyan().bold());
+            print_hint(hint);
         }
     }
 }
 
-pub(super) const EXIT_CODES: &str = "\
-Exit codes of sumac
-
-    0  done
-    1  failed
-    2  usage, or an invalid file
-    3  the coordinator cannot be reached
-    5  the job ended unsuccessfully (wait, submit -f, up JOB)
-    6  timed out (wait --timeout)
-  130  interrupted by ctrl-C
-
-Exit codes of sumac-worker
-
-    0  stopped as asked
-    2  usage: do not restart
-   75  a passing trouble: restart
-   78  the configuration is at fault: do not restart
-  130  stopped at once by a second signal
-";
+pub(super) fn print_hint(hint: &str) {
+    anstream::eprintln!("{} {hint}", "hint:".cyan().bold());
+}

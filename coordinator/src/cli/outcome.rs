@@ -2,7 +2,7 @@
 
 use super::{
     failure::Exit,
-    render::{grouped, say, span},
+    render::{counted, grouped, say, span},
     view::JobView,
 };
 use serde_json::Value;
@@ -15,7 +15,7 @@ use std::{
 pub(super) fn tell(job: &JobView) -> Exit {
     let age = span(Duration::from_secs(job.age_seconds));
     let what =
-        format!("{}   {} of {} steps, {age} after it was submitted", job.id, grouped(job.step), grouped(job.steps));
+        format!("{}   {} of {}, {age} after it was submitted", job.id, grouped(job.step), counted(job.steps, "step"));
     say(job.state, what);
     if let Some(reason) = &job.reason {
         say("reason", reason);
@@ -64,9 +64,9 @@ fn figures(summary: &Value) {
         );
     }
     if let Some(images) = summary.pointer("/images_per_second").and_then(Value::as_f64) {
-        let workers = count("/workers_seen").unwrap_or(0);
-        let redone = count("/steps_redone").unwrap_or(0);
-        say("speed", format!("{images:.0} images/s; {workers} workers seen, {redone} steps done again"));
+        let workers = counted(count("/workers_seen").unwrap_or(0), "worker");
+        let redone = counted(count("/steps_redone").unwrap_or(0), "step");
+        say("speed", format!("{images:.0} images/s; {workers} seen, {redone} done again"));
     }
     if let Some(state) = text("/state_sha256") {
         let exact = summary.pointer("/exact").and_then(Value::as_bool).unwrap_or(false);

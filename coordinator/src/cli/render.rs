@@ -94,6 +94,12 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
+/// 1 worker, 4,213 workers
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{s}", grouped(number))
+}
+
 /// The two largest units: 41s, 8m10s, 3h05m, 2d04h; below ten seconds with a tenth.
 pub(super) fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -134,6 +140,11 @@ mod tests {
     #[test]
     fn thousands_are_grouped() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn one_of_a_thing_has_no_plural() {
+        assert_eq!([0, 1, 2_000].map(|number| counted(number, "worker")), ["0 workers", "1 worker", "2,000 workers"]);
     }
 
     #[test]

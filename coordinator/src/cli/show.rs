@@ -1,23 +1,22 @@
 //! `jobs`, `job`, `nodes`: what is there, as tables or JSON.
 
 use super::{
-    args::Output,
-    dial::dial,
+    args::{Describe, List, Output},
     failure::{Exit, Failure},
-    render::{Cell, figure, grouped, print_item, print_items, span, table},
+    render::{Cell, counted, figure, grouped, print_item, print_items, span, table},
     view::{JobView, WorkerView},
 };
 use owo_colors::Style;
 use std::time::Duration;
-use sumac_proto::v1::{self, job_reply};
+use sumac_proto::v1;
 
 /// Facts shown under a job.
 const FACTS_SHOWN: usize = 10;
 
-pub(super) async fn jobs(output: Output, coordinator: Option<String>) -> Result<Exit, Failure> {
-    let wire = dial(coordinator).await?.jobs().await?;
+pub(super) async fn jobs(list: List) -> Result<Exit, Failure> {
+    let wire = list.reach.dial().await?.jobs().await?;
     let jobs = wire.into_iter().map(JobView::of).collect::<Result<Vec<_>, _>>()?;
-    match output {
+    match list.read.output {
         Output::Json => print_items(&jobs),
         Output::Table if jobs.is_empty() => anstream::eprintln!("no jobs yet: `sumac submit FILE` queues one"),
         Output::Table => {
@@ -62,38 +61,24 @@ fn losses(job: &JobView) -> String {
 }
 
 /// Colour repeats what the word says, and never says more.
-fn style(state: &str) -> Style {
-    match state {
+pub(super) fn style(word: &str) -> Style {
+    match word {
         "running" | "finished" | "training" => Style::new().green(),
         "failed" | "gone" => Style::new().red(),
-        "waiting" | "suspect" | "stopped" | "cancelled" => Style::new().yellow(),
+        "incident" | "waiting" | "suspect" | "stopped" | "cancelled" => Style::new().yellow(),
         _ => Style::new(),
     }
 }
 
-pub(super) async fn job(named: &str, output: Output, coordinator: Option<String>) -> Result<Exit, Failure> {
-    let mut dialled = dial(coordinator).await?;
-    let job = dialled.job_id(named).await?;
+pub(super) async fn job(args: Describe) -> Result<Exit, Failure> {
+    let (mut dialled, job) = args.target.dial().await?;
     let reply = dialled.operator.get_job(v1::GetJobRequest { job }).await;
-    let reply = reply.map_err(|status| dialled.failed(&status))?.into_inner();
-    let job = JobView::of(answered(reply)?)?;
-    match output {
+    let job = dialled.answered(reply)?;
+    match args.read.output {
         Output::Json => print_item(&job),
         Output::Table => describe(&job),
     }
     Ok(Exit::Done)
-}
-
-/// The job of a reply, or that there is none.
-pub(super) fn answered(reply: v1::JobReply) -> Result<v1::Job, Failure> {
-    match reply.answer {
-        Some(job_reply::Answer::Job(job)) => Ok(job),
-        Some(job_reply::Answer::Unknown(unknown)) => {
-            Err(Failure::new(Exit::Failed, "that job is no longer known").hint(unknown.near.join(", ")))
-        }
-        None => Err(Failure::new(Exit::Failed, "the coordinator answered nothing")
-            .hint("install the same version on both sides")),
-    }
 }
 
 fn describe(job: &JobView) {
@@ -109,12 +94,11 @@ fn describe(job: &JobView) {
         anstream::println!("reason    {reason}");
     }
     let images = job.images_per_second.map(|rate| format!("  {} images/s", grouped(rate as u64))).unwrap_or_default();
-    anstream::println!(
-        "progress  {}   {} step/s{images}   eta {}",
-        progress(job),
-        rate(job.steps_per_second),
-        eta(job)
-    );
+    let speed = match job.steps_per_second {
+        Some(_) => format!("   {} step/s{images}   eta {}", rate(job.steps_per_second), eta(job)),
+        None => String::new(),
+    };
+    anstream::println!("progress  {}{speed}", progress(job));
     if job.workers.is_empty() {
         anstream::println!("workers   none of {} to {}", job.workers_min, job.workers_max);
     } else {
@@ -148,23 +132,24 @@ fn describe(job: &JobView) {
     }
     anstream::println!("output    {}", job.output_dir);
     anstream::println!(
-        "so far    {} workers, {} generations, {} steps done again",
-        job.workers_seen,
-        job.generations,
-        job.steps_redone
+        "so far    {}, {}, {} done again",
+        counted(job.workers_seen, "worker"),
+        counted(job.generations, "generation"),
+        counted(job.steps_redone, "step")
     );
     if !job.facts.is_empty() {
         anstream::println!("last events");
         for fact in job.facts.iter().rev().take(FACTS_SHOWN).rev() {
-            anstream::println!("  {}  {:<9} {}", fact.at, fact.class, fact.what);
+            let class = style(&fact.class).style(format!("{:<9}", fact.class)).to_string();
+            anstream::println!("  {}  {class} {}", fact.at, fact.what);
         }
     }
 }
 
-pub(super) async fn nodes(output: Output, coordinator: Option<String>) -> Result<Exit, Failure> {
-    let wire = dial(coordinator).await?.workers().await?;
+pub(super) async fn nodes(list: List) -> Result<Exit, Failure> {
+    let wire = list.reach.dial().await?.workers().await?;
     let workers = wire.into_iter().map(WorkerView::of).collect::<Result<Vec<_>, _>>()?;
-    match output {
+    match list.read.output {
         Output::Json => print_items(&workers),
         Output::Table if workers.is_empty() => {
             anstream::eprintln!("no worker has joined yet: `sumac-worker run --coordinator URL` starts one");
@@ -172,10 +157,11 @@ pub(super) async fn nodes(output: Output, coordinator: Option<String>) -> Result
         Output::Table => {
             let heads = ["WORKER", "NODE", "STATE", "DEVICE", "JOB", "STEP", "STEP/S", "SEEN", "REASON"];
             anstream::print!("{}", table(&heads, &workers.iter().map(worker_row).collect::<Vec<_>>()));
-            let gone = workers.iter().filter(|worker| worker.presence == "gone").count();
-            let busy = workers.iter().filter(|worker| worker.presence != "gone" && worker.job.is_some()).count();
-            let idle = workers.len() - gone - busy;
-            anstream::println!("{} workers: {busy} busy, {idle} idle, {gone} gone", workers.len());
+            let are = |presence: &str| workers.iter().filter(|worker| worker.presence == presence).count();
+            let (here, suspect, gone) = (are("here"), are("suspect"), are("gone"));
+            let idle = workers.iter().filter(|worker| worker.is_free()).count();
+            let all = counted(workers.len() as u64, "worker");
+            anstream::println!("{all}: {} busy, {idle} idle, {suspect} suspect, {gone} gone", here - idle);
         }
     }
     Ok(Exit::Done)

@@ -1,24 +1,25 @@
 //! `submit`: a job file into the queue, and `-f` along with it to its end.
 
 use super::{
-    args, dial,
+    args::{self, Reach},
     dial::Dialled,
     failure::{Exit, Failure},
-    follow::{Progress, Watch},
+    follow::Watch,
     job_file, outcome,
-    render::say,
+    progress::Progress,
+    render::{counted, say},
     view::{JobView, WorkerView},
 };
 use sumac_common::spec::Spec;
 use sumac_proto::v1::{self, submit_refused::Why, submit_reply::Answer};
 
-pub(super) async fn submit(submit: args::Submit, coordinator: Option<String>) -> Result<Exit, Failure> {
+pub(super) async fn submit(submit: args::Submit) -> Result<Exit, Failure> {
     let spec = job_file::read(&submit.file, &submit.overrides, submit.name.as_deref())?;
     job_file::warn(&spec);
     if submit.dry_run {
-        return rehearse(&spec, coordinator).await;
+        return rehearse(&spec, &submit.reach).await;
     }
-    let mut dialled = dial::dial(coordinator).await?;
+    let mut dialled = submit.reach.dial().await?;
     let job = queue(&mut dialled, &spec).await?;
     if !submit.follow {
         return Ok(Exit::Done);
@@ -50,10 +51,10 @@ pub(super) async fn queue(dialled: &mut Dialled, spec: &Spec) -> Result<JobView,
     let submitted = match reply.into_inner().answer {
         Some(Answer::Submitted(submitted)) => submitted,
         Some(Answer::Refused(refused)) => return Err(refusal(refused)),
-        None => return Err(unanswered()),
+        None => return Err(Failure::unanswered()),
     };
     let admission = submitted.admission();
-    let job = JobView::of(submitted.job.ok_or_else(unanswered)?)?;
+    let job = JobView::of(submitted.job.ok_or_else(Failure::unanswered)?)?;
     let placed = match (admission, &job.reason) {
         (v1::Admission::AlreadyThere, _) => format!("already {}: this run into {}", job.state, job.output_dir),
         (v1::Admission::GoesOn, _) => format!("goes on from step {}", job.saved.unwrap_or(0)),
@@ -61,7 +62,7 @@ pub(super) async fn queue(dialled: &mut Dialled, spec: &Spec) -> Result<JobView,
         (_, None) => job.state.to_owned(),
     };
     let train = &spec.what.train;
-    say("job", format!("{}   train {} steps, batch {}   {placed}", job.id, train.steps, train.batch));
+    say("job", format!("{}   train {}, batch {}   {placed}", job.id, counted(train.steps.0, "step"), train.batch));
     Ok(job)
 }
 
@@ -75,22 +76,18 @@ fn refusal(refused: v1::SubmitRefused) -> Failure {
             format!("{} belongs to job {}, which is another run and has not ended", taken.output_dir, taken.job),
         )
         .hint(format!("give this one another output.dir, or end that one: `sumac stop {}`", taken.job)),
-        None => unanswered(),
+        None => Failure::unanswered(),
     }
 }
 
-fn unanswered() -> Failure {
-    Failure::new(Exit::Failed, "the coordinator answered nothing").hint("install the same version on both sides")
-}
-
 /// Everything `submit` would do, but for doing it.
-async fn rehearse(spec: &Spec, coordinator: Option<String>) -> Result<Exit, Failure> {
+async fn rehearse(spec: &Spec, reach: &Reach) -> Result<Exit, Failure> {
     anstream::println!("{}", spec.to_toml().trim_end());
     anstream::println!();
     for line in spec.summary() {
         anstream::println!("# {line}");
     }
-    let placement = match placement(spec, coordinator).await {
+    let placement = match placement(spec, reach).await {
         Ok(placement) => placement,
         // A job can be checked where no coordinator is.
         Err(failure) if failure.exit == Exit::Unreachable => "unknown: no coordinator can be reached".to_owned(),
@@ -100,22 +97,19 @@ async fn rehearse(spec: &Spec, coordinator: Option<String>) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-async fn placement(spec: &Spec, coordinator: Option<String>) -> Result<String, Failure> {
-    let mut dialled = dial::dial(coordinator).await?;
+async fn placement(spec: &Spec, reach: &Reach) -> Result<String, Failure> {
+    let mut dialled = reach.dial().await?;
     let workers = dialled.workers().await?.into_iter().map(WorkerView::of).collect::<Result<Vec<_>, _>>()?;
-    let mut free: Vec<String> = workers
-        .into_iter()
-        .filter(|worker| worker.presence == "here" && worker.job.is_none())
-        .map(|worker| worker.name)
-        .collect();
+    let mut free: Vec<String> = workers.into_iter().filter(WorkerView::is_free).map(|worker| worker.name).collect();
+    let are_free = format!("{} free", counted(free.len() as u64, "worker"));
     let queued = dialled.jobs().await?.into_iter().filter(|job| job.state() == v1::JobState::Queued).count();
     let wanted = &spec.how.workers;
     if queued > 0 {
-        return Ok(format!("behind {queued} queued jobs; {} workers free", free.len()));
+        return Ok(format!("behind {}; {are_free}", counted(queued as u64, "queued job")));
     }
     if (free.len() as u64) < u64::from(wanted.min) {
-        return Ok(format!("queued: {} of at least {} workers free", free.len(), wanted.min));
+        return Ok(format!("queued: {are_free}, at least {} needed", wanted.min));
     }
     free.truncate(wanted.max as usize);
-    Ok(format!("at once on {} of {} workers: {}", free.len(), wanted.max, free.join(", ")))
+    Ok(format!("at once on {} of at most {}: {}", counted(free.len() as u64, "worker"), wanted.max, free.join(", ")))
 }

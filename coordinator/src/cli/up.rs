@@ -4,13 +4,14 @@ use super::{
     args,
     args::Subject,
     data,
-    dial::{Dialled, dial},
+    dial::Dialled,
     failure::{Exit, Failure},
-    follow::{Progress, Watch},
+    follow::Watch,
     job_file,
     nursery::{Nursery, worker_program},
     outcome,
-    render::say,
+    progress::Progress,
+    render::{counted, say},
     stand::{self, Signals},
     submit,
     view::JobView,
@@ -47,7 +48,7 @@ pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
     let coordinator = stand::start(place).await?;
     say("state", args.state.display());
     say("serving", coordinator.url());
-    let dialled = dial(Some(coordinator.url())).await?;
+    let dialled = Dialled::at(coordinator.url()).await?;
     let mut nursery = Nursery::start(&program, count, verbose, &dialled);
     let stopping = coordinator.stopping();
     let evening = async {
@@ -76,7 +77,7 @@ async fn the_job(args: &args::Up) -> Result<Option<Spec>, Failure> {
     if args.demo {
         let dir = args.state.join("demo");
         if !dir.exists() {
-            say("data", format!("drawing {DEMO_IMAGES} eyes twice, this once"));
+            say("drawing", format!("{} twice, this once", counted(DEMO_IMAGES as u64, "eye")));
         }
         let drawn = data::draw(Subject::Eyes, dir, DEMO_IMAGES, DEMO_SEED).await?;
         let mut spec = job_file::check("the demo", DEMO, &args.overrides, None)?;
@@ -103,7 +104,8 @@ fn worker_count(args: &args::Up, spec: Option<&Spec>) -> u32 {
     let wanted = args.workers.unwrap_or_else(|| if args.demo { DEMO_WORKERS } else { by_cores() });
     let most = spec.map_or(u32::MAX, |spec| spec.how.workers.max.max(1));
     if args.workers.is_some_and(|workers| workers > most) {
-        anstream::eprintln!("  note      the job takes at most {most} workers (workers.max): {most} are started");
+        let workers = counted(most.into(), "worker");
+        anstream::eprintln!("  note      the job takes at most {workers} (workers.max): no more are started");
     }
     wanted.min(most)
 }
@@ -130,7 +132,7 @@ async fn gather(coordinator: &Coordinator, count: u32) {
         for worker in picture.workers.iter().filter(|worker| worker.presence == Presence::Here) {
             if greeted.insert(worker.seat.worker.clone()) {
                 let seconds = began.elapsed().as_secs_f64();
-                say("worker", format!("{}  {}   ready in {seconds:.1}s", worker.seat.worker, worker.seat.device));
+                say("worker", format!("{}  {}   joined in {seconds:.1}s", worker.seat.worker, worker.seat.device));
             }
         }
         greeted.len() >= count as usize
@@ -161,8 +163,7 @@ async fn see_through(
                     return Ok(Exit::Interrupted);
                 }
                 draining = true;
-                let workers = last.workers.len();
-                progress.say("draining", &format!("{workers} workers, with a checkpoint        (ctrl-C again to stop now)"));
+                progress.say("draining", &draining_of(&last.id));
                 let stop = v1::StopRequest { job: last.id.clone() };
                 dialled.operator.stop(stop).await.map_err(|status| dialled.failed(&status))?;
                 continue;
@@ -202,9 +203,13 @@ fn say_how_to_go_on(args: &args::Up, job: &JobView) {
     say("next", format!("{command}   goes on from step {}", job.saved.unwrap_or(0)));
 }
 
+fn draining_of(job: &str) -> String {
+    format!("{job}, with a checkpoint        (ctrl-C again to stop now)")
+}
+
 /// Without a job of its own: serves until a signal, then stops what others submitted, with checkpoints.
 async fn keep_open(mut dialled: Dialled, signals: &mut Signals) -> Result<Exit, Failure> {
-    say("ready", "`sumac submit FILE` from this folder queues a job; ctrl-C ends");
+    say("next", "`sumac submit FILE` from this folder queues a job; ctrl-C ends");
     signals.next().await;
     let mut draining = Vec::new();
     for job in dialled.jobs().await? {
@@ -212,7 +217,7 @@ async fn keep_open(mut dialled: Dialled, signals: &mut Signals) -> Result<Exit, 
         if !job.is_over() {
             let stop = v1::StopRequest { job: job.id.clone() };
             dialled.operator.stop(stop).await.map_err(|status| dialled.failed(&status))?;
-            say("draining", format!("{}        (ctrl-C again to stop now)", job.id));
+            say("draining", draining_of(&job.id));
             draining.push(job.id);
         }
     }

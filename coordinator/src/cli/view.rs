@@ -34,6 +34,7 @@ pub(super) struct JobView {
     pub workers_seen: u64,
     pub generations: u64,
     pub steps_redone: u64,
+    /// Only while it runs, like the next two.
     pub steps_per_second: Option<f64>,
     pub images_per_second: Option<f64>,
     pub eta_seconds: Option<u64>,
@@ -63,7 +64,7 @@ pub(super) struct LossView {
     pub accuracy_on_refined: Option<f64>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct FactView {
     /// RFC 3339, UTC.
     pub at: String,
@@ -96,7 +97,9 @@ impl JobView {
         let state = state(job.state())?;
         let spec = spec::read(&job.spec_toml, &[]).ok();
         let beat = job.beat.map(Beat::try_from).transpose().map_err(|bad| Failure::of(Exit::Failed, &bad))?;
-        let rate = beat.as_ref().map(|beat| beat.steps_per_second).filter(|rate| *rate > 0.0);
+        // What the last beat said of speed is true only as long as others follow.
+        let under_way = beat.as_ref().filter(|_| state == "running");
+        let rate = under_way.map(|beat| beat.steps_per_second).filter(|rate| *rate > 0.0);
         let ahead = job.steps.saturating_sub(job.step);
         let identity = <[u8; 32]>::try_from(job.identity).map(|bytes| Digest(bytes).to_string()).unwrap_or_default();
         let so_far = job.so_far.unwrap_or_default();
@@ -118,7 +121,7 @@ impl JobView {
             generations: so_far.generations,
             steps_redone: so_far.steps_redone,
             steps_per_second: rate,
-            images_per_second: beat.as_ref().map(|beat| beat.images_per_second).filter(|rate| *rate > 0.0),
+            images_per_second: under_way.map(|beat| beat.images_per_second).filter(|rate| *rate > 0.0),
             eta_seconds: rate.map(|rate| (ahead as f64 / rate) as u64),
             losses: beat.as_ref().map(|beat| LossView::of(beat, spec.as_ref())),
             history: beat.as_ref().map(|beat| beat.history),
@@ -132,6 +135,16 @@ impl JobView {
 
     pub(super) fn is_over(&self) -> bool {
         matches!(self.state, "finished" | "stopped" | "failed" | "cancelled")
+    }
+
+    /// A generation is open.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, "forming" | "running")
+    }
+
+    /// Every member of its last generation is silent, and it waits for one of them.
+    pub(super) fn is_lost(&self) -> bool {
+        self.state == "waiting"
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -150,11 +163,9 @@ fn state(state: v1::JobState) -> Result<&'static str, Failure> {
         v1::JobState::Failed => "failed",
         v1::JobState::Cancelled => "cancelled",
         v1::JobState::Unspecified => {
-            return Err(Failure::new(
-                Exit::Failed,
+            return Err(Failure::other_version(
                 "the coordinator names a state of a job that this version does not know",
-            )
-            .hint("install the same version on both sides"));
+            ));
         }
     })
 }
@@ -187,6 +198,11 @@ impl FactView {
 }
 
 impl WorkerView {
+    /// Here, and without a job.
+    pub(super) fn is_free(&self) -> bool {
+        self.presence == "here" && self.job.is_none()
+    }
+
     pub(super) fn of(worker: v1::Worker) -> Result<Self, Failure> {
         let presence = match worker.presence() {
             v1::Presence::Suspect => "suspect",

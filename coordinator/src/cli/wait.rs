@@ -2,7 +2,6 @@
 
 use super::{
     args::{self, Until},
-    dial::dial,
     failure::{Exit, Failure},
     follow::Watch,
     view::JobView,
@@ -10,9 +9,8 @@ use super::{
 use std::future::pending;
 use tokio::time::sleep;
 
-pub(super) async fn wait(wait: args::Wait, coordinator: Option<String>) -> Result<Exit, Failure> {
-    let mut dialled = dial(coordinator).await?;
-    let job = dialled.job_id(&wait.job).await?;
+pub(super) async fn wait(wait: args::Wait) -> Result<Exit, Failure> {
+    let (dialled, job) = wait.target.dial().await?;
     let mut watch = Watch::new(dialled, job.clone());
     let too_long = async {
         match wait.timeout {
@@ -21,6 +19,7 @@ pub(super) async fn wait(wait: args::Wait, coordinator: Option<String>) -> Resul
         }
     };
     tokio::pin!(too_long);
+    let mut was_lost = false;
     loop {
         let view = tokio::select! {
             view = watch.next() => view?,
@@ -39,7 +38,14 @@ pub(super) async fn wait(wait: args::Wait, coordinator: Option<String>) -> Resul
                 let ended = format!("{} {} at step {}/{}{reason}", view.id, view.state, view.step, view.steps);
                 return Err(Failure::new(Exit::JobUnsuccessful, ended));
             }
-            Some(_) => {}
+            Some(view) => {
+                let is_lost = view.is_lost();
+                if is_lost && !was_lost {
+                    let reason = view.reason.unwrap_or_default();
+                    anstream::eprintln!("{} {}: {reason}: `sumac give-up {0}`", view.id, view.state);
+                }
+                was_lost = is_lost;
+            }
             None => return Err(Failure::new(Exit::JobUnsuccessful, format!("{job} ended before it was there"))),
         }
     }

@@ -1,9 +1,10 @@
 //! The real binary: exit codes, tables, JSON, sentences.
 
-use crate::play::{Played, Sumac, coordinator, job_when, operator, place, readiness, settings, spec, submit};
-use std::net::TcpListener;
-use sumac::serve::{Coordinator, Place};
+use crate::play::{Played, Sumac, coordinator, job_when, operator, place, readiness, settings, soon, spec, submit};
+use std::{net::TcpListener, time::Duration};
+use sumac::serve::Coordinator;
 use sumac_common::{
+    cluster::{Presence, Settings},
     conversation::{Beat, Doing, Ending, Report},
     ids::Step,
     losses::{Losses, Mean},
@@ -79,7 +80,7 @@ async fn exit_codes_are_documented_where_the_manual_says() {
     }
 }
 
-fn beat(job: &str, step: u64) -> Report {
+pub(crate) fn beat(job: &str, step: u64) -> Report {
     let losses = Losses {
         realism: Mean::of(4.2, 20),
         regularisation: Mean::of(6.84, 20),
@@ -137,6 +138,55 @@ async fn jobs_and_nodes_show_a_running_job_as_tables_and_as_json() {
 }
 
 #[tokio::test]
+async fn a_job_that_does_not_run_has_losses_and_no_speed() {
+    let (state, output, sumac) = (tempdir().unwrap(), tempdir().unwrap(), Sumac::new());
+    let coordinator = coordinator(state.path()).await;
+    let url = coordinator.url();
+    let mut a = Played::joins(&url, "a").await;
+    let (_, job) = submit(&url, &spec(output.path())).await;
+    let opening = a.takes_part(0).await;
+    a.says(beat(&job.id, 600)).await;
+    let running = job_when(&url, &job.id, |job| job.step == 600).await;
+    assert_eq!(running.state(), v1::JobState::Running);
+    let described = sumac.at(&url, &["job", &job.id]).await.with(0).stdout;
+    assert!(described.contains("11.8 step/s  6,042 images/s   eta 0.0s"), "{described}");
+
+    a.ends(&opening, 600, Ending::Finished).await;
+    job_when(&url, &job.id, |job| job.state() == v1::JobState::Finished).await;
+    let json = sumac.at(&url, &["job", &job.id, "-o", "json"]).await.with(0).json();
+    for field in ["steps_per_second", "images_per_second", "eta_seconds"] {
+        assert!(json[field].is_null(), "{field} of {json}");
+    }
+    assert!((json["losses"]["realism"].as_f64().unwrap() - 0.21).abs() < 1e-9, "{json}");
+    let table = sumac.at(&url, &["jobs"]).await.with(0).stdout;
+    let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row[2..8], ["finished", "600/600", "100%", "0/2", "-", "-"]);
+    let described = sumac.at(&url, &["job", &job.id]).await.with(0).stdout;
+    assert!(described.contains("progress  600/600 100%\n"), "{described}");
+    assert!(described.contains("so far    1 worker, 1 generation, 0 steps done again"), "{described}");
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_suspect_worker_is_neither_busy_nor_idle() {
+    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
+    let patient = Settings { reattach_within: Duration::from_secs(600), ..settings() };
+    let coordinator = Coordinator::start(place(state.path()), patient).await.unwrap();
+    let url = coordinator.url();
+    let _here = Played::joins(&url, "a").await;
+    let one = sumac.at(&url, &["nodes"]).await.with(0).stdout;
+    assert!(one.ends_with("1 worker: 0 busy, 1 idle, 0 suspect, 0 gone\n"), "{one}");
+    drop(Played::joins(&url, "b").await);
+    let mut picture = coordinator.picture();
+    let suspected = picture
+        .wait_for(|picture| picture.workers.iter().any(|worker| matches!(worker.presence, Presence::Suspect(_))));
+    drop(soon("a suspect", suspected).await.unwrap());
+    let two = sumac.at(&url, &["nodes"]).await.with(0).stdout;
+    assert!(two.ends_with("2 workers: 0 busy, 1 idle, 1 suspect, 0 gone\n"), "{two}");
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_unknown_job_is_answered_with_the_nearest() {
     let (state, output) = (tempdir().unwrap(), tempdir().unwrap());
     let coordinator = coordinator(state.path()).await;
@@ -173,23 +223,6 @@ async fn wait_returns_0_when_there_5_when_it_ended_otherwise_6_when_too_late() {
 }
 
 #[tokio::test]
-async fn following_outlives_a_restart_of_the_coordinator() {
-    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
-    let first = coordinator(state.path()).await;
-    let (listen, url) = (first.address(), first.url());
-    sumac.job_file();
-    let mut follow = sumac.starts(&mut sumac.command(&["submit", "job.toml", "-f", "--coordinator", &url]));
-    let line = follow.says("job").await;
-    first.stop().await.unwrap();
-    let second = Coordinator::start(Place { listen, ..place(state.path()) }, settings()).await.unwrap();
-    let job = line.split_whitespace().next().unwrap().to_owned();
-    operator(&url).await.cancel(v1::CancelRequest { job }).await.unwrap();
-    let ended = follow.ends().await.with(5);
-    assert!(ended.stdout.contains("cancelled"), "{ended:?}");
-    second.stop().await.unwrap();
-}
-
-#[tokio::test]
 async fn cancel_from_a_script_has_to_say_yes() {
     let (state, output, sumac) = (tempdir().unwrap(), tempdir().unwrap(), Sumac::new());
     let coordinator = coordinator(state.path()).await;
@@ -211,7 +244,7 @@ async fn a_dry_run_prints_the_resolved_job_and_changes_nothing() {
     let args = ["submit", file.to_str().unwrap(), "--dry-run", "--set", "train.seed=11", "--name", "other"];
     let shown = sumac.at(&coordinator.url(), &args).await.with(0).stdout;
     assert!(shown.contains("name = \"other\"") && shown.contains("seed = 11"), "{shown}");
-    assert!(shown.contains("# placement      queued: 0 of at least 1 workers free"), "{shown}");
+    assert!(shown.contains("# placement      queued: 0 workers free, at least 1 needed"), "{shown}");
     let jobs = operator(&coordinator.url()).await.list_jobs(v1::ListJobsRequest {}).await.unwrap();
     assert!(jobs.into_inner().jobs.is_empty());
     let read = sumac_common::spec::read(&shown, &[]).unwrap_or_else(|faults| panic!("{faults}"));
@@ -232,22 +265,6 @@ async fn submit_says_which_job_it_became_and_that_it_is_there_already() {
 }
 
 #[tokio::test]
-async fn following_a_job_that_fails_is_exit_5_with_its_reason() {
-    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
-    let coordinator = coordinator(state.path()).await;
-    let url = coordinator.url();
-    let mut a = Played::joins(&url, "a").await;
-    let file = sumac.job_file();
-    let args = ["submit", file.to_str().unwrap(), "-f", "--coordinator", &url];
-    let follow = sumac.starts(&mut sumac.command(&args));
-    let (job, _) = a.is_prepared().await;
-    a.says(Report::Unable { job, why: "no image in /data/drawn".to_owned() }).await;
-    let ended = follow.ends().await.with(5);
-    assert!(ended.stdout.contains("failed") && ended.stdout.contains("no image in /data/drawn"), "{ended:?}");
-    coordinator.stop().await.unwrap();
-}
-
-#[tokio::test]
 async fn version_tells_both_sides() {
     let (state, sumac) = (tempdir().unwrap(), Sumac::new());
     let coordinator = coordinator(state.path()).await;
@@ -263,21 +280,6 @@ async fn the_coordinator_of_this_folder_is_found_without_a_flag() {
     let ended = sumac.runs(&["nodes"]).await.with(0);
     assert!(ended.stderr.contains("no worker has joined yet"), "{ended:?}");
     coordinator.stop().await.unwrap();
-}
-
-#[tokio::test]
-async fn drawn_data_is_inspected_as_what_it_is() {
-    let sumac = Sumac::new();
-    sumac.runs(&["data", "demo", "digits", "drawn", "--count", "12", "--seed", "3"]).await.with(0);
-    let json = sumac.runs(&["data", "inspect", "drawn/synthetic", "-o", "json"]).await.with(0).json();
-    assert_eq!((&json["apiVersion"], &json["images"]), (&"sumac/v1".into(), &12.into()));
-    let shown = sumac.runs(&["data", "inspect", "drawn/synthetic"]).await.with(0).stdout;
-    assert!(shown.contains("28x28, 1 channels"), "{shown}");
-}
-
-#[tokio::test]
-async fn a_data_set_that_is_not_there_is_exit_1() {
-    Sumac::new().runs(&["data", "inspect", "nowhere"]).await.with(1);
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used)] // the players are part of the tests, and a panic is how a test fails
 
 mod command_line;
+mod data;
+mod following;
 mod membership;
 mod play;
 mod submitting;

@@ -47,6 +47,39 @@ async fn a_killed_coordinator_forgets_no_job() {
     assert!(!sumac.folder.path().join("state/address").exists(), "it named a coordinator that is no more");
 }
 
+/// What `serve` has logged by its end.
+async fn log_of_serve(format: Option<&str>) -> String {
+    let sumac = Sumac::new();
+    let mut command = sumac.command(&["serve", "--listen", "127.0.0.1:0"]);
+    match format {
+        Some(format) => command.env("SUMAC_LOG_FORMAT", format),
+        None => command.env_remove("SUMAC_LOG_FORMAT"),
+    };
+    let mut serve = sumac.starts(command.env("SUMAC_LOG", "info"));
+    let url = serve.says("serving").await;
+    let _a = Played::joins(&url, "a").await;
+    serve.signal(Signal::TERM);
+    serve.ends().await.with(0).stderr
+}
+
+#[tokio::test]
+async fn a_log_for_people_has_no_colours_where_there_is_no_terminal() {
+    let log = log_of_serve(Some("human")).await;
+    assert!(log.contains("INFO a joined") && !log.contains('\x1b'), "{log:?}");
+}
+
+#[tokio::test]
+async fn a_log_is_for_programs_if_asked_and_where_there_is_no_terminal() {
+    for format in [Some("json"), None] {
+        let log = log_of_serve(format).await;
+        assert!(log.contains("a joined"), "{log:?}");
+        for line in log.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            assert_eq!(line["level"], "INFO");
+        }
+    }
+}
+
 #[tokio::test]
 async fn up_ends_with_the_sentence_of_a_worker_that_cannot_run() {
     let sumac = Sumac::new();
@@ -176,7 +209,9 @@ async fn up_without_a_job_serves_until_a_signal_and_leaves_no_worker_behind() {
     let mut up = sumac.starts(&mut sumac.up(&script, &["--workers", "1"]));
     let url = up.says("serving").await;
     let _a = Played::joins(&url, "local-0").await;
-    up.says("ready").await;
+    let joined = up.says("worker").await;
+    assert!(joined.starts_with("local-0  cpu (played)   joined in "), "{joined}");
+    assert!(up.says("next").await.contains("sumac submit FILE"));
     let pid = std::fs::read_to_string(sumac.folder.path().join("pid")).unwrap();
     up.signal(Signal::TERM);
     up.ends().await.with(0);

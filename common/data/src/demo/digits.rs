@@ -12,7 +12,7 @@ const SIDE: usize = 28;
 const FINENESS: usize = 6;
 
 pub(super) const SUBJECT: Subject = Subject {
-    title: "digits",
+    one: "digit",
     columns: "class",
     synthetic: |at, dice| {
         let digit = at % 10;

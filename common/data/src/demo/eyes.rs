@@ -15,7 +15,7 @@ const WIDTH: usize = 55;
 const HEIGHT: usize = 35;
 
 pub(super) const SUBJECT: Subject = Subject {
-    title: "eyes",
+    one: "eye",
     columns: "pupil_x,pupil_y,gaze_yaw,gaze_pitch,lid_upper,lid_lower",
     synthetic: |at, dice| {
         let eye = Eye::posed(Poses::Simulated, dice);

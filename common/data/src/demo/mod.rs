@@ -26,12 +26,21 @@ pub struct Drawn {
     pub real: PathBuf,
     /// The labels of the real images, outside their folder: for evaluation only.
     pub real_labels: PathBuf,
+    /// False where exactly this was there already.
+    pub is_new: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     #[error("`{}` holds something that was not drawn by sumac: choose an empty folder", path.display())]
     InTheWay { path: PathBuf },
+    #[error("`{}` holds another drawing ({there}) than the one asked for ({asked}): choose another folder, or remove this one", path.display())]
+    Another {
+        path: PathBuf,
+        /// What is drawn there: how many of what, and from which seed.
+        there: String,
+        asked: String,
+    },
     #[error("the demo could not be drawn into `{}`: make room there, or choose another folder", path.display())]
     Unwritable {
         path: PathBuf,
@@ -52,7 +61,8 @@ struct Sheet {
 
 /// What one kind of demo draws.
 struct Subject {
-    title: &'static str,
+    /// One of what it draws.
+    one: &'static str,
     /// Columns of the labels, after `file`.
     columns: &'static str,
     synthetic: fn(at: usize, &mut Dice) -> Sheet,
@@ -60,31 +70,41 @@ struct Subject {
 }
 
 /// `count` eyes of 55x35 pixels, grey, twice: `synthetic/000000.png` with `000000.json` (pupil, gaze, eyelids) beside it, and
-/// `real/`. Draws nothing if exactly this is there already.
+/// `real/`. Draws nothing if exactly this is there already, and refuses where another drawing is.
 pub fn draw_eyes(dir: &Path, count: usize, seed: u64) -> Result<Drawn, DemoError> {
     draw(&eyes::SUBJECT, dir, count, seed)
 }
 
 /// `count` digits of 28x28 pixels, grey, twice: `synthetic/<digit>/000000.png`, and `real/`. Draws nothing if exactly this is
-/// there already.
+/// there already, and refuses where another drawing is.
 pub fn draw_digits(dir: &Path, count: usize, seed: u64) -> Result<Drawn, DemoError> {
     draw(&digits::SUBJECT, dir, count, seed)
 }
 
 fn draw(subject: &Subject, dir: &Path, count: usize, seed: u64) -> Result<Drawn, DemoError> {
     let unwritable = |source| DemoError::Unwritable { path: dir.to_owned(), source };
-    let drawn =
-        Drawn { synthetic: dir.join("synthetic"), real: dir.join("real"), real_labels: dir.join("real-labels.csv") };
-    let about = about(subject, count, seed);
+    let drawn = Drawn {
+        synthetic: dir.join("synthetic"),
+        real: dir.join("real"),
+        real_labels: dir.join("real-labels.csv"),
+        is_new: true,
+    };
+    let asked = caption(subject, count, seed);
     let (readme, underway) = (dir.join("README.txt"), dir.join(".drawing"));
-    let found = fs::read_to_string(&readme).unwrap_or_default();
-    if found == about && !underway.exists() {
-        return Ok(drawn);
-    }
-    // Whatever else lies there is touched only if an earlier drawing, finished or not, made it.
-    let ours = underway.exists() || found.starts_with(TITLE);
-    if !ours && (drawn.synthetic.exists() || drawn.real.exists() || drawn.real_labels.exists() || readme.exists()) {
-        return Err(DemoError::InTheWay { path: dir.to_owned() });
+    let is_there = [&drawn.synthetic, &drawn.real, &drawn.real_labels].map(|path| path.exists());
+    // What an interrupted drawing left is nobody's; everything else that lies there is kept.
+    if !underway.exists() {
+        let found = fs::read_to_string(&readme).unwrap_or_default();
+        match caption_of(&found) {
+            Some(there) if there != asked => {
+                return Err(DemoError::Another { path: dir.to_owned(), there: there.to_owned(), asked });
+            }
+            Some(_) if is_there == [true; 3] => return Ok(Drawn { is_new: false, ..drawn }),
+            None if is_there != [false; 3] || readme.exists() => {
+                return Err(DemoError::InTheWay { path: dir.to_owned() });
+            }
+            _ => {}
+        }
     }
     let all = || -> io::Result<()> {
         fs::create_dir_all(dir)?;
@@ -104,7 +124,7 @@ fn draw(subject: &Subject, dir: &Path, count: usize, seed: u64) -> Result<Drawn,
         (0..count).into_par_iter().try_for_each(|at| synthetic(at).map(drop))?;
         let rows: Vec<String> = (0..count).into_par_iter().map(real).collect::<io::Result<_>>()?;
         fs::write(&drawn.real_labels, format!("file,{}\n{}", subject.columns, rows.concat()))?;
-        fs::write(&readme, &about)?;
+        fs::write(&readme, about(&asked))?;
         fs::remove_file(&underway)
     };
     all().map_err(unwritable)?;
@@ -113,13 +133,23 @@ fn draw(subject: &Subject, dir: &Path, count: usize, seed: u64) -> Result<Drawn,
 
 const TITLE: &str = "Drawn by sumac";
 
-fn about(subject: &Subject, count: usize, seed: u64) -> String {
+/// What tells one drawing from another.
+fn caption(subject: &Subject, count: usize, seed: u64) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {}{s}, seed {seed}", subject.one)
+}
+
+/// The caption of a drawing, from what lies beside it.
+fn caption_of(readme: &str) -> Option<&str> {
+    readme.strip_prefix(TITLE)?.strip_prefix(": ")?.split_once(". ").map(|(caption, _)| caption)
+}
+
+fn about(caption: &str) -> String {
     format!(
-        "{TITLE}: {count} {}, seed {seed}. The same seed draws the same bytes.\n\n\
+        "{TITLE}: {caption}. The same seed draws the same bytes.\n\n\
          synthetic/       flat renders with labels: what a simulator gives\n\
          real/            the same kind of scene, other poses, seen by another camera: what the world gives; no labels\n\
-         real-labels.csv  the labels of real/. For evaluation only: a refiner that was trained with them proves nothing\n",
-        subject.title
+         real-labels.csv  the labels of real/. For evaluation only: a refiner that was trained with them proves nothing\n"
     )
 }
 

@@ -8,7 +8,7 @@ use sumac_common::{
 };
 use sumac_data::{
     Label, Source,
-    demo::{DemoError, draw_digits, draw_eyes},
+    demo::{DemoError, Drawn, draw_digits, draw_eyes},
     freeze::Terms,
     source::Kind,
 };
@@ -102,13 +102,39 @@ fn drawing_again_touches_nothing_and_an_interrupted_drawing_is_done_again() {
     let drawn = draw_eyes(&dir, 5, 1).unwrap();
     let picture = drawn.real.join("000000.png");
     fs::write(&picture, "touched").unwrap();
-    draw_eyes(&dir, 5, 1).unwrap();
+    assert_eq!(draw_eyes(&dir, 5, 1).unwrap(), Drawn { is_new: false, ..drawn.clone() });
     assert_eq!(fs::read(&picture).unwrap(), b"touched");
     fs::write(dir.join(".drawing"), "").unwrap();
     draw_eyes(&dir, 5, 1).unwrap();
     assert_ne!(fs::read(&picture).unwrap(), b"touched");
-    draw_eyes(&dir, 3, 2).unwrap();
-    assert_eq!(files(&drawn.real).len(), 3);
+}
+
+#[test]
+fn a_drawing_that_lost_a_part_is_done_again() {
+    let shelf = Shelf::new();
+    let drawn = draw_eyes(&shelf.path("eyes"), 5, 1).unwrap();
+    fs::remove_dir_all(&drawn.real).unwrap();
+    assert!(draw_eyes(&shelf.path("eyes"), 5, 1).unwrap().is_new);
+    assert_eq!(files(&drawn.real).len(), 5);
+}
+
+#[test]
+fn another_drawing_is_never_drawn_over() {
+    let shelf = Shelf::new();
+    let dir = shelf.path("drawn");
+    draw_eyes(&dir, 5, 1).unwrap();
+    let before = files(&dir);
+    for (refused, asked) in [
+        (draw_eyes(&dir, 3, 1), "3 eyes, seed 1"),
+        (draw_eyes(&dir, 5, 2), "5 eyes, seed 2"),
+        (draw_digits(&dir, 5, 1), "5 digits, seed 1"),
+        (draw_digits(&dir, 1, 1), "1 digit, seed 1"),
+    ] {
+        let sentence = refused.unwrap_err().to_string();
+        assert!(sentence.contains("holds another drawing (5 eyes, seed 1)"), "{sentence}");
+        assert!(sentence.contains(&format!("asked for ({asked}): choose another folder")), "{sentence}");
+    }
+    assert!(files(&dir) == before);
 }
 
 #[test]

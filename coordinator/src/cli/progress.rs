@@ -1,0 +1,121 @@
+//! What a follower sees of a job: a bar on a terminal, lines elsewhere, and each new fact once. Knows nothing of the wire.
+
+use super::{
+    render::{figure, span},
+    show::style,
+    view::{FactView, JobView},
+};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How often a line is printed where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+/// Characters of a fact; `sumac job` has all of it.
+const FACT_MAX: usize = 100;
+
+/// A bar on a terminal, a line now and then elsewhere; on stderr, so that stdout stays for results.
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    printed: Option<Instant>,
+    said: Option<String>,
+    news: News,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("  step  {pos}/{len} {bar:30} {percent:>3}%   {msg}");
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸━");
+            ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(style)
+        });
+        Self { bar, printed: None, said: None, news: News::default() }
+    }
+
+    pub(super) fn show(&mut self, job: &JobView) {
+        for fact in self.news.of(job) {
+            self.say(&fact.class, &short(&fact.what));
+        }
+        let waits = job.reason.clone().filter(|_| job.losses.is_none() && !job.is_over());
+        if let Some(bar) = &self.bar {
+            bar.set_length(job.steps);
+            bar.set_position(job.step.min(job.steps));
+            bar.set_message(waits.unwrap_or_else(|| tidings(job)));
+            return;
+        }
+        // A reason is said once; figures every so often.
+        if waits.is_some() && waits != self.said {
+            if let Some(reason) = &waits {
+                self.say(job.state, &format!("{}: {reason}", job.id));
+            }
+            self.said = waits;
+        } else if job.losses.is_some() && self.printed.is_none_or(|printed| printed.elapsed() >= LINE_EVERY) {
+            self.printed = Some(Instant::now());
+            self.say("step", &format!("{}/{}   {}", job.step, job.steps, tidings(job)));
+        }
+    }
+
+    /// Prints a line above the bar.
+    pub(super) fn say(&self, label: &str, text: &str) {
+        let label = style(label).style(format!("{label:<9}")).to_string();
+        let print = || anstream::eprintln!("  {label} {text}");
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    pub(super) fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Which facts of a job its follower has not been told. Views repeat the latest ones whole.
+#[derive(Default)]
+struct News {
+    /// The facts of the last view; `None` before the first, whose facts are older than the following.
+    told: Option<Vec<FactView>>,
+}
+
+impl News {
+    /// Oldest first. How the job ended is left to whoever tells the outcome.
+    fn of(&mut self, job: &JobView) -> Vec<FactView> {
+        let Some(told) = self.told.replace(job.facts.clone()) else { return Vec::new() };
+        let last = told.last().and_then(|last| job.facts.iter().rposition(|fact| fact == last));
+        let new = &job.facts[last.map_or(0, |last| last + 1)..];
+        new.iter().filter(|fact| !(job.is_over() && fact.what == job.state)).cloned().collect()
+    }
+}
+
+/// The first line, as much of it as is easily read.
+fn short(what: &str) -> String {
+    let line = what.lines().next().unwrap_or_default();
+    match line.char_indices().nth(FACT_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
+fn tidings(job: &JobView) -> String {
+    let mut text = Vec::new();
+    if let Some(rate) = job.steps_per_second {
+        text.push(format!("{rate:.1} step/s"));
+    }
+    if let Some(losses) = job.losses {
+        let terms = [("refiner", losses.refiner), ("disc", losses.discriminator), ("realism", losses.realism)];
+        let known = terms.into_iter().filter(|(_, value)| value.is_some());
+        let known: Vec<String> = known.map(|(name, value)| format!("{name} {}", figure(value))).collect();
+        if !known.is_empty() {
+            text.push(known.join("  "));
+        }
+    }
+    if let Some(eta) = job.eta_seconds {
+        text.push(format!("eta {}", span(Duration::from_secs(eta))));
+    }
+    if text.is_empty() { job.state.to_owned() } else { text.join("   ") }
+}

@@ -1,0 +1,182 @@
+//! What those are told who follow or wait for a job.
+
+use crate::play::{
+    Played, Running, Sumac, coordinator, engaged, job_when, operator, place, seat, settings, soon, spec, submit,
+};
+use std::time::Duration;
+use sumac::serve::{Coordinator, Place};
+use sumac_common::{
+    cluster::Settings,
+    conversation::{Ending, Report},
+};
+use sumac_proto::v1;
+use tempfile::tempdir;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::ChildStderr,
+};
+
+/// What a command says on stderr, line by line.
+struct Aside {
+    lines: Lines<BufReader<ChildStderr>>,
+    said: Vec<String>,
+}
+
+impl Aside {
+    fn of(running: &mut Running) -> Self {
+        Self { lines: BufReader::new(running.child.stderr.take().unwrap()).lines(), said: Vec::new() }
+    }
+
+    async fn line(&mut self) -> Option<String> {
+        let line = soon("a line on stderr", self.lines.next_line()).await.unwrap()?;
+        self.said.push(line.trim().to_owned());
+        Some(line)
+    }
+
+    async fn says(&mut self, part: &str) {
+        while let Some(line) = self.line().await {
+            if line.contains(part) {
+                return;
+            }
+        }
+        panic!("it ended before it said `{part}`: {:#?}", self.said);
+    }
+
+    async fn rest(mut self) -> Vec<String> {
+        while self.line().await.is_some() {}
+        self.said
+    }
+}
+
+impl Sumac {
+    /// Follows a new job from before anything happens to it.
+    async fn follows(&self, url: &str) -> (Running, Aside) {
+        self.job_file();
+        let mut follow = self.starts(&mut self.command(&["submit", "job.toml", "-f", "--coordinator", url]));
+        let mut aside = Aside::of(&mut follow);
+        aside.says("0 of at least 1 workers ready").await;
+        (follow, aside)
+    }
+}
+
+#[tokio::test]
+async fn a_follower_is_told_each_new_fact_once() {
+    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
+    let coordinator = coordinator(state.path()).await;
+    let url = coordinator.url();
+    let (follow, mut aside) = sumac.follows(&url).await;
+    let mut a = Played::joins(&url, "a").await;
+    let job = a.takes_part(0).await.job;
+    aside.says("generation 1 goes on").await;
+    operator(&url).await.died(v1::DiedRequest { worker: "a".to_owned() }).await.unwrap();
+    let mut b = Played::joins(&url, "b").await;
+    let opening = b.takes_part(0).await;
+    aside.says("generation 2 goes on").await;
+    let described = sumac.command(&["job", &job.0, "--coordinator", &url]).env("CLICOLOR_FORCE", "1").output();
+    let described = String::from_utf8(soon("the job", described).await.unwrap().stdout).unwrap();
+    assert!(described.contains("\x1b[33mincident"), "{described:?}");
+
+    b.ends(&opening, 600, Ending::Finished).await;
+    let said = aside.rest().await;
+    follow.ends().await.with(0);
+    for fact in [
+        "job       generation 1 opened: a from the last checkpoint, or the start",
+        "job       generation 1 goes on at step 0",
+        "incident  generation 1 closed: a: its process ended",
+        "job       generation 2 opened: b from the last checkpoint, or the start",
+        "job       generation 2 goes on at step 0",
+    ] {
+        assert_eq!(said.iter().filter(|line| *line == fact).count(), 1, "{fact} in {said:#?}");
+    }
+    for old_or_told_elsewhere in ["submitted", "finished"] {
+        assert!(!said.iter().any(|line| line.contains(old_or_told_elsewhere)), "{said:#?}");
+    }
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restarted_coordinator_repeats_no_fact_to_a_follower() {
+    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
+    let first = coordinator(state.path()).await;
+    let (listen, url) = (first.address(), first.url());
+    let (follow, mut aside) = sumac.follows(&url).await;
+    let mut a = Played::joins(&url, "a").await;
+    let opening = a.takes_part(0).await;
+    aside.says("generation 1 goes on").await;
+    first.stop().await.unwrap();
+    let second = Coordinator::start(Place { listen, ..place(state.path()) }, settings()).await.unwrap();
+    let standing = engaged(&opening.job.0, opening.generation.0, 100);
+    let (a, _) = Played::attaches(&url, seat("a", 1), Some(standing)).await;
+    a.says(Report::Saved { job: opening.job.clone(), step: sumac_common::ids::Step(100) }).await;
+    aside.says("checkpoint at step 100 saved").await;
+    a.ends(&opening, 600, Ending::Finished).await;
+    let said = aside.rest().await;
+    follow.ends().await.with(0);
+    assert_eq!(said.iter().filter(|line| line.contains("generation 1 opened")).count(), 1, "{said:#?}");
+    second.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn following_outlives_a_restart_of_the_coordinator() {
+    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
+    let first = coordinator(state.path()).await;
+    let (listen, url) = (first.address(), first.url());
+    sumac.job_file();
+    let mut follow = sumac.starts(&mut sumac.command(&["submit", "job.toml", "-f", "--coordinator", &url]));
+    let line = follow.says("job").await;
+    first.stop().await.unwrap();
+    let second = Coordinator::start(Place { listen, ..place(state.path()) }, settings()).await.unwrap();
+    let job = line.split_whitespace().next().unwrap().to_owned();
+    operator(&url).await.cancel(v1::CancelRequest { job }).await.unwrap();
+    let ended = follow.ends().await.with(5);
+    assert!(ended.stdout.contains("cancelled"), "{ended:?}");
+    second.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn following_a_job_that_fails_is_exit_5_with_its_reason() {
+    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
+    let coordinator = coordinator(state.path()).await;
+    let url = coordinator.url();
+    let mut a = Played::joins(&url, "a").await;
+    let file = sumac.job_file();
+    let args = ["submit", file.to_str().unwrap(), "-f", "--coordinator", &url];
+    let follow = sumac.starts(&mut sumac.command(&args));
+    let (job, _) = a.is_prepared().await;
+    a.says(Report::Unable { job, why: "no image in /data/drawn".to_owned() }).await;
+    let ended = follow.ends().await.with(5);
+    assert!(ended.stdout.contains("failed") && ended.stdout.contains("no image in /data/drawn"), "{ended:?}");
+    coordinator.stop().await.unwrap();
+}
+
+/// A job whose only member is gone, nobody knows where to.
+async fn lost(url: &str, output: &std::path::Path) -> v1::Job {
+    let mut a = Played::joins(url, "a").await;
+    let (_, job) = submit(url, &spec(output)).await;
+    a.takes_part(0).await;
+    job_when(url, &job.id, |job| job.state() == v1::JobState::Running).await;
+    drop(a);
+    job_when(url, &job.id, |job| job.state() == v1::JobState::Waiting).await
+}
+
+#[tokio::test]
+async fn who_stops_or_waits_for_a_job_of_lost_members_is_told_how_to_give_them_up() {
+    let (state, output, sumac) = (tempdir().unwrap(), tempdir().unwrap(), Sumac::new());
+    let hasty = Settings { reattach_within: Duration::ZERO, ..settings() };
+    let coordinator = Coordinator::start(place(state.path()), hasty).await.unwrap();
+    let url = coordinator.url();
+    let job = lost(&url, output.path()).await.id;
+    let mut wait = sumac.starts(&mut sumac.command(&["wait", &job, "--coordinator", &url]));
+    let mut aside = Aside::of(&mut wait);
+    aside.says(&format!("`sumac give-up {job}`")).await;
+
+    let stop = sumac.at(&url, &["stop", &job]).await.with(1);
+    assert!(stop.stderr.contains(&format!("nobody is there to stop {job}: all its members are silent")), "{stop:?}");
+    assert!(stop.stderr.contains(&format!("`sumac give-up {job}`")), "{stop:?}");
+
+    let given_up = sumac.at(&url, &["give-up", &job]).await.with(0);
+    assert!(given_up.stdout.contains("goes back to its last checkpoint"), "{given_up:?}");
+    sumac.at(&url, &["cancel", &job, "--yes"]).await.with(0);
+    wait.ends().await.with(5);
+    coordinator.stop().await.unwrap();
+}
