@@ -54,7 +54,7 @@ impl Sumac {
         self.job_file();
         let mut follow = self.starts(&mut self.command(&["submit", "job.toml", "-f", "--coordinator", url]));
         let mut aside = Aside::of(&mut follow);
-        aside.says("0 of at least 1 workers ready").await;
+        aside.says("queued ").await;
         (follow, aside)
     }
 }
