@@ -1,7 +1,8 @@
 //! Entering a generation: form the link, bring everybody to the furthest step, hand lanes to their new keepers, compare.
 //!
-//! What goes where is decided by `sumac_common::entry`; this file carries it out. Copies go beside the state and are swapped in
-//! after their checksum; only when all members say the same, the generation is entered (C-5).
+//! What goes where, what of it counts and whether the members hold one state is decided by `sumac_common::entry`; this file
+//! carries it out. Copies go beside the state and are swapped in after their checksum; only when all members say the same, the
+//! generation is entered (C-5).
 
 use crate::{
     bytes::{Reader, Short, Writer},
@@ -9,33 +10,24 @@ use crate::{
     history::Slots,
     learner::Learner,
     link::{Dial, Flat},
-    state::State,
+    state::{Counters, State},
     train::{Listening, Pace, Run, Trouble},
 };
 use std::time::Instant;
 use sumac_common::{
     conversation::{Basis, Opening},
-    entry::{Entry, kept_lanes},
+    entry::{Account, Entry, kept_lanes, kept_writes_count, one_state},
     ids::{Digest, Lane, Rank, Step},
     member::{Event, With},
 };
 use tracing::{info, info_span};
 
+/// What arrived is not what was sent. The next entry sends it again.
 #[derive(Debug, thiserror::Error)]
-pub enum EntryError {
-    #[error("what rank {from} sent of {what} is damaged")]
-    Damaged { from: Rank, what: String },
-    #[error("rank {rank} and rank 0 hold different states of step {step} ({what}): the run is no longer one run")]
-    Apart { rank: Rank, step: Step, what: String },
-}
-
-/// What a member holds, as it says it to the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Account {
-    run: Digest,
-    step: Step,
-    replicated: Digest,
-    lanes: Vec<(Lane, Digest)>,
+#[error("what rank {from} sent of {what} is damaged")]
+pub struct Damaged {
+    from: Rank,
+    what: String,
 }
 
 /// No checkpoint: from the start.
@@ -124,12 +116,11 @@ where
         if Digest::of(&copy).0.as_slice() != checksum.as_slice() {
             return Err(damaged(donor, "the weights"));
         }
-        let skipped = self.state.counters.progress.skipped;
+        let before = self.state.counters.progress;
         self.state.unpack(&copy)?;
-        let now = &self.state.counters;
         if entry.behind.contains(&rank) {
-            let (step, committed) = (now.step, now.progress.skipped == skipped);
-            let kept = self.kept.take().filter(|kept| committed && kept.own.step.next() == step);
+            let Counters { step, progress, .. } = self.state.counters;
+            let kept = self.kept.take().filter(|kept| kept_writes_count(kept.own.step, &before, step, &progress));
             for staged in kept.into_iter().flat_map(|kept| [Some(kept.own), kept.guarded]).flatten() {
                 self.state.write(&staged);
             }
@@ -172,16 +163,15 @@ where
         self.tell(Event::Offered(step));
         let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
         let link = self.link.as_mut().ok_or_else(crate::train::no_link)?;
-        let said = link.gather(&mine.pack(), &listening)?;
-        let read =
-            |(rank, bytes): (u32, &Vec<u8>)| Account::unpack(bytes).map_err(|_| damaged(Rank(rank), "its account"));
+        let said = link.gather(&pack(&mine), &listening)?;
+        let read = |(rank, bytes): (u32, &Vec<u8>)| unpack(bytes).map_err(|_| damaged(Rank(rank), "its account"));
         let accounts = (0..).zip(&said).map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(same(&accounts)?)
+        Ok(one_state(&accounts)?)
     }
 }
 
 fn damaged(from: Rank, what: &str) -> Trouble {
-    EntryError::Damaged { from, what: what.to_owned() }.into()
+    Damaged { from, what: what.to_owned() }.into()
 }
 
 fn open(parcel: &[u8]) -> Result<Option<Slots>, Short> {
@@ -191,57 +181,31 @@ fn open(parcel: &[u8]) -> Result<Option<Slots>, Short> {
     if Digest::of(slots).0.as_slice() == checksum { Slots::unpack(slots).map(Some) } else { Ok(None) }
 }
 
-/// L-3: the state at a step is one. Every lane's keepers hold the same slots.
-fn same(accounts: &[Account]) -> Result<(), EntryError> {
-    let mut seen: std::collections::BTreeMap<Lane, Digest> = std::collections::BTreeMap::new();
-    let Some(first) = accounts.first() else { return Ok(()) };
-    for (rank, account) in (0..).map(Rank).zip(accounts) {
-        let apart = |what: String| EntryError::Apart { rank, step: first.step, what };
-        if account.run != first.run {
-            return Err(apart("they are of different runs".to_owned()));
-        }
-        if account.step != first.step {
-            return Err(apart(format!("it stands at step {}", account.step)));
-        }
-        if account.replicated != first.replicated {
-            return Err(apart("weights or counters differ".to_owned()));
-        }
-        for (lane, digest) in &account.lanes {
-            if *seen.entry(*lane).or_insert(*digest) != *digest {
-                return Err(apart(format!("the history of lane {lane} differs")));
-            }
-        }
+fn pack(account: &Account) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.bytes(&account.run.0);
+    out.u64(account.step.0);
+    out.bytes(&account.replicated.0);
+    out.u64(account.lanes.len() as u64);
+    for (lane, digest) in &account.lanes {
+        out.u64(lane.0.into());
+        out.bytes(&digest.0);
     }
-    Ok(())
+    out.done()
 }
 
-impl Account {
-    fn pack(&self) -> Vec<u8> {
-        let mut out = Writer::default();
-        out.bytes(&self.run.0);
-        out.u64(self.step.0);
-        out.bytes(&self.replicated.0);
-        out.u64(self.lanes.len() as u64);
-        for (lane, digest) in &self.lanes {
-            out.u64(lane.0.into());
-            out.bytes(&digest.0);
-        }
-        out.done()
-    }
-
-    fn unpack(bytes: &[u8]) -> Result<Self, Short> {
-        let mut reader = Reader::new(bytes);
-        let account = Self {
-            run: digest(&mut reader)?,
-            step: Step(reader.u64()?),
-            replicated: digest(&mut reader)?,
-            lanes: (0..reader.count(40)?)
-                .map(|_| Ok((Lane(reader.u32()?), digest(&mut reader)?)))
-                .collect::<Result<_, _>>()?,
-        };
-        reader.end()?;
-        Ok(account)
-    }
+fn unpack(bytes: &[u8]) -> Result<Account, Short> {
+    let mut reader = Reader::new(bytes);
+    let account = Account {
+        run: digest(&mut reader)?,
+        step: Step(reader.u64()?),
+        replicated: digest(&mut reader)?,
+        lanes: (0..reader.count(40)?)
+            .map(|_| Ok((Lane(reader.u32()?), digest(&mut reader)?)))
+            .collect::<Result<_, _>>()?,
+    };
+    reader.end()?;
+    Ok(account)
 }
 
 fn digest(reader: &mut Reader<'_>) -> Result<Digest, Short> {
@@ -253,32 +217,10 @@ fn digest(reader: &mut Reader<'_>) -> Result<Digest, Short> {
 mod tests {
     use super::*;
 
-    fn account(step: u64, weights: &[u8], lane: &[u8]) -> Account {
-        let lanes = vec![(Lane(0), Digest::of(b"0")), (Lane(1), Digest::of(lane))];
-        Account { run: Digest::of(b"run"), step: Step(step), replicated: Digest::of(weights), lanes }
-    }
-
     #[test]
     fn an_account_survives_its_journey() {
-        let mine = account(9, b"w", b"1");
-        assert_eq!(Account::unpack(&mine.pack()).unwrap(), mine);
-    }
-
-    #[test]
-    fn members_with_one_state_enter() {
-        assert!(same(&[account(9, b"w", b"1"), account(9, b"w", b"1")]).is_ok());
-    }
-
-    #[test]
-    fn members_with_different_states_do_not() {
-        let mine = account(9, b"w", b"1");
-        for (other, what) in [
-            (account(8, b"w", b"1"), "step 8"),
-            (account(9, b"v", b"1"), "weights"),
-            (account(9, b"w", b"2"), "lane 1"),
-        ] {
-            let error = same(&[mine.clone(), other]).unwrap_err().to_string();
-            assert!(error.contains(what), "{error}");
-        }
+        let lanes = vec![(Lane(0), Digest::of(b"0")), (Lane(1), Digest::of(b"1"))];
+        let mine = Account { run: Digest::of(b"run"), step: Step(9), replicated: Digest::of(b"w"), lanes };
+        assert_eq!(unpack(&pack(&mine)).unwrap(), mine);
     }
 }

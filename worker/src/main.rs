@@ -189,6 +189,7 @@ fn hear_signals(mailbox: Arc<Mailbox>) -> std::io::Result<()> {
     };
     let hear = move || {
         next();
+        info!("told to end: finishing the step under way, a second signal ends it at once");
         mailbox.close();
         next();
         error!("stopped at once by a second signal");

@@ -1,7 +1,7 @@
 //! What a run writes down on its way and at its end: checkpoints, pictures, outputs.
 //!
-//! When something is to be saved is agreed in the tails (`wants_snapshot` is rank 0's wish); what a file looks like is known
-//! to `checkpoints` and `outputs`. It refuses to know how a step is computed.
+//! When something is to be saved is decided by `sumac_common::checkpoint` and agreed in the tails; what a file looks like is
+//! known to `checkpoints` and `outputs`. It refuses to know how a step is computed.
 
 use crate::{
     faults::Point,
@@ -12,7 +12,7 @@ use crate::{
     state::Counters,
     train::{Listening, Run, Trouble, no_link},
 };
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use sumac_common::{
     checkpoint::Manifest,
     conversation::{Ending, Opening},
@@ -69,14 +69,6 @@ where
             outputs::grid(&self.spec, &self.state, &samples, &folder.join(format!("step-{:09}.png", step.0)))?;
         }
         Ok(())
-    }
-
-    /// Rank 0 wishes for a checkpoint, by steps or by time; one at a time.
-    pub(crate) fn wants_snapshot(&self, rank: Rank, step: Step) -> bool {
-        let output = &self.spec.how.output;
-        let by_steps = output.checkpoint_steps.is_some_and(|every| every > 0 && step.next().0.is_multiple_of(every));
-        let by_time = output.checkpoint_every > Duration::ZERO && self.last_saved.elapsed() >= output.checkpoint_every;
-        rank == Rank(0) && self.durable.is_none() && (by_steps || by_time)
     }
 
     /// Writes what the run leaves behind. Everybody's parts first; then rank 0 completes; then all know.

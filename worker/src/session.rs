@@ -70,7 +70,7 @@ pub async fn attend(
             () = end.notified() => return Ok(()),
         };
         match talked {
-            Ok(Talk { error, .. }) => {
+            Ok(error) => {
                 welcomed = true;
                 pause = AGAIN.0;
                 warn!(%error, "coordinator lost, dialling again");
@@ -87,12 +87,13 @@ pub async fn attend(
     }
 }
 
-/// A conversation that began with a welcome and ended with this.
-struct Talk {
-    error: SessionError,
-}
-
-async fn talk(endpoint: &Endpoint, seat: &Seat, mailbox: &Mailbox, knock: &Notify) -> Result<Talk, SessionError> {
+/// `Ok` with what ended a conversation that had begun with a welcome.
+async fn talk(
+    endpoint: &Endpoint,
+    seat: &Seat,
+    mailbox: &Mailbox,
+    knock: &Notify,
+) -> Result<SessionError, SessionError> {
     let unreachable = |why: String| SessionError::Unreachable { address: endpoint.uri().to_string(), why };
     let channel = endpoint.connect().await.map_err(|error| unreachable(root(&error)))?;
     let (say, said) = mpsc::unbounded_channel();
@@ -128,9 +129,9 @@ async fn talk(endpoint: &Endpoint, seat: &Seat, mailbox: &Mailbox, knock: &Notif
                     Ok(Some(Ok(Down::Refused(why)))) => return Err(SessionError::Refused(why)),
                     Ok(Some(Ok(Down::NotYet(why)))) => return Err(SessionError::NotYet(why)),
                     Ok(Some(Ok(Down::Welcome(_)))) => {}
-                    Ok(Some(Err(bad))) => return Ok(Talk { error: bad.into() }),
-                    Ok(None) => return Ok(Talk { error: ended() }),
-                    Err(status) => return Ok(Talk { error: lost(status) }),
+                    Ok(Some(Err(bad))) => return Ok(bad.into()),
+                    Ok(None) => return Ok(ended()),
+                    Err(status) => return Ok(lost(status)),
                 }
                 true
             }
@@ -143,7 +144,7 @@ async fn talk(endpoint: &Endpoint, seat: &Seat, mailbox: &Mailbox, knock: &Notif
             }
         };
         if !sent {
-            return Ok(Talk { error: ended() });
+            return Ok(ended());
         }
     }
 }

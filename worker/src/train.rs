@@ -6,7 +6,7 @@
 
 use crate::{
     checkpoints::{CheckpointError, Checkpoints},
-    entering::EntryError,
+    entering::Damaged,
     faults::{Faults, Point},
     history::{Staged, Write},
     learner::{Images, LearnError, Learner, Meal, Portion, Sum},
@@ -24,8 +24,9 @@ use std::{
     time::{Duration, Instant},
 };
 use sumac_common::{
-    checkpoint::RunId,
+    checkpoint::{self, RunId},
     conversation::{Beat, Doing, Fingerprint, Leaving, Opening, Readiness},
+    entry::Apart,
     ids::{Digest, JobId, Lane, Rank, Step, WorkerId},
     lanes,
     losses::Losses,
@@ -39,8 +40,6 @@ use tracing::{info, info_span, warn};
 
 /// A worker that is to end finishes its step, but waits no longer than this for others who should take part in it.
 const PARTING: Duration = Duration::from_secs(5);
-/// Every so many steps the members compare the hash of the replicated state.
-const COMPARED_EVERY: u64 = 100;
 
 /// What a worker works with, whatever the job.
 pub struct Desk<'a> {
@@ -81,22 +80,21 @@ macro_rules! fatal {
 }
 fatal!(LearnError, StateError, CheckpointError, OutputError, PantryError, Unschedulable);
 
-impl From<EntryError> for Trouble {
-    fn from(error: EntryError) -> Self {
-        match error {
-            EntryError::Damaged { .. } => Self::Left(Leaving::Broke(error.to_string())),
-            EntryError::Apart { .. } => Self::Failed(error.to_string()),
+macro_rules! as_the_rules_say {
+    ($($verdict:ty),*) => {$(
+        impl From<$verdict> for Trouble {
+            fn from(verdict: $verdict) -> Self {
+                let why = verdict.to_string();
+                if verdict.ends_the_run() { Self::Failed(why) } else { Self::Left(Leaving::Broke(why)) }
+            }
         }
-    }
+    )*};
 }
+as_the_rules_say!(Disagreement, Apart);
 
-impl From<Disagreement> for Trouble {
-    fn from(disagreement: Disagreement) -> Self {
-        match disagreement {
-            // States that have drifted apart would do so again.
-            Disagreement::State { .. } => Self::Failed(disagreement.to_string()),
-            _ => Self::Left(Leaving::Broke(disagreement.to_string())),
-        }
+impl From<Damaged> for Trouble {
+    fn from(damaged: Damaged) -> Self {
+        Self::Left(Leaving::Broke(damaged.to_string()))
     }
 }
 
@@ -322,7 +320,9 @@ where
         faults.at(Point::AfterGuard, step);
 
         let (state, lanes) = (self.digest_now_and_then(step)?, self.lanes());
-        let wishes = wishes.or(Wishes { snapshot: self.wants_snapshot(rank, step), ..Wishes::default() });
+        let since_saved = self.last_saved.elapsed();
+        let snapshot = checkpoint::is_due(&self.spec.how.output, rank, step, since_saved, self.durable);
+        let wishes = wishes.or(Wishes { snapshot, ..Wishes::default() });
         let said = |finite: Finite| Tail {
             generation: opening.generation,
             step,
@@ -441,8 +441,7 @@ where
     }
 
     fn digest_now_and_then(&self, step: Step) -> Result<Option<Digest>, Trouble> {
-        let due = step.0.is_multiple_of(COMPARED_EVERY);
-        Ok(if due { Some(Digest::of(&self.state.pack()?)) } else { None })
+        Ok(if tail::compares_states(step) { Some(Digest::of(&self.state.pack()?)) } else { None })
     }
 
     /// While this step is computed, the images of the next one are fetched: its plan is known if this step is not skipped.

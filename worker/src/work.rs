@@ -1,6 +1,9 @@
 //! From one job to the next: waits for orders, picks the learner that the job names, and runs it until it is released.
 //! Refuses to know what a step is.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     learner::{LearnError, Learner},
     link::{Dial, Flat},
