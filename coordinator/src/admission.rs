@@ -48,7 +48,7 @@ pub fn admit<'j>(jobs: impl Iterator<Item = &'j Job>, spec: &Spec) -> Result<Adm
     }
     // Only the last writer of this output can go on in it.
     if let Some(last) = into_the_same.last()
-        && last.state == JobState::Stopped
+        && last.state == JobState::Paused
         && last.spec.what.identity() == spec.what.identity()
     {
         return Ok(Admission::GoesOn(last.id.clone()));
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn an_id_is_the_name_and_three_digits() {
-        let mut cluster = Cluster::new(Settings::default(), vec![]);
+        let mut cluster = Cluster::new(Settings::default(), vec![], vec![]);
         let JobId(id) = submit(&mut cluster, &spec("one"));
         let digits = id.strip_prefix("eyes-").unwrap();
         assert!(digits.len() == 3 && digits.chars().all(|digit| digit.is_digit(36)), "{id}");
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn many_jobs_of_one_run_have_different_ids() {
-        let mut cluster = Cluster::new(Settings::default(), vec![]);
+        let mut cluster = Cluster::new(Settings::default(), vec![], vec![]);
         let ids: std::collections::BTreeSet<JobId> =
             (0..500).map(|n| submit(&mut cluster, &spec(&n.to_string()))).collect();
         assert_eq!(ids.len(), 500);
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn other_data_into_an_output_in_use_is_another_run() {
-        let mut cluster = Cluster::new(Settings::default(), vec![]);
+        let mut cluster = Cluster::new(Settings::default(), vec![], vec![]);
         let job = submit(&mut cluster, &spec("one"));
         let mut other = spec("one");
         other.what.data.real = "c".into();
@@ -134,9 +134,9 @@ mod tests {
 
     #[test]
     fn a_stopped_run_is_not_gone_on_with_once_another_wrote_there() {
-        let mut cluster = Cluster::new(Settings::default(), vec![]);
+        let mut cluster = Cluster::new(Settings::default(), vec![], vec![]);
         let first = submit(&mut cluster, &spec("one"));
-        cluster.step(Duration::ZERO, Event::StopWished { job: first.clone() });
+        cluster.step(Duration::ZERO, Event::PauseWished { job: first.clone() });
         let mut other = spec("one");
         other.what.train.seed += 1;
         let second = submit(&mut cluster, &other);

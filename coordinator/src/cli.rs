@@ -7,6 +7,7 @@ pub mod args;
 mod ask;
 mod data;
 mod dial;
+mod drain;
 mod failure;
 mod follow;
 mod help;
@@ -39,7 +40,12 @@ pub async fn run(args: Args) -> Exit {
         Command::Nodes(list) => show::nodes(list).await,
         Command::Wait(wait) => wait::wait(wait).await,
         Command::Cancel(cancel) => ask::cancel(cancel).await,
-        Command::Stop(target) => ask::stop(target).await,
+        Command::Pause(target) => ask::pause(target).await,
+        Command::Resume(target) => ask::resume(target).await,
+        Command::Scale(scale) => ask::scale(scale).await,
+        Command::Drain(drain) => drain::drain(drain).await,
+        Command::Undrain(member) => drain::undrain(member).await,
+        Command::Evict(evict) => drain::evict(evict).await,
         Command::GiveUp(target) => ask::give_up(target).await,
         Command::Data { data } => data::data(data).await,
         Command::Version(list) => version::version(list).await,

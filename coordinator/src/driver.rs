@@ -99,11 +99,11 @@ pub struct Driver {
 impl Driver {
     #[must_use]
     pub fn new(settings: Settings, store: Store, remembered: Remembered) -> (Self, Desk) {
-        let Remembered { term, jobs, facts: noted } = remembered;
+        let Remembered { term, jobs, drains, facts: noted } = remembered;
         let mut facts = Facts::default();
         noted.into_iter().for_each(|noted| facts.push(noted));
         let submitted = jobs.iter().map(|entry| (entry.job.id.clone(), entry.submitted)).collect();
-        let cluster = Cluster::new(settings, jobs.into_iter().map(|entry| entry.job).collect());
+        let cluster = Cluster::new(settings, jobs.into_iter().map(|entry| entry.job).collect(), drains);
         let (calls, called) = mpsc::channel(CALLS_MAX);
         let began = Instant::now();
         let facts = Arc::new(facts);
@@ -218,6 +218,9 @@ impl Driver {
                 }
                 Action::HangUp(worker) => drop(self.attached.remove(&worker)),
                 Action::Save(job) => self.save(&job).await?,
+                Action::SaveDrains => {
+                    self.store.save_drains(self.cluster.drains().map(str::to_owned).collect()).await?
+                }
                 Action::Note(fact) => self.note(fact).await?,
             }
         }

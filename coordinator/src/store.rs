@@ -20,8 +20,9 @@ use sumac_common::{
 use tokio::sync::oneshot;
 
 /// Version of the schema, in SQLite's `user_version`.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 const TABLES: &str = "
+    CREATE TABLE drains (name TEXT PRIMARY KEY);
     CREATE TABLE term (only INTEGER PRIMARY KEY CHECK (only = 0), term INTEGER NOT NULL);
     INSERT INTO term VALUES (0, 0);
     CREATE TABLE jobs (
@@ -41,7 +42,12 @@ const TABLES: &str = "
         fact TEXT NOT NULL
     );
     CREATE INDEX journal_of_job ON journal (job, number);
-    PRAGMA user_version = 1;
+    PRAGMA user_version = 2;
+";
+/// From the schema before.
+const SINCE_1: &str = "
+    CREATE TABLE drains (name TEXT PRIMARY KEY);
+    PRAGMA user_version = 2;
 ";
 /// Facts read back at the start, for people.
 const FACTS_REMEMBERED: i64 = 200;
@@ -81,6 +87,8 @@ pub struct Remembered {
     pub term: Term,
     /// In order of submission.
     pub jobs: Vec<Entry>,
+    /// Workers and nodes that are to be given no work.
+    pub drains: Vec<String>,
     /// The latest ones, oldest first.
     pub facts: Vec<Noted>,
 }
@@ -93,6 +101,7 @@ pub struct Store {
 
 enum Request {
     Save { job: Box<Job>, submitted: SystemTime, done: oneshot::Sender<Result<(), StoreError>> },
+    SaveDrains { names: Vec<String>, done: oneshot::Sender<Result<(), StoreError>> },
     Note { noted: Box<Noted>, done: oneshot::Sender<Result<(), StoreError>> },
 }
 
@@ -118,6 +127,14 @@ impl Store {
     /// If it could not be made durable.
     pub async fn save(&self, job: Job, submitted: SystemTime) -> Result<(), StoreError> {
         self.ask(|done| Request::Save { job: Box::new(job), submitted, done }).await
+    }
+
+    /// All of them: those not named are drained no more.
+    ///
+    /// # Errors
+    /// If it could not be made durable.
+    pub async fn save_drains(&self, names: Vec<String>) -> Result<(), StoreError> {
+        self.ask(|done| Request::SaveDrains { names, done }).await
     }
 
     /// # Errors
@@ -173,15 +190,15 @@ impl Ledger {
         connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
         let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
-        match found {
-            0 => {
-                let creation = connection.transaction().map_err(failed)?;
-                creation.execute_batch(TABLES).map_err(failed)?;
-                creation.commit().map_err(failed)?;
-            }
-            SCHEMA => {}
+        let change = match found {
+            0 => TABLES,
+            1 => SINCE_1,
+            SCHEMA => "",
             found => return Err(StoreError::Newer { file, found }),
-        }
+        };
+        let changing = connection.transaction().map_err(failed)?;
+        changing.execute_batch(change).map_err(failed)?;
+        changing.commit().map_err(failed)?;
         Ok(Self { connection, file, term: Term::default() })
     }
 
@@ -198,8 +215,9 @@ impl Ledger {
                 serde_json::from_str(&record).map_err(|source| StoreError::BadRecord { file, job: id, source })?;
             jobs.push(Entry { job, submitted: from_ms(submitted_ms) });
         }
+        let drains = self.drains().map_err(|source| self.failed(source))?;
         let facts = self.facts().map_err(|source| self.failed(source))?;
-        Ok(Remembered { term, jobs, facts })
+        Ok(Remembered { term, jobs, drains, facts })
     }
 
     fn raise_term(&self) -> rusqlite::Result<Term> {
@@ -213,6 +231,10 @@ impl Ledger {
     fn job_rows(&self) -> rusqlite::Result<Vec<(String, i64, String)>> {
         let mut rows = self.connection.prepare("SELECT id, submitted_ms, record FROM jobs ORDER BY submission")?;
         rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+    }
+
+    fn drains(&self) -> rusqlite::Result<Vec<String>> {
+        self.connection.prepare("SELECT name FROM drains ORDER BY name")?.query_map([], |row| row.get(0))?.collect()
     }
 
     /// A fact of another version that cannot be read is left out: it is for people, and stays in the file.
@@ -231,10 +253,11 @@ impl Ledger {
     }
 
     /// Until nobody can ask any more. An answer that nobody awaits is no fault of the request.
-    fn serve(&self, asked: &mpsc::Receiver<Request>) {
+    fn serve(&mut self, asked: &mpsc::Receiver<Request>) {
         for request in asked {
             let (done, result) = match request {
                 Request::Save { job, submitted, done } => (done, self.save(&job, submitted)),
+                Request::SaveDrains { names, done } => (done, self.save_drains(&names)),
                 Request::Note { noted, done } => (done, self.note(&noted)),
             };
             let _ = done.send(result.map_err(|source| self.failed(source)));
@@ -246,6 +269,15 @@ impl Ledger {
         let save = "INSERT INTO jobs (id, submitted_ms, record) VALUES (?1, ?2, ?3)
                     ON CONFLICT (id) DO UPDATE SET record = excluded.record";
         self.connection.execute(save, params![job.id.0, to_ms(submitted), record]).map(drop)
+    }
+
+    fn save_drains(&mut self, names: &[String]) -> rusqlite::Result<()> {
+        let change = self.connection.transaction()?;
+        change.execute("DELETE FROM drains", [])?;
+        for name in names {
+            change.execute("INSERT INTO drains (name) VALUES (?1)", [name])?;
+        }
+        change.commit()
     }
 
     fn note(&self, Noted { at, fact }: &Noted) -> rusqlite::Result<()> {

@@ -19,6 +19,8 @@ struct Inside {
     reports: Vec<Report>,
     standing: Option<Standing>,
     beat: Option<Beat>,
+    /// The process is asked to end in good order; whether the loop has heard of it.
+    goodbye: Option<bool>,
     /// When the end was asked for.
     closed: Option<Instant>,
     /// Wakes the conversation when there is a report; given by it.
@@ -43,10 +45,18 @@ impl Mailbox {
         self.inside().orders.iter().any(like)
     }
 
-    /// Sleeps until there is an order or the end.
+    /// Whether the process is asked to end in good order: true once.
+    pub fn goodbye(&self) -> bool {
+        let mut inside = self.inside();
+        let unheard = inside.goodbye == Some(false);
+        inside.goodbye = inside.goodbye.map(|_| true);
+        unheard
+    }
+
+    /// Sleeps until there is an order, a goodbye or the end.
     pub fn wait(&self) {
         let mut inside = self.inside();
-        while inside.orders.is_empty() && inside.closed.is_none() {
+        while inside.orders.is_empty() && inside.goodbye != Some(false) && inside.closed.is_none() {
             inside = self.changed.wait(inside).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -82,6 +92,16 @@ impl Mailbox {
     pub fn deliver(&self, order: Order) {
         self.inside().orders.push(order);
         self.changed.notify_all();
+    }
+
+    /// Asks the loop to let go of what it has, in good order, and to end then.
+    pub fn leave(&self) {
+        self.inside().goodbye.get_or_insert(false);
+        self.changed.notify_all();
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.inside().goodbye.is_some()
     }
 
     /// Ends the loop between two steps.

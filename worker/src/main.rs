@@ -23,7 +23,7 @@ use sumac_worker::{
     train::Desk,
 };
 use tokio::sync::Notify;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// A restart would not help: something has to be changed first (EX_CONFIG).
 const NOT_AS_IT_IS: u8 = 78;
@@ -69,6 +69,10 @@ struct RunArgs {
     /// Give up when no coordinator has answered for so long at the start, in seconds.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     patience: u64,
+
+    /// When asked to end, wait so long to be let go from a running job, in seconds; then leave it after the step under way.
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    grace: u64,
 
     /// End when the process that started this one ends.
     #[arg(long)]
@@ -124,7 +128,7 @@ fn run(args: RunArgs) -> Result<(), Ending> {
     info!(worker = %seat.worker, %host, "starting");
 
     let (mailbox, end) = (Arc::new(Mailbox::default()), Arc::new(Notify::new()));
-    hear_signals(Arc::clone(&mailbox)).map_err(|error| ending(RESTART_ME)(&error))?;
+    hear_signals(Arc::clone(&mailbox), Duration::from_secs(args.grace)).map_err(|error| ending(RESTART_ME)(&error))?;
     let me = seat.worker.clone();
     let conversation = {
         let (mailbox, end) = (Arc::clone(&mailbox), Arc::clone(&end));
@@ -169,29 +173,33 @@ fn converse(
     result
 }
 
-/// SIGTERM, SIGINT or SIGUSR1: the step under way is finished, then the process ends. A second one ends it at once. On a thread
-/// of its own, which ends with the process: whatever else hangs, a signal is heard.
-fn hear_signals(mailbox: Arc<Mailbox>) -> std::io::Result<()> {
+/// SIGTERM, SIGINT or SIGUSR1: the process asks to be let go, and ends when it is, or after `grace` between two steps. A second
+/// one ends it at once. On a thread of its own, which ends with the process: whatever else hangs, a signal is heard.
+fn hear_signals(mailbox: Arc<Mailbox>, grace: Duration) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut signals = {
         let _inside = runtime.enter();
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::user_defined1())?)
     };
-    let mut next = move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = signals.0.recv() => {}
-                _ = signals.1.recv() => {}
-                _ = signals.2.recv() => {}
-            }
-        });
+    let mut next = async move || {
+        tokio::select! {
+            _ = signals.0.recv() => {}
+            _ = signals.1.recv() => {}
+            _ = signals.2.recv() => {}
+        }
     };
     let hear = move || {
-        next();
-        info!("told to end: finishing the step under way, a second signal ends it at once");
-        mailbox.close();
-        next();
+        runtime.block_on(async {
+            next().await;
+            info!("told to end: it goes once it is let go; a second signal ends it at once");
+            mailbox.leave();
+            if tokio::time::timeout(grace, next()).await.is_err() {
+                warn!(?grace, "not let go: finishing the step under way");
+                mailbox.close();
+                next().await;
+            }
+        });
         error!("stopped at once by a second signal");
         std::process::exit(130);
     };

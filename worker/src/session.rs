@@ -8,17 +8,22 @@ use std::{sync::Arc, time::Duration};
 use sumac_common::conversation::{Report, Seat};
 use sumac_proto::{
     BadWire, Down, MESSAGE_MAX, Up,
-    v1::{FromWorker, cluster_client::ClusterClient},
+    v1::{FromWorker, ToWorker, cluster_client::ClusterClient},
 };
 use tokio::{
     sync::{Notify, mpsc},
     time::{self, MissedTickBehavior},
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    Streaming,
+    transport::{Channel, Endpoint},
+};
 use tracing::{debug, info, warn};
 
 const BEAT: Duration = Duration::from_secs(1);
+/// The last word is given so long to arrive.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Between two attempts to attach: doubling from the first to the last.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -65,19 +70,24 @@ pub async fn attend(
     let begun = time::Instant::now();
     let (mut pause, mut welcomed) = (AGAIN.0, false);
     loop {
-        let talked = tokio::select! {
-            talked = talk(&endpoint, &seat, &mailbox, &knock) => talked,
+        let joined = tokio::select! {
+            joined = join(&endpoint, &seat, &mailbox) => joined,
             () = end.notified() => return Ok(()),
         };
-        match talked {
-            Ok(error) => {
+        let talked = match joined {
+            Ok(line) => {
                 welcomed = true;
                 pause = AGAIN.0;
-                warn!(%error, "coordinator lost, dialling again");
+                talk(line, &mailbox, &knock, &end).await
             }
+            Err(error) => Err(error),
+        };
+        match talked {
+            Ok(()) => return Ok(()),
             Err(refused @ SessionError::Refused(_)) => return Err(refused),
             Err(error) if !welcomed && begun.elapsed() >= patience => return Err(error),
             Err(SessionError::NotYet(why)) => warn!(why, "not welcome yet, asking again"),
+            Err(error) if welcomed => warn!(%error, "coordinator lost, dialling again"),
             Err(error) => debug!(%error, "no coordinator yet"),
         }
         tokio::select! {
@@ -87,13 +97,13 @@ pub async fn attend(
     }
 }
 
-/// `Ok` with what ended a conversation that had begun with a welcome.
-async fn talk(
-    endpoint: &Endpoint,
-    seat: &Seat,
-    mailbox: &Mailbox,
-    knock: &Notify,
-) -> Result<SessionError, SessionError> {
+/// A conversation that began with a welcome.
+struct Line {
+    say: mpsc::UnboundedSender<FromWorker>,
+    answers: Streaming<ToWorker>,
+}
+
+async fn join(endpoint: &Endpoint, seat: &Seat, mailbox: &Mailbox) -> Result<Line, SessionError> {
     let unreachable = |why: String| SessionError::Unreachable { address: endpoint.uri().to_string(), why };
     let channel = endpoint.connect().await.map_err(|error| unreachable(root(&error)))?;
     let (say, said) = mpsc::unbounded_channel();
@@ -106,47 +116,69 @@ async fn talk(
         ClusterClient::new(channel).max_decoding_message_size(MESSAGE_MAX).max_encoding_message_size(MESSAGE_MAX);
     let answers = client.attend(UnboundedReceiverStream::new(said)).await;
     let mut answers = answers.map_err(|status| unreachable(status.message().to_owned()))?.into_inner();
-    let lost = |status: tonic::Status| SessionError::Lost(status.message().to_owned());
-    let ended = || SessionError::Lost("the coordinator ended it".to_owned());
-    match answers.message().await.map_err(lost)?.map(Down::try_from).transpose()? {
-        Some(Down::Welcome(term)) => info!(%term, "attached"),
-        Some(Down::Refused(why)) => return Err(SessionError::Refused(why)),
-        Some(Down::NotYet(why)) => return Err(SessionError::NotYet(why)),
-        Some(Down::Told(_)) | None => return Err(ended()),
+    match heard(answers.message().await)? {
+        Down::Welcome(term) => info!(%term, "attached"),
+        Down::Refused(why) => return Err(SessionError::Refused(why)),
+        Down::NotYet(why) => return Err(SessionError::NotYet(why)),
+        Down::Told(_) => return Err(ended()),
     }
+    Ok(Line { say, answers })
+}
 
-    let send = |reports: Vec<Report>| reports.into_iter().all(|report| say.send(report.into()).is_ok());
+/// Until it is asked to end, or the stream does.
+async fn talk(line: Line, mailbox: &Mailbox, knock: &Notify, end: &Notify) -> Result<(), SessionError> {
+    let Line { say, mut answers } = line;
+    let send = |reports: Vec<Report>| {
+        let sent = reports.into_iter().all(|report| say.send(report.into()).is_ok());
+        if sent { Ok(()) } else { Err(ended()) }
+    };
+    if mailbox.is_leaving() {
+        // Nobody knows it who was not there when it was said.
+        send(vec![Report::Leaving])?;
+    }
     let mut beats = time::interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
-        let sent = tokio::select! {
-            answer = answers.message() => {
-                match answer.map(|answer| answer.map(Down::try_from)) {
-                    Ok(Some(Ok(Down::Told(order)))) => {
-                        debug!(?order, "told");
-                        mailbox.deliver(order);
-                    }
-                    Ok(Some(Ok(Down::Refused(why)))) => return Err(SessionError::Refused(why)),
-                    Ok(Some(Ok(Down::NotYet(why)))) => return Err(SessionError::NotYet(why)),
-                    Ok(Some(Ok(Down::Welcome(_)))) => {}
-                    Ok(Some(Err(bad))) => return Ok(bad.into()),
-                    Ok(None) => return Ok(ended()),
-                    Err(status) => return Ok(lost(status)),
+        tokio::select! {
+            answer = answers.message() => match heard(answer)? {
+                Down::Told(order) => {
+                    debug!(?order, "told");
+                    mailbox.deliver(order);
                 }
-                true
-            }
-            () = knock.notified() => send(mailbox.reports()),
+                Down::Refused(why) => return Err(SessionError::Refused(why)),
+                Down::NotYet(why) => return Err(SessionError::NotYet(why)),
+                Down::Welcome(_) => {}
+            },
+            () = knock.notified() => send(mailbox.reports())?,
             _ = beats.tick() => {
                 // Reports that came while nobody listened go first.
-                let mut reports = mailbox.reports();
-                reports.push(Report::Beat(mailbox.last_beat()));
-                send(reports)
+                send(mailbox.reports())?;
+                send(vec![Report::Beat(mailbox.last_beat())])?;
             }
-        };
-        if !sent {
-            return Ok(ended());
+            () = end.notified() => {
+                send(mailbox.reports())?;
+                break;
+            }
         }
     }
+    drop(say);
+    // The coordinator ends its side when it has read the last word.
+    let last = async { while let Ok(Some(_)) = answers.message().await {} };
+    // One that does not is not waited for.
+    let _ = time::timeout(FAREWELL, last).await;
+    Ok(())
+}
+
+fn heard(answer: Result<Option<ToWorker>, tonic::Status>) -> Result<Down, SessionError> {
+    match answer {
+        Ok(Some(answer)) => Ok(Down::try_from(answer)?),
+        Ok(None) => Err(ended()),
+        Err(status) => Err(SessionError::Lost(status.message().to_owned())),
+    }
+}
+
+fn ended() -> SessionError {
+    SessionError::Lost("the coordinator ended it".to_owned())
 }
 
 /// The innermost cause: `connection refused` rather than `transport error`.

@@ -15,7 +15,7 @@ use crate::{
     outputs::{self, Metrics, OutputError, Row},
     pantry::{Groceries, Pantry, PantryError},
     state::{Counters, State, StateError},
-    work::log_refusal,
+    work::events,
 };
 use std::{
     collections::BTreeMap,
@@ -240,9 +240,8 @@ where
     /// Until the job is over for this worker.
     pub fn train(&mut self) {
         while self.member.job() == Some(&self.job) && !self.desk.mailbox.closed() {
-            for order in self.desk.mailbox.orders() {
-                log_refusal(&order);
-                self.tell(Event::Told(order));
+            for event in events(self.desk) {
+                self.tell(event);
             }
             if self.member.engaged().is_none() {
                 // Dropping the link closes it, which frees everybody who still waits for us.

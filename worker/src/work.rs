@@ -44,19 +44,26 @@ pub fn work_on_toys<D: Dial<Vec<f32>>>(desk: &Desk<'_>, dial: impl Fn() -> D) {
     });
 }
 
-/// Who is turned away looks into the log of its worker for the reason.
-pub(crate) fn log_refusal(order: &Order) {
-    if let Order::Release { job, why: Some(why) } = order {
-        warn!(%job, why, "not fit for this job");
+/// What came in since the last time.
+pub(crate) fn events(desk: &Desk<'_>) -> Vec<Event> {
+    let mut events: Vec<Event> = desk.mailbox.orders().into_iter().map(Event::Told).collect();
+    for event in &events {
+        // Who is turned away looks into the log of its worker for the reason.
+        if let Event::Told(Order::Release { job, why: Some(why) }) = event {
+            warn!(%job, why, "not fit for this job");
+        }
     }
+    if desk.mailbox.goodbye() {
+        events.push(Event::Goodbye);
+    }
+    events
 }
 
 fn each_job(desk: &Desk<'_>, mut train: impl FnMut(&mut Member, sumac_common::ids::JobId, Spec)) {
     let mut member = Member::new(desk.me.clone());
-    while !desk.mailbox.closed() {
-        for order in desk.mailbox.orders() {
-            log_refusal(&order);
-            let reports = member.step(Event::Told(order));
+    while !desk.mailbox.closed() && !member.may_go() {
+        for event in events(desk) {
+            let reports = member.step(event);
             desk.mailbox.report(reports, member.standing());
         }
         match member.next() {
@@ -66,6 +73,7 @@ fn each_job(desk: &Desk<'_>, mut train: impl FnMut(&mut Member, sumac_common::id
                 train(&mut member, job, spec);
                 desk.mailbox.beat(None);
             }
+            _ if member.may_go() => {}
             _ => desk.mailbox.wait(),
         }
     }

@@ -9,6 +9,7 @@
 
 mod fact;
 mod job;
+mod leaving;
 mod opening;
 
 pub use fact::{Fact, Loss};
@@ -77,9 +78,28 @@ pub enum Event {
     Cancelled {
         job: JobId,
     },
-    /// Save and end, to go on later.
-    StopWished {
+    /// Save and let the workers go, to go on later.
+    PauseWished {
         job: JobId,
+    },
+    /// The job is to run on so many workers from now on.
+    Scaled {
+        job: JobId,
+        min: u32,
+        max: u32,
+    },
+    /// This worker, or all workers of this node, those to come included, are to be let go between two steps; whoever is not
+    /// out by the deadline is put out.
+    Drained {
+        name: String,
+        deadline: Option<Duration>,
+    },
+    Undrained {
+        name: String,
+    },
+    /// As drained, but out at once, in the midst of a step.
+    Evicted {
+        name: String,
     },
     /// The operator's word that the members of the last generation will not come back.
     GivenUp {
@@ -93,6 +113,8 @@ pub enum Action {
     Tell(WorkerId, Order),
     /// The job as it stands after this step must be durable before the actions that follow.
     Save(JobId),
+    /// What is drained must be durable before the actions that follow.
+    SaveDrains,
     Note(Fact),
     /// End this worker's session with a sentence: it must not be restarted as it is.
     Refuse(WorkerId, String),
@@ -112,6 +134,12 @@ pub struct Worker {
     pub heard: Duration,
     pub job: Option<JobId>,
     pub beat: Option<Beat>,
+    /// It is about to end.
+    says_goodbye: bool,
+    /// An operator wants it to be given no work.
+    pub drained: bool,
+    /// It was put out: nobody waits for its word.
+    evicted: bool,
     /// Order of arrival among those here.
     arrived: u64,
 }
@@ -137,6 +165,8 @@ pub struct Cluster {
     workers: BTreeMap<WorkerId, Worker>,
     /// In order of submission.
     jobs: Vec<Job>,
+    /// Workers and nodes that are to be given no work, and when they are put out.
+    drains: BTreeMap<String, Option<Duration>>,
     arrivals: u64,
 }
 
@@ -144,8 +174,14 @@ impl Cluster {
     /// A coordinator that starts, with the jobs its store remembers. Members of their last rosters count as suspect from now
     /// on: they have the full silence limit to come back (C-6).
     #[must_use]
-    pub fn new(settings: Settings, restored: Vec<Job>) -> Self {
-        Self { settings, workers: BTreeMap::new(), jobs: restored, arrivals: 0 }
+    pub fn new(settings: Settings, restored: Vec<Job>, drained: Vec<String>) -> Self {
+        let drains = drained.into_iter().map(|name| (name, None)).collect();
+        Self { settings, workers: BTreeMap::new(), jobs: restored, drains, arrivals: 0 }
+    }
+
+    /// Names of workers and nodes that are to be given no work.
+    pub fn drains(&self) -> impl Iterator<Item = &str> {
+        self.drains.keys().map(String::as_str)
     }
 
     pub fn jobs(&self) -> impl Iterator<Item = &Job> {
@@ -172,8 +208,9 @@ impl Cluster {
                 }
             }
             Event::Detached { worker, incarnation } => {
-                if let Some(known) = self.present(&worker, incarnation)
-                    && known.presence == Presence::Here
+                if self.present(&worker, incarnation).is_some_and(|known| known.presence == Presence::Here)
+                    && !self.has_left(&worker, &mut actions)
+                    && let Some(known) = self.present(&worker, incarnation)
                 {
                     known.presence = Presence::Suspect(now);
                 }
@@ -187,7 +224,11 @@ impl Cluster {
             }
             Event::Submitted { job, spec } => self.submitted(job, spec, &mut actions),
             Event::Cancelled { job } => self.end(&job, JobState::Cancelled, &mut actions),
-            Event::StopWished { job } => self.stop(&job, &mut actions),
+            Event::PauseWished { job } => self.pause(&job, &mut actions),
+            Event::Scaled { job, min, max } => self.scale(&job, min, max, &mut actions),
+            Event::Drained { .. } | Event::Undrained { .. } | Event::Evicted { .. } => {
+                self.drain(now, event, &mut actions);
+            }
             Event::GivenUp { job } => {
                 // The word is about members that are silent now, not about those of some later day.
                 if let Some(job) = self.jobs.iter_mut().find(|known| known.id == job && !known.state.is_open()) {
@@ -197,6 +238,7 @@ impl Cluster {
             Event::Tick => {}
         }
         self.notice_silence(now, &mut actions);
+        self.notice_deadlines(now, &mut actions);
         self.settle(now, &mut actions);
         actions
     }
@@ -246,8 +288,19 @@ impl Cluster {
         self.arrivals += 1;
         let arrived = self.arrivals;
         let job = standing.as_ref().map(|standing| standing.job.clone());
-        let fresh = Worker { seat, presence: Presence::Here, heard: now, job: job.clone(), beat: None, arrived };
+        let fresh = Worker {
+            seat,
+            presence: Presence::Here,
+            heard: now,
+            job: job.clone(),
+            beat: None,
+            says_goodbye: false,
+            drained: false,
+            evicted: false,
+            arrived,
+        };
         self.workers.insert(worker.clone(), fresh);
+        self.mark_drained();
         actions.push(Action::Note(if returns {
             Fact::WorkerReturned { worker: worker.clone() }
         } else {
@@ -309,8 +362,7 @@ impl Cluster {
             Some(engaged) if engaged == job.generation && job.state.is_open() => {
                 job.standings.remove(worker);
                 // What it was told before may not have reached it.
-                let wishes = [(Wish::Stop, job.stop_wished), (Wish::Regroup, job.invited)];
-                for (wish, _) in wishes.into_iter().filter(|(_, wished)| *wished) {
+                if let Some(wish) = job.asked {
                     actions.push(Action::Tell(worker.clone(), Order::Wish { job: job_id.clone(), wish }));
                 }
             }
@@ -338,6 +390,9 @@ impl Cluster {
     }
 
     fn said(&mut self, now: Duration, worker: &WorkerId, report: Report, actions: &mut Vec<Action>) {
+        if report == Report::Leaving {
+            return self.says_goodbye(worker);
+        }
         if let Report::Beat(beat) = report {
             if let Some(known) = self.workers.get_mut(worker) {
                 known.beat = beat.clone();
@@ -357,10 +412,12 @@ impl Cluster {
             | Report::Saved { job, .. }
             | Report::Ended { job, .. } => job.clone(),
             Report::Left { standing, .. } => standing.job.clone(),
-            Report::Beat(_) => return,
+            Report::Beat(_) | Report::Leaving => return,
         };
         let Some(job) = self.jobs.iter_mut().find(|known| known.id == id && !known.state.is_over()) else { return };
         match report {
+            // Released in the meantime: it said so before it heard of that.
+            Report::Ready { .. } if self.workers.get(worker).is_none_or(|known| known.job.as_ref() != Some(&id)) => {}
             Report::Ready { readiness, .. } => {
                 if let Some(why) = job.misfit(&readiness).or_else(|| job.out_of_reach(worker, &self.workers)) {
                     job.unfit.insert(worker.clone(), why.clone());
@@ -398,7 +455,10 @@ impl Cluster {
                     return;
                 }
                 job.learn(worker, &standing);
-                job.standings.insert(worker.clone(), standing);
+                if self.workers.get(worker).is_some_and(|known| known.job.as_ref() == Some(&id)) {
+                    job.standings.insert(worker.clone(), standing);
+                }
+                // Else it was released meanwhile, and what it held is forgotten.
                 if is_member {
                     job.frozen = true;
                     job.blame(&why);
@@ -416,17 +476,23 @@ impl Cluster {
                 if generation == job.generation && job.roster.contains(worker) {
                     job.reached = step;
                     let state = match ending {
-                        Ending::Finished => JobState::Finished,
-                        Ending::Stopped => JobState::Stopped,
                         Ending::Failed(why) => JobState::Failed(why),
+                        Ending::Finished => {
+                            job.saved = Some(step);
+                            JobState::Finished
+                        }
+                        Ending::Parked => {
+                            job.saved = Some(step);
+                            if !job.pause_wished {
+                                return job.park(worker, actions);
+                            }
+                            JobState::Paused
+                        }
                     };
-                    if matches!(state, JobState::Finished | JobState::Stopped) {
-                        job.saved = Some(step);
-                    }
                     self.end(&id, state, actions);
                 }
             }
-            Report::Beat(_) => {}
+            Report::Beat(_) | Report::Leaving => {}
         }
     }
 
@@ -453,17 +519,24 @@ impl Cluster {
         actions.push(Action::Note(Fact::JobSubmitted { job: id }));
     }
 
-    fn stop(&mut self, id: &JobId, actions: &mut Vec<Action>) {
+    fn pause(&mut self, id: &JobId, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.iter_mut().find(|known| known.id == *id && !known.state.is_over()) else { return };
-        job.stop_wished = true;
+        job.pause_wished = true;
         if job.state.is_open() {
-            let wish = Order::Wish { job: id.clone(), wish: Wish::Stop };
-            actions.extend(job.roster.iter().map(|worker| Action::Tell(worker.clone(), wish.clone())));
-        } else if job.roster.is_empty() {
+            job.ask(Wish::Park, actions);
+        } else if job.entered.is_none() {
             // Nobody has begun, or begun again: there is nothing to save.
-            self.end(id, JobState::Stopped, actions);
+            self.end(id, JobState::Paused, actions);
         }
         actions.push(Action::Save(id.clone()));
+    }
+
+    fn scale(&mut self, id: &JobId, min: u32, max: u32, actions: &mut Vec<Action>) {
+        let Some(job) = self.jobs.iter_mut().find(|known| known.id == *id && !known.state.is_over()) else { return };
+        job.spec.how.workers.min = min;
+        job.spec.how.workers.max = max;
+        actions.push(Action::Save(id.clone()));
+        actions.push(Action::Note(Fact::JobScaled { job: id.clone(), min, max }));
     }
 
     /// Ends a job in a state that is over, and lets its workers go.
@@ -520,6 +593,7 @@ impl Cluster {
 
     /// Gives free workers to jobs, first come first served, and opens what may open.
     fn settle(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        self.let_go(actions);
         for at in 0..self.jobs.len() {
             if self.jobs[at].state.is_over() {
                 continue;
@@ -536,7 +610,8 @@ impl Cluster {
             .workers
             .iter_mut()
             .filter(|(id, worker)| {
-                worker.job.is_none() && worker.presence == Presence::Here && !job.unfit.contains_key(*id)
+                let is_free = worker.job.is_none() && worker.presence == Presence::Here && !worker.is_leaving();
+                is_free && !job.unfit.contains_key(*id)
             })
             .collect();
         free.sort_by_key(|(_, worker)| worker.arrived);
@@ -556,7 +631,7 @@ impl Cluster {
                     let why = Loss::Silent.to_string();
                     job.close(now, &member, Some(&why), job.generation, Others::AreTold, actions);
                 }
-                _ => job.invite(now, &self.workers, actions),
+                _ => job.ask_for_change(now, &self.workers, actions),
             }
         }
         if job.state.is_open() {

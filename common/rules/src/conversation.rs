@@ -110,8 +110,8 @@ pub enum Order {
 pub enum Wish {
     /// Leave the generation together, so that others can join.
     Regroup,
-    /// Save the state and end here; the job can go on later.
-    Stop,
+    /// Save the state and leave: the run goes on from there, later or elsewhere.
+    Park,
 }
 
 /// A new generation, with everything its members need to compute the rest.
@@ -196,6 +196,8 @@ pub enum Report {
     },
     /// About once a second.
     Beat(Option<Beat>),
+    /// It is about to end, and waits to be let go of what it has.
+    Leaving,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,7 +214,7 @@ pub enum Leaving {
 pub enum Ending {
     Finished,
     /// By wish, with a checkpoint.
-    Stopped,
+    Parked,
     Failed(String),
 }
 

@@ -46,6 +46,8 @@ pub enum Event {
     Sealed,
     /// A collective, a copy or the forming of the group failed.
     Broke(Leaving),
+    /// Its process is asked to end.
+    Goodbye,
     /// The learning itself failed, in a way that would repeat anywhere.
     Failed(String),
 }
@@ -91,6 +93,7 @@ pub enum With {
 #[derive(Clone, Debug)]
 pub struct Member {
     me: WorkerId,
+    leaving: bool,
     task: Option<Task>,
 }
 
@@ -132,7 +135,7 @@ impl Stage {
 impl Member {
     #[must_use]
     pub fn new(me: WorkerId) -> Self {
-        Self { me, task: None }
+        Self { me, leaving: false, task: None }
     }
 
     #[must_use]
@@ -144,6 +147,17 @@ impl Member {
     #[must_use]
     pub fn engaged(&self) -> Option<Generation> {
         self.task.as_ref()?.stage.opening().map(|opening| opening.generation)
+    }
+
+    /// It was asked to end, and nobody needs it any more.
+    #[must_use]
+    pub fn may_go(&self) -> bool {
+        self.leaving && self.task.is_none()
+    }
+
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
     }
 
     #[must_use]
@@ -176,18 +190,27 @@ impl Member {
             Stage::Preparing => Next::Prepare { job: &task.job, spec: &task.spec },
             Stage::Waiting | Stage::Over => Next::Wait,
             Stage::Entering(opening, with) => Next::Enter { opening, with: *with },
-            Stage::Training(opening, step) => Next::Step { opening, step: *step, wishes: task.wishes },
+            Stage::Training(opening, step) => {
+                // With nobody to leave the state to, it is saved first; the others would hear of it from the coordinator.
+                let park = task.wishes.park || self.leaving && opening.roster.len() == 1;
+                Next::Step { opening, step: *step, wishes: Wishes { park, ..task.wishes } }
+            }
             Stage::Sealing(opening, step, ending) => Next::Seal { opening, step: *step, ending },
         }
     }
 
     pub fn step(&mut self, event: Event) -> Vec<Report> {
-        if let Event::Told(order) = event {
-            return self.told(order);
+        match event {
+            Event::Told(order) => return self.told(order),
+            Event::Goodbye => {
+                self.leaving = true;
+                return vec![Report::Leaving];
+            }
+            _ => {}
         }
         let Some(task) = &mut self.task else { return vec![] };
         match event {
-            Event::Told(_) => vec![],
+            Event::Told(_) | Event::Goodbye => vec![],
             Event::Prepared(readiness) => {
                 task.ready = Some(readiness.clone());
                 task.stage = Stage::Waiting;
@@ -240,7 +263,7 @@ impl Member {
             Order::Wish { job, wish } => {
                 if let Some(task) = self.task.as_mut().filter(|task| task.job == job) {
                     match wish {
-                        Wish::Stop => task.wishes.stop = true,
+                        Wish::Park => task.wishes.park = true,
                         Wish::Regroup => task.wishes.regroup = true,
                     }
                 }
@@ -331,8 +354,8 @@ impl Task {
             self.stage = Stage::Sealing(opening, step, Ending::Finished);
             return vec![];
         }
-        if wishes.stop {
-            self.stage = Stage::Sealing(opening, step, Ending::Stopped);
+        if wishes.park {
+            self.stage = Stage::Sealing(opening, step, Ending::Parked);
             return vec![];
         }
         self.stage = Stage::Training(opening, step);
@@ -347,6 +370,11 @@ impl Task {
             step: *step,
             ending: ending.clone(),
         };
+        if *ending == Ending::Parked {
+            // The checkpoint has it.
+            self.holds = None;
+            self.wishes = Wishes::default();
+        }
         self.stage = Stage::Over;
         vec![ended]
     }

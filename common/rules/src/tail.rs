@@ -50,8 +50,8 @@ pub struct LaneTail {
 /// everybody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
-    /// Stop after this step: pause, drain or the end.
-    pub stop: bool,
+    /// Save the state after this step, and leave.
+    pub park: bool,
     /// Leave this generation after this step: somebody joins or goes.
     pub regroup: bool,
     /// Save the state after this step.
@@ -62,7 +62,7 @@ impl Wishes {
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
-            stop: self.stop || other.stop,
+            park: self.park || other.park,
             regroup: self.regroup || other.regroup,
             snapshot: self.snapshot || other.snapshot,
         }
@@ -200,7 +200,7 @@ pub enum BadTail {
 
 /// First word of every tail; its last byte is the version of the layout.
 const MARK: u32 = 0x7a11_0001;
-const STOP: u32 = 1;
+const PARK: u32 = 1;
 const REGROUP: u32 = 1 << 1;
 const SNAPSHOT: u32 = 1 << 2;
 const NON_FINITE: u32 = 1 << 3;
@@ -252,7 +252,7 @@ impl Tail {
 
     fn flags(&self) -> u32 {
         let raised = [
-            (self.wishes.stop, STOP),
+            (self.wishes.park, PARK),
             (self.wishes.regroup, REGROUP),
             (self.wishes.snapshot, SNAPSHOT),
             (self.non_finite, NON_FINITE),
@@ -292,7 +292,7 @@ impl Tail {
             state: raised(STATE).then_some(state),
             non_finite: raised(NON_FINITE),
             own_time_us,
-            wishes: Wishes { stop: raised(STOP), regroup: raised(REGROUP), snapshot: raised(SNAPSHOT) },
+            wishes: Wishes { park: raised(PARK), regroup: raised(REGROUP), snapshot: raised(SNAPSHOT) },
             durable: raised(DURABLE).then_some(durable),
         })
     }

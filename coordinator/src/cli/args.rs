@@ -36,8 +36,18 @@ pub enum Command {
     Wait(Wait),
     /// End a job now, without a checkpoint
     Cancel(Cancel),
-    /// End a job with a checkpoint; the same submit goes on from it
-    Stop(Target),
+    /// Let a job's workers go between two steps, with a checkpoint
+    Pause(Target),
+    /// Go on with a paused job from its checkpoint
+    Resume(Target),
+    /// Change on how many workers a job runs; it goes on meanwhile
+    Scale(Scale),
+    /// Give a worker or a node no more work, and let go what it has between two steps
+    Drain(Drain),
+    /// Take a drain back
+    Undrain(Member),
+    /// Put a worker or a node out at once, in the midst of a step
+    Evict(Evict),
     /// All members of a job are lost for good: go back to its last checkpoint
     GiveUp(Target),
     /// Look at data sets, draw one to play with
@@ -90,6 +100,44 @@ pub struct Target {
     pub job: String,
     #[command(flatten)]
     pub reach: Reach,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Scale {
+    #[command(flatten)]
+    pub target: Target,
+    /// 4, or 2..8: at least and at most so many
+    #[arg(long, value_name = "N|MIN..MAX")]
+    pub workers: Span,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Member {
+    /// Name of a worker or of a node, or enough of its beginning
+    pub name: String,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Drain {
+    #[command(flatten)]
+    pub member: Member,
+    /// Put out whoever is not free after so long, such as 90s or 2m
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub deadline: Option<std::time::Duration>,
+    /// Do not wait until it is free
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Evict {
+    #[command(flatten)]
+    pub member: Member,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -229,6 +277,26 @@ impl FromStr for Override {
             }
             _ => Err("must be PATH=VALUE, such as train.lambda=0.2".to_owned()),
         }
+    }
+}
+
+/// Numbers of workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub min: u32,
+    pub max: u32,
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (min, max) = text.split_once("..").map_or((None, text), |(min, max)| (Some(min), max));
+        let number = |text: &str| text.parse::<u32>().ok().filter(|number| *number > 0);
+        let span = number(max).and_then(|max| Some(Self { min: min.map_or(Some(1), number)?.min(max), max }));
+        let is_in_order =
+            min.is_none_or(|min| min.parse::<u32>().is_ok_and(|min| span.is_some_and(|span| min <= span.max)));
+        span.filter(|_| is_in_order).ok_or_else(|| "must be a number of workers, or MIN..MAX such as 2..8".to_owned())
     }
 }
 

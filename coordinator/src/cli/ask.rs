@@ -1,16 +1,18 @@
-//! `cancel`, `stop`, `give-up`: one word to the coordinator about one job.
+//! `cancel`, `pause`, `resume`, `scale`, `give-up`: one word to the coordinator about one job.
 
 use super::{
-    args::{Cancel, Target},
+    args::{Cancel, Scale, Span, Target},
     failure::{Exit, Failure},
     render::say,
+    submit,
 };
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use sumac_proto::v1;
 
 pub(super) async fn cancel(cancel: Cancel) -> Result<Exit, Failure> {
     let (mut dialled, job) = cancel.target.dial().await?;
-    if !cancel.yes && !confirmed(&job)? {
+    let loss = format!("cancelling {job} loses what it did since its last checkpoint");
+    if !cancel.yes && !confirmed(&loss, "`sumac pause` ends it with a checkpoint")? {
         say("kept", &job);
         return Ok(Exit::Done);
     }
@@ -20,35 +22,59 @@ pub(super) async fn cancel(cancel: Cancel) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Cancelling throws work away, so a person is asked, and a script has to say so.
-fn confirmed(job: &str) -> Result<bool, Failure> {
+/// What throws work away is asked of a person, and a script has to say so.
+pub(super) fn confirmed(loss: &str, gentler: &str) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::new(Exit::Usage, format!("cancelling {job} loses what it did since its last checkpoint"))
-            .hint("confirm with --yes; `sumac stop` ends it with a checkpoint"));
+        return Err(Failure::new(Exit::Usage, loss).hint(format!("confirm with --yes; {gentler}")));
     }
-    anstream::eprint!("cancel {job}, losing what it did since its last checkpoint? [y/N] ");
+    anstream::eprint!("{loss}; do it? [y/N] ");
     let mut answer = String::new();
     let read = io::stderr().flush().and_then(|()| io::stdin().lock().read_line(&mut answer));
     read.map_err(|error| Failure::of(Exit::Failed, &error))?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-pub(super) async fn stop(target: Target) -> Result<Exit, Failure> {
+pub(super) async fn pause(target: Target) -> Result<Exit, Failure> {
     let (mut dialled, job) = target.dial().await?;
-    let reply = dialled.operator.stop(v1::StopRequest { job }).await;
+    let reply = dialled.operator.pause(v1::PauseRequest { job }).await;
     let job = dialled.answered(reply)?;
     if job.is_lost() {
         let id = &job.id;
-        return Err(Failure::new(Exit::Failed, format!("nobody is there to stop {id}: all its members are silent"))
+        return Err(Failure::new(Exit::Failed, format!("nobody is there to pause {id}: all its members are silent"))
             .hint(format!(
-                "it stops when one of them is back; `sumac give-up {id}` goes back to its last checkpoint"
+                "it pauses when one of them is back; `sumac give-up {id}` goes back to its last checkpoint"
             )));
     }
     if job.is_over() {
         say(job.state, &job.id);
     } else {
-        say("stopping", format!("{} after its next step, with a checkpoint: `sumac wait {0}` returns then", job.id));
+        say("pausing", format!("{} after its next step, with a checkpoint: `sumac resume {0}` goes on then", job.id));
     }
+    Ok(Exit::Done)
+}
+
+/// The same run submitted again goes on from its checkpoint.
+pub(super) async fn resume(target: Target) -> Result<Exit, Failure> {
+    let (mut dialled, job) = target.dial().await?;
+    let reply = dialled.operator.get_job(v1::GetJobRequest { job }).await;
+    let job = dialled.answered(reply)?;
+    if job.state != "paused" {
+        return Err(Failure::new(Exit::Failed, format!("{} is {}: only a paused job resumes", job.id, job.state)));
+    }
+    let spec = job.spec.ok_or_else(|| Failure::other_version(format!("the spec of {} cannot be read", job.id)))?;
+    submit::queue(&mut dialled, &spec).await?;
+    Ok(Exit::Done)
+}
+
+pub(super) async fn scale(scale: Scale) -> Result<Exit, Failure> {
+    let (mut dialled, job) = scale.target.dial().await?;
+    let Span { min: workers_min, max: workers_max } = scale.workers;
+    let reply = dialled.operator.scale(v1::ScaleRequest { job, workers_min, workers_max }).await;
+    let job = dialled.answered(reply)?;
+    if job.is_over() {
+        return Err(Failure::new(Exit::Failed, format!("{} is {}: it runs on no workers", job.id, job.state)));
+    }
+    say("scaled", format!("{}: {workers_min} to {workers_max} workers, now on {}", job.id, job.workers.len()));
     Ok(Exit::Done)
 }
 

@@ -45,7 +45,7 @@ impl Target {
     pub(super) async fn dial(&self) -> Result<(Dialled, String), Failure> {
         let mut dialled = self.reach.dial().await?;
         let ids: Vec<String> = dialled.jobs().await?.into_iter().map(|job| job.id).collect();
-        Ok((dialled, choose(&ids, &self.job)?))
+        Ok((dialled, choose(&ids, &self.job, JOB)?))
     }
 }
 
@@ -122,31 +122,44 @@ impl Dialled {
     }
 }
 
-/// The one job that is called so or whose id begins so.
-fn choose(ids: &[String], named: &str) -> Result<String, Failure> {
-    if let Some(id) = ids.iter().find(|id| *id == named) {
-        return Ok(id.clone());
+/// Things that have names.
+#[derive(Clone, Copy)]
+pub(super) struct Named {
+    pub what: &'static str,
+    pub list: &'static str,
+    pub first: &'static str,
+}
+
+const JOB: Named = Named { what: "job", list: "sumac jobs", first: "`sumac submit FILE` queues one" };
+
+/// The one that is called so or whose name begins so.
+pub(super) fn choose(names: &[String], named: &str, kind: Named) -> Result<String, Failure> {
+    if let Some(name) = names.iter().find(|name| *name == named) {
+        return Ok(name.clone());
     }
-    let begun: Vec<&String> = ids.iter().filter(|id| id.starts_with(named)).collect();
+    let begun: Vec<&String> = names.iter().filter(|name| name.starts_with(named)).collect();
     match begun.as_slice() {
         [only] => Ok((*only).clone()),
-        [] => Err(unknown(ids, named)),
+        [] => Err(unknown(names, named, kind)),
         several => {
-            let several: Vec<&str> = several.iter().map(|id| id.as_str()).collect();
-            Err(Failure::new(Exit::Failed, format!("`{named}` begins the names of {} jobs", several.len()))
-                .hint(format!("say which: {}", several.join(", "))))
+            let several: Vec<&str> = several.iter().map(|name| name.as_str()).collect();
+            Err(Failure::new(Exit::Failed, format!("`{named}` begins {} names", several.len())).hint(format!(
+                "say which {}: {}",
+                kind.what,
+                several.join(", ")
+            )))
         }
     }
 }
 
-fn unknown(ids: &[String], named: &str) -> Failure {
-    let failure = Failure::new(Exit::Failed, format!("no job is called `{named}`"));
-    let mut near: Vec<&str> = ids.iter().map(String::as_str).collect();
+fn unknown(names: &[String], named: &str, Named { what, list, first }: Named) -> Failure {
+    let failure = Failure::new(Exit::Failed, format!("no {what} is called `{named}`"));
+    let mut near: Vec<&str> = names.iter().map(String::as_str).collect();
     near.sort_by_key(|id| strsim::damerau_levenshtein(id, named));
     near.truncate(NEAR_MAX);
     match near.as_slice() {
-        [] => failure.hint("there are no jobs yet: `sumac submit FILE` queues one"),
-        near => failure.hint(format!("did you mean {}? `sumac jobs` lists all", near.join(" or "))),
+        [] => failure.hint(format!("there is none yet: {first}")),
+        near => failure.hint(format!("did you mean {}? `{list}` lists all", near.join(" or "))),
     }
 }
 
@@ -160,23 +173,23 @@ mod tests {
 
     #[test]
     fn a_unique_beginning_names_a_job() {
-        assert_eq!(choose(&ids(), "h").unwrap(), "hands-c01");
+        assert_eq!(choose(&ids(), "h", JOB).unwrap(), "hands-c01");
     }
 
     #[test]
     fn a_whole_id_wins_over_longer_ones_that_begin_so() {
-        assert_eq!(choose(&["a-1".to_owned(), "a-12".to_owned()], "a-1").unwrap(), "a-1");
+        assert_eq!(choose(&["a-1".to_owned(), "a-12".to_owned()], "a-1", JOB).unwrap(), "a-1");
     }
 
     #[test]
     fn a_beginning_of_several_is_refused_with_all_of_them() {
-        let refused = choose(&ids(), "eyes").unwrap_err();
-        assert_eq!(refused.hint.as_deref(), Some("say which: eyes-7f3, eyes-6aa"));
+        let refused = choose(&ids(), "eyes", JOB).unwrap_err();
+        assert_eq!(refused.hint.as_deref(), Some("say which job: eyes-7f3, eyes-6aa"));
     }
 
     #[test]
     fn an_unknown_job_comes_with_the_nearest() {
-        let refused = choose(&ids(), "hans-c01").unwrap_err();
+        let refused = choose(&ids(), "hans-c01", JOB).unwrap_err();
         assert!(refused.hint.unwrap().starts_with("did you mean hands-c01"));
     }
 }

@@ -44,7 +44,7 @@ Exit codes of sumac
 
 Exit codes of sumac-worker
 
-    0  stopped as asked
+    0  stopped as asked, let go of what it had
     2  usage: do not restart
    75  a passing trouble: restart
    78  the configuration is at fault: do not restart
@@ -107,6 +107,12 @@ mod tests {
         let dials = |command: &&clap::Command| command.get_arguments().any(|arg| arg.get_id() == "coordinator");
         assert!(!dials(&&command));
         let names: Vec<&str> = command.get_subcommands().filter(dials).map(clap::Command::get_name).collect();
-        assert_eq!(names, ["submit", "jobs", "job", "nodes", "wait", "cancel", "stop", "give-up", "version"]);
+        assert_eq!(
+            names,
+            [
+                "submit", "jobs", "job", "nodes", "wait", "cancel", "pause", "resume", "scale", "drain", "undrain",
+                "evict", "give-up", "version"
+            ]
+        );
     }
 }

@@ -32,7 +32,7 @@ pub(super) async fn submit(submit: args::Submit) -> Result<Exit, Failure> {
             next = watch.next() => next?,
             _ = tokio::signal::ctrl_c() => {
                 progress.end();
-                say("detached", format!("{} goes on; `sumac wait {0}`, `sumac job {0}`, `sumac stop {0}`", last.id));
+                say("detached", format!("{} goes on; `sumac wait {0}`, `sumac job {0}`, `sumac pause {0}`", last.id));
                 return Ok(Exit::Interrupted);
             }
         };
@@ -75,7 +75,7 @@ fn refusal(refused: v1::SubmitRefused) -> Failure {
             Exit::Failed,
             format!("{} belongs to job {}, which is another run and has not ended", taken.output_dir, taken.job),
         )
-        .hint(format!("give this one another output.dir, or end that one: `sumac stop {}`", taken.job)),
+        .hint(format!("give this one another output.dir, or end that one: `sumac pause {}`", taken.job)),
         None => Failure::unanswered(),
     }
 }

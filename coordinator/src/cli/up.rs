@@ -164,8 +164,8 @@ async fn see_through(
                 }
                 draining = true;
                 progress.say("draining", &draining_of(&last.id));
-                let stop = v1::StopRequest { job: last.id.clone() };
-                dialled.operator.stop(stop).await.map_err(|status| dialled.failed(&status))?;
+                let pause = v1::PauseRequest { job: last.id.clone() };
+                dialled.operator.pause(pause).await.map_err(|status| dialled.failed(&status))?;
                 continue;
             }
         };
@@ -174,10 +174,10 @@ async fn see_through(
         last = job;
     }
     progress.end();
-    if draining && last.state == "stopped" {
+    if draining && last.state == "paused" {
         match last.saved {
-            Some(step) => say("stopped", format!("{}: checkpoint at step {step} written, nothing lost", last.id)),
-            None => say("stopped", format!("{} before its first step", last.id)),
+            Some(step) => say("paused", format!("{}: checkpoint at step {step} written, nothing lost", last.id)),
+            None => say("paused", format!("{} before its first step", last.id)),
         }
         say_how_to_go_on(args, &last);
         return Ok(Exit::Interrupted);
@@ -215,8 +215,8 @@ async fn keep_open(mut dialled: Dialled, signals: &mut Signals) -> Result<Exit, 
     for job in dialled.jobs().await? {
         let job = JobView::of(job)?;
         if !job.is_over() {
-            let stop = v1::StopRequest { job: job.id.clone() };
-            dialled.operator.stop(stop).await.map_err(|status| dialled.failed(&status))?;
+            let pause = v1::PauseRequest { job: job.id.clone() };
+            dialled.operator.pause(pause).await.map_err(|status| dialled.failed(&status))?;
             say("draining", draining_of(&job.id));
             draining.push(job.id);
         }

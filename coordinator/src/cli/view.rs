@@ -46,6 +46,8 @@ pub(super) struct JobView {
     /// Since it was first submitted.
     pub age_seconds: u64,
     pub output_dir: String,
+    #[serde(skip)]
+    pub spec: Option<Spec>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<FactView>,
 }
@@ -129,6 +131,7 @@ impl JobView {
             seed: spec.as_ref().map(|spec| spec.what.train.seed),
             age_seconds: duration(job.age).as_secs(),
             output_dir: job.output_dir,
+            spec,
             facts: job.facts.into_iter().map(FactView::of).collect(),
         })
     }
@@ -159,7 +162,7 @@ fn state(state: v1::JobState) -> Result<&'static str, Failure> {
         v1::JobState::Running => "running",
         v1::JobState::Waiting => "waiting",
         v1::JobState::Finished => "finished",
-        v1::JobState::Stopped => "stopped",
+        v1::JobState::Paused => "paused",
         v1::JobState::Failed => "failed",
         v1::JobState::Cancelled => "cancelled",
         v1::JobState::Unspecified => {
@@ -211,6 +214,9 @@ impl WorkerView {
         };
         let beat = worker.beat.map(Beat::try_from).transpose().map_err(|bad| Failure::of(Exit::Failed, &bad))?;
         let state = match (&beat, presence) {
+            (_, "here") if worker.drained && worker.job.is_none() => "drained".to_owned(),
+            (_, "here") if worker.drained => "draining".to_owned(),
+            (_, "here") if worker.leaving => "leaving".to_owned(),
             (Some(beat), "here") => beat.doing.to_string(),
             (None, "here") => "idle".to_owned(),
             _ => presence.to_owned(),

@@ -6,7 +6,7 @@ use crate::{
     driver::Call,
     picture::Picture,
 };
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 use sumac_common::{
     cluster::Event,
     ids::{JobId, WorkerId},
@@ -82,10 +82,40 @@ impl Operator for Window {
         Ok(self.reply(&job))
     }
 
-    async fn stop(&self, request: Request<v1::StopRequest>) -> Result<Response<v1::JobReply>, Status> {
+    async fn pause(&self, request: Request<v1::PauseRequest>) -> Result<Response<v1::JobReply>, Status> {
         let job = JobId(request.into_inner().job);
-        self.command(Event::StopWished { job: job.clone() }).await?;
+        self.command(Event::PauseWished { job: job.clone() }).await?;
         Ok(self.reply(&job))
+    }
+
+    async fn scale(&self, request: Request<v1::ScaleRequest>) -> Result<Response<v1::JobReply>, Status> {
+        let v1::ScaleRequest { job, workers_min: min, workers_max: max } = request.into_inner();
+        if min == 0 || min > max {
+            return Err(Status::invalid_argument(format!("a job cannot run on {min} to {max} workers")));
+        }
+        let job = JobId(job);
+        self.command(Event::Scaled { job: job.clone(), min, max }).await?;
+        Ok(self.reply(&job))
+    }
+
+    async fn drain(&self, request: Request<v1::DrainRequest>) -> Result<Response<v1::DrainReply>, Status> {
+        let v1::DrainRequest { name, deadline } = request.into_inner();
+        let deadline = deadline.map(Duration::try_from).transpose();
+        let deadline = deadline.map_err(|bad| Status::invalid_argument(bad.to_string()))?;
+        self.command(Event::Drained { name: name.clone(), deadline }).await?;
+        Ok(self.named(&name))
+    }
+
+    async fn undrain(&self, request: Request<v1::DrainRequest>) -> Result<Response<v1::DrainReply>, Status> {
+        let name = request.into_inner().name;
+        self.command(Event::Undrained { name: name.clone() }).await?;
+        Ok(self.named(&name))
+    }
+
+    async fn evict(&self, request: Request<v1::DrainRequest>) -> Result<Response<v1::DrainReply>, Status> {
+        let name = request.into_inner().name;
+        self.command(Event::Evicted { name: name.clone() }).await?;
+        Ok(self.named(&name))
     }
 
     async fn give_up(&self, request: Request<v1::GiveUpRequest>) -> Result<Response<v1::JobReply>, Status> {
@@ -122,6 +152,13 @@ impl Operator for Window {
 impl Window {
     fn look(&self) -> Arc<Picture> {
         self.desk.picture.borrow().clone()
+    }
+
+    /// The worker of this name, or those of the node of this name.
+    fn named(&self, name: &str) -> Response<v1::DrainReply> {
+        let picture = self.look();
+        let named = picture.workers.iter().filter(|worker| worker.seat.worker.0 == name || worker.seat.node.0 == name);
+        Response::new(v1::DrainReply { workers: named.map(|worker| view::worker(worker, &picture)).collect() })
     }
 
     async fn command(&self, event: Event) -> Result<(), Status> {

@@ -46,7 +46,7 @@ fn state(state: &JobState) -> v1::JobState {
         JobState::Running => v1::JobState::Running,
         JobState::Lost => v1::JobState::Waiting,
         JobState::Finished => v1::JobState::Finished,
-        JobState::Stopped => v1::JobState::Stopped,
+        JobState::Paused => v1::JobState::Paused,
         JobState::Failed(_) => v1::JobState::Failed,
         JobState::Cancelled => v1::JobState::Cancelled,
     }
@@ -79,6 +79,8 @@ pub(super) fn worker(worker: &cluster::Worker, picture: &Picture) -> v1::Worker 
         silent: wire_duration(picture.up().saturating_sub(worker.heard)),
         job: worker.job.as_ref().map(|job| job.0.clone()),
         beat: worker.beat.clone().map(Into::into),
+        leaving: worker.is_leaving() && !worker.drained,
+        drained: worker.drained,
     }
 }
 

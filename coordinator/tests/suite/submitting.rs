@@ -52,8 +52,8 @@ async fn a_stopped_run_goes_on_as_the_same_job_with_more_steps() {
     let mut a = Played::joins(&url, "a").await;
     let (_, job) = submit(&url, &spec(output.path())).await;
     let opening = a.takes_part(0).await;
-    a.ends(&opening, 131, Ending::Stopped).await;
-    job_when(&url, &job.id, |job| job.state() == v1::JobState::Stopped).await;
+    a.ends(&opening, 131, Ending::Parked).await;
+    job_when(&url, &job.id, |job| job.state() == v1::JobState::Paused).await;
 
     let mut longer = spec(output.path());
     longer.what.train.steps = Step(700);

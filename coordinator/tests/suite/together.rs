@@ -160,8 +160,8 @@ async fn ctrl_c_drains_and_the_same_command_goes_on() {
     let opening = a.takes_part(0).await;
     job_when(&url, &opening.job.0, |job| job.state() == v1::JobState::Running).await;
     up.signal(Signal::INT);
-    assert_eq!(a.hears_wish().await, Wish::Stop);
-    a.ends(&opening, 131, Ending::Stopped).await;
+    assert_eq!(a.hears_wish().await, Wish::Park);
+    a.ends(&opening, 131, Ending::Parked).await;
     let ended = up.ends().await.with(130);
     assert!(ended.stderr.contains("draining"), "{ended:?}");
     assert!(ended.stdout.contains("checkpoint at step 131 written, nothing lost"), "{ended:?}");
@@ -174,7 +174,7 @@ async fn ctrl_c_drains_and_the_same_command_goes_on() {
     let again = a.takes_part(131).await;
     assert_eq!((again.job, again.generation), (opening.job, opening.generation.next()));
     up.signal(Signal::INT);
-    assert_eq!(a.hears_wish().await, Wish::Stop);
+    assert_eq!(a.hears_wish().await, Wish::Park);
     up.signal(Signal::INT);
     up.ends().await.with(130);
 }

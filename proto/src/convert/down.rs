@@ -116,7 +116,7 @@ impl From<Wish> for v1::Wish {
     fn from(wish: Wish) -> Self {
         match wish {
             Wish::Regroup => Self::Regroup,
-            Wish::Stop => Self::Stop,
+            Wish::Park => Self::Park,
         }
     }
 }
@@ -124,7 +124,7 @@ impl From<Wish> for v1::Wish {
 fn wish(value: i32) -> Result<Wish, BadWire> {
     match v1::Wish::try_from(value) {
         Ok(v1::Wish::Regroup) => Ok(Wish::Regroup),
-        Ok(v1::Wish::Stop) => Ok(Wish::Stop),
+        Ok(v1::Wish::Park) => Ok(Wish::Park),
         Ok(v1::Wish::Unspecified) | Err(_) => Err(BadWire::Unknown { message: "MakeWish", field: "wish", value }),
     }
 }

@@ -100,11 +100,12 @@ fn every_report_comes_back_as_itself() {
         Leaving::Unformed { unreached: vec!["b".into(), "c".into()], why: "timed out after 5s".to_owned() },
         Leaving::Unformed { unreached: vec![], why: String::new() },
     ];
-    let endings = [Ending::Finished, Ending::Stopped, Ending::Failed("10 steps in a row were not finite".to_owned())];
+    let endings = [Ending::Finished, Ending::Parked, Ending::Failed("10 steps in a row were not finite".to_owned())];
     let doings = [Doing::Preparing, Doing::Waiting, Doing::Entering, Doing::Training, Doing::Sealing];
     let mut reports = vec![
         Report::Ready { job: job(), readiness: readiness() },
         Report::Unable { job: job(), why: "no images in /data".to_owned() },
+        Report::Leaving,
         Report::Entered { job: job(), generation: Generation(2), step: Step(70), redone: 4 },
         Report::Saved { job: job(), step: Step(100) },
         Report::Beat(None),
@@ -149,7 +150,7 @@ fn every_order_comes_back_as_itself() {
         Order::Open(Box::new(opening(held))),
         Order::Close { job: job(), generation: Generation(1) },
         Order::Wish { job: job(), wish: Wish::Regroup },
-        Order::Wish { job: job(), wish: Wish::Stop },
+        Order::Wish { job: job(), wish: Wish::Park },
         Order::Release { job: job(), why: None },
         Order::Release { job: job(), why: Some("its images are others".to_owned()) },
     ];

@@ -30,6 +30,7 @@ impl From<Report> for v1::FromWorker {
                 Said::Ready(v1::Ready { job: job.0, readiness: Some(readiness.into()) })
             }
             Report::Unable { job, why } => Said::Unable(v1::Unable { job: job.0, why }),
+            Report::Leaving => Said::Leaving(v1::Leaving {}),
             Report::Entered { job, generation, step, redone } => {
                 Said::Entered(v1::Entered { job: job.0, generation: generation.0, step: step.0, redone })
             }
@@ -60,6 +61,7 @@ impl TryFrom<v1::FromWorker> for Up {
                 let seat = present(seat, "Join", "seat")?.try_into()?;
                 return Ok(Self::Join { seat, standing: standing.map(TryInto::try_into).transpose()? });
             }
+            Said::Leaving(_) => Report::Leaving,
             Said::Ready(ready) => Report::Ready {
                 job: job(ready.job, "Ready")?,
                 readiness: present(ready.readiness, "Ready", "readiness")?.try_into()?,
@@ -120,7 +122,7 @@ impl From<Ending> for v1::ended::Ending {
     fn from(ending: Ending) -> Self {
         match ending {
             Ending::Finished => Self::Finished(v1::ended::Finished {}),
-            Ending::Stopped => Self::Stopped(v1::ended::Stopped {}),
+            Ending::Parked => Self::Parked(v1::ended::Parked {}),
             Ending::Failed(why) => Self::Failed(v1::ended::Failed { why }),
         }
     }
@@ -130,7 +132,7 @@ impl From<v1::ended::Ending> for Ending {
     fn from(ending: v1::ended::Ending) -> Self {
         match ending {
             v1::ended::Ending::Finished(_) => Self::Finished,
-            v1::ended::Ending::Stopped(_) => Self::Stopped,
+            v1::ended::Ending::Parked(_) => Self::Parked,
             v1::ended::Ending::Failed(failed) => Self::Failed(failed.why),
         }
     }

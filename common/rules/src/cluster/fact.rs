@@ -14,15 +14,40 @@ pub enum Fact {
     WorkerReturned {
         worker: WorkerId,
     },
-    /// `job`: the one it worked for.
+    WorkerUnfit {
+        job: JobId,
+        worker: WorkerId,
+        why: String,
+    },
+    /// It said goodbye and had nothing left to do.
+    WorkerLeft {
+        worker: WorkerId,
+    },
     WorkerLost {
         worker: WorkerId,
         why: Loss,
+        /// The one it worked for.
         #[serde(default)]
         job: Option<JobId>,
     },
+    WorkerEvicted {
+        worker: WorkerId,
+        job: JobId,
+    },
+    /// A worker, or all workers of a node.
+    Drained {
+        name: String,
+    },
+    Undrained {
+        name: String,
+    },
     JobSubmitted {
         job: JobId,
+    },
+    JobScaled {
+        job: JobId,
+        min: u32,
+        max: u32,
     },
     GenerationOpened {
         job: JobId,
@@ -35,21 +60,22 @@ pub enum Fact {
         generation: Generation,
         step: Step,
     },
-    /// `worker`: who said so first; `why`: what went wrong, none where all left by agreement.
     GenerationClosed {
         job: JobId,
         generation: Generation,
+        /// Who said so first.
         worker: WorkerId,
+        /// What went wrong; none where all left by agreement.
         why: Option<String>,
+    },
+    /// Saved, so that members can leave.
+    JobParked {
+        job: JobId,
+        step: Step,
     },
     AllLost {
         job: JobId,
         generation: Generation,
-    },
-    WorkerUnfit {
-        job: JobId,
-        worker: WorkerId,
-        why: String,
     },
     CheckpointSaved {
         job: JobId,
@@ -70,6 +96,8 @@ pub enum Loss {
     /// Its connection broke and it did not come back.
     Unattached,
     Silent,
+    /// It said goodbye.
+    Left,
 }
 
 impl fmt::Display for Loss {
@@ -78,21 +106,29 @@ impl fmt::Display for Loss {
             Self::Died => "its process ended",
             Self::Unattached => "its connection broke and it did not come back",
             Self::Silent => "it fell silent",
+            Self::Left => "it left",
         })
     }
 }
 
 impl Fact {
-    /// job, worker or checkpoint: the column CLASS of `events`.
+    /// job, worker, operator or incident: the column CLASS of the journal.
     #[must_use]
     pub fn class(&self) -> &'static str {
         match self {
-            Self::WorkerJoined { .. } | Self::WorkerReturned { .. } | Self::WorkerUnfit { .. } => "worker",
+            Self::WorkerJoined { .. }
+            | Self::WorkerReturned { .. }
+            | Self::WorkerUnfit { .. }
+            | Self::WorkerLeft { .. } => "worker",
             Self::WorkerLost { .. } | Self::GenerationClosed { why: Some(_), .. } | Self::AllLost { .. } => "incident",
+            Self::WorkerEvicted { .. } | Self::Drained { .. } | Self::Undrained { .. } | Self::JobScaled { .. } => {
+                "operator"
+            }
             Self::JobSubmitted { .. }
-            | Self::GenerationClosed { why: None, .. }
             | Self::GenerationOpened { .. }
             | Self::GenerationEntered { .. }
+            | Self::GenerationClosed { why: None, .. }
+            | Self::JobParked { .. }
             | Self::CheckpointSaved { .. }
             | Self::JobEnded { .. } => "job",
         }
@@ -102,15 +138,22 @@ impl Fact {
     pub fn job(&self) -> Option<&JobId> {
         match self {
             Self::JobSubmitted { job }
+            | Self::JobScaled { job, .. }
+            | Self::JobParked { job, .. }
             | Self::GenerationOpened { job, .. }
             | Self::GenerationEntered { job, .. }
             | Self::GenerationClosed { job, .. }
             | Self::AllLost { job, .. }
             | Self::WorkerUnfit { job, .. }
+            | Self::WorkerEvicted { job, .. }
             | Self::CheckpointSaved { job, .. }
             | Self::JobEnded { job, .. } => Some(job),
             Self::WorkerLost { job, .. } => job.as_ref(),
-            Self::WorkerJoined { .. } | Self::WorkerReturned { .. } => None,
+            Self::WorkerJoined { .. }
+            | Self::WorkerReturned { .. }
+            | Self::WorkerLeft { .. }
+            | Self::Drained { .. }
+            | Self::Undrained { .. } => None,
         }
     }
 
@@ -119,7 +162,9 @@ impl Fact {
         match self {
             Self::WorkerJoined { worker }
             | Self::WorkerReturned { worker }
+            | Self::WorkerLeft { worker }
             | Self::WorkerLost { worker, .. }
+            | Self::WorkerEvicted { worker, .. }
             | Self::GenerationClosed { worker, .. }
             | Self::WorkerUnfit { worker, .. } => Some(worker),
             _ => None,
@@ -132,8 +177,14 @@ impl fmt::Display for Fact {
         match self {
             Self::WorkerJoined { worker } => write!(f, "{worker} joined"),
             Self::WorkerReturned { worker } => write!(f, "{worker} is back"),
+            Self::WorkerUnfit { worker, why, .. } => write!(f, "{worker} cannot take part: {why}"),
+            Self::WorkerLeft { worker } => write!(f, "{worker} left"),
             Self::WorkerLost { worker, why, .. } => write!(f, "{worker} lost: {why}"),
+            Self::WorkerEvicted { worker, .. } => write!(f, "{worker} evicted"),
+            Self::Drained { name } => write!(f, "{name} drained: it gets no more work"),
+            Self::Undrained { name } => write!(f, "{name} may work again"),
             Self::JobSubmitted { job } => write!(f, "{job} submitted"),
+            Self::JobScaled { min, max, .. } => write!(f, "to run on {min} to {max} workers"),
             Self::GenerationOpened { generation, workers, from, .. } => {
                 let names: Vec<&str> = workers.iter().map(|worker| worker.0.as_str()).collect();
                 write!(f, "generation {generation} opened: {} from {from}", names.join(" "))
@@ -147,10 +198,10 @@ impl fmt::Display for Fact {
             Self::GenerationClosed { generation, worker, why: Some(why), .. } => {
                 write!(f, "generation {generation} closed: {worker}: {why}")
             }
+            Self::JobParked { step, .. } => write!(f, "saved at step {step} for its workers to leave"),
             Self::AllLost { generation, .. } => {
                 write!(f, "every member of generation {generation} is silent: waiting for one of them")
             }
-            Self::WorkerUnfit { worker, why, .. } => write!(f, "{worker} cannot take part: {why}"),
             Self::CheckpointSaved { step, .. } => write!(f, "checkpoint at step {step} saved"),
             Self::JobEnded { state, .. } => write!(f, "{state}"),
         }

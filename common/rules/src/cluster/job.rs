@@ -24,8 +24,8 @@ pub enum JobState {
     /// Every member of the last generation is silent and none acknowledged: it waits for one of them.
     Lost,
     Finished,
-    /// Ended by wish with a checkpoint; submitting it again goes on.
-    Stopped,
+    /// Its workers were let go by wish, its state is in a checkpoint; submitting it again goes on.
+    Paused,
     Failed(String),
     Cancelled,
 }
@@ -33,7 +33,7 @@ pub enum JobState {
 impl JobState {
     #[must_use]
     pub fn is_over(&self) -> bool {
-        matches!(self, Self::Finished | Self::Stopped | Self::Failed(_) | Self::Cancelled)
+        matches!(self, Self::Finished | Self::Paused | Self::Failed(_) | Self::Cancelled)
     }
 
     /// A generation is open.
@@ -51,7 +51,7 @@ impl fmt::Display for JobState {
             Self::Running => "running",
             Self::Lost => "waiting",
             Self::Finished => "finished",
-            Self::Stopped => "stopped",
+            Self::Paused => "paused",
             Self::Failed(_) => "failed",
             Self::Cancelled => "cancelled",
         })
@@ -86,7 +86,10 @@ pub struct Job {
     pub data: Option<Digest>,
     pub fingerprint: Option<Fingerprint>,
     pub(super) seen: BTreeSet<WorkerId>,
-    pub(super) stop_wished: bool,
+    pub(super) pause_wished: bool,
+    /// The last generation left its state in the checkpoint: what its members may still hold does not count.
+    #[serde(default)]
+    pub(super) parked: bool,
 
     #[serde(skip)]
     pub(super) ready: BTreeMap<WorkerId, Readiness>,
@@ -116,9 +119,9 @@ pub struct Job {
     /// Not reached twice in a row: left out until this time, if there are enough others.
     #[serde(skip)]
     pub(super) set_aside: BTreeMap<WorkerId, Duration>,
-    /// The last generation's members were already asked to regroup for a newcomer.
+    /// What the members of the open generation were asked to do between two steps.
     #[serde(skip)]
-    pub(super) invited: bool,
+    pub(super) asked: Option<Wish>,
     #[serde(skip)]
     pub(super) beat: Option<Beat>,
     /// Why it does not run, in words.
@@ -141,7 +144,8 @@ impl Job {
             data: None,
             fingerprint: None,
             seen: BTreeSet::new(),
-            stop_wished: false,
+            pause_wished: false,
+            parked: false,
             ready: BTreeMap::new(),
             standings: BTreeMap::new(),
             unfit: BTreeMap::new(),
@@ -152,7 +156,7 @@ impl Job {
             failures: 0,
             blamed: BTreeMap::new(),
             set_aside: BTreeMap::new(),
-            invited: false,
+            asked: None,
             beat: None,
             waits_for: None,
         }
@@ -194,7 +198,7 @@ impl Job {
     /// Over, and now wanted again: a new life that starts from the checkpoint. Generations go on counting (C-2).
     pub(super) fn queue_again(&mut self) {
         self.state = JobState::Queued;
-        self.stop_wished = false;
+        self.pause_wished = false;
         self.frozen = true;
         self.given_up = true;
         self.entered = None;
@@ -246,7 +250,7 @@ impl Job {
     /// Whoever holds the state of the last generation has entered it, even if the word of that was lost.
     pub(super) fn learn(&mut self, worker: &WorkerId, standing: &Standing) {
         let Some(holds) = standing.holds else { return };
-        let unheard = self.entered.as_ref().is_none_or(|(entered, _)| *entered < holds.generation);
+        let unheard = !self.parked && self.entered.as_ref().is_none_or(|(entered, _)| *entered < holds.generation);
         if unheard && holds.generation == self.generation && self.roster.contains(worker) {
             self.entered = Some((holds.generation, self.roster.clone()));
             self.failures = 0;
@@ -337,22 +341,6 @@ impl Job {
         }
     }
 
-    /// Asks the members of a running generation to regroup when a ready worker stands by that they could use.
-    pub(super) fn invite(
-        &mut self,
-        now: Duration,
-        workers: &BTreeMap<WorkerId, super::Worker>,
-        actions: &mut Vec<Action>,
-    ) {
-        let stands_by = self.newcomers(workers).any(|id| !self.is_set_aside(now, id));
-        if self.state != JobState::Running || self.invited || !stands_by || self.roster.len() >= self.wanted() {
-            return;
-        }
-        self.invited = true;
-        let order = Order::Wish { job: self.id.clone(), wish: Wish::Regroup };
-        actions.extend(self.roster.iter().map(|member| Action::Tell(member.clone(), order.clone())));
-    }
-
     pub(super) fn is_set_aside(&self, now: Duration, worker: &WorkerId) -> bool {
         self.set_aside.get(worker).is_some_and(|until| now < *until)
     }
@@ -363,8 +351,9 @@ impl Job {
         workers: &'a BTreeMap<WorkerId, super::Worker>,
     ) -> impl Iterator<Item = &'a WorkerId> {
         self.ready.keys().filter(|id| {
-            let is_here =
-                |known: &super::Worker| known.presence == super::Presence::Here && known.job.as_ref() == Some(&self.id);
+            let is_here = |known: &super::Worker| {
+                known.presence == super::Presence::Here && known.job.as_ref() == Some(&self.id) && !known.is_leaving()
+            };
             !self.roster.contains(*id) && self.stands_outside(id) && workers.get(*id).is_some_and(is_here)
         })
     }

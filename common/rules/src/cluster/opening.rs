@@ -92,8 +92,11 @@ impl Job {
     fn is_accounted(&self, member: &WorkerId, now: Duration, settings: &Settings, workers: &Workers) -> bool {
         match workers.get(member) {
             Some(known) => {
+                let put_out = known.evicted && (self.frozen || self.given_up);
+                let let_go = known.job.as_ref() != Some(&self.id);
                 // A broken stream is given its moment.
-                known.is_gone() || known.presence == Presence::Here && self.stands_outside(member)
+                let has_left = known.presence == Presence::Here && (let_go || self.stands_outside(member));
+                known.is_gone() || put_out || has_left
             }
             // Not seen since this coordinator started, at 0 on its clock.
             None => now >= settings.silent_after,
@@ -117,8 +120,13 @@ impl Job {
         let left_out = |id: &&WorkerId| self.is_set_aside(now, id) || self.most_blamed() == Some(*id);
         let reached: Vec<WorkerId> = all.iter().filter(|id| !left_out(id)).cloned().collect();
         let mut members = if reached.len() < self.least() { all } else { reached };
-        members.truncate(self.wanted());
-        members
+        members.truncate(self.spec.what.train.lanes as usize);
+        let stays = |id: &&WorkerId| workers.get(*id).is_some_and(|known| !known.is_leaving());
+        let staying: Vec<WorkerId> = members.iter().filter(stays).take(self.wanted()).cloned().collect();
+        // Those that leave take part once more where the others do not hold everything: they will save it first.
+        let holds = |members: &[WorkerId]| matches!(self.basis(members), Basis::Held { .. });
+        let suffices = holds(&staying) && staying.len() >= self.least();
+        if holds(&members) && !suffices { members } else { staying }
     }
 
     /// The one most often not reached, once two attempts in a row have failed.
@@ -165,7 +173,8 @@ impl Job {
         self.frozen = false;
         self.given_up = false;
         self.closed_at = None;
-        self.invited = false;
+        self.asked = None;
+        self.parked = false;
         self.waits_for = None;
         self.blamed.clear();
         for member in &self.roster {
@@ -185,8 +194,8 @@ impl Job {
         let mut actions = vec![Action::Save(self.id.clone()), Action::Note(opened)];
         let tell = |order: Order| self.roster.iter().map(move |member| Action::Tell(member.clone(), order.clone()));
         actions.extend(tell(Order::Open(Box::new(opening))));
-        if self.stop_wished {
-            actions.extend(tell(Order::Wish { job: self.id.clone(), wish: Wish::Stop }));
+        if self.pause_wished {
+            self.ask(Wish::Park, &mut actions);
         }
         actions
     }

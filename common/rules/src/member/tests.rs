@@ -225,16 +225,16 @@ fn an_agreed_regrouping_leaves_after_the_step() {
 #[test]
 fn an_agreed_stop_seals_after_the_step() {
     let mut a = trained(7);
-    a.step(committed(Wishes { stop: true, ..Wishes::default() }));
-    assert!(matches!(a.next(), Next::Seal { step: Step(8), ending: Ending::Stopped, .. }));
+    a.step(committed(Wishes { park: true, ..Wishes::default() }));
+    assert!(matches!(a.next(), Next::Seal { step: Step(8), ending: Ending::Parked, .. }));
     let reports = a.step(Event::Sealed);
-    assert!(matches!(&reports[..], [Report::Ended { step: Step(8), ending: Ending::Stopped, .. }]), "{reports:?}");
+    assert!(matches!(&reports[..], [Report::Ended { step: Step(8), ending: Ending::Parked, .. }]), "{reports:?}");
 }
 
 #[test]
 fn the_last_step_seals_whatever_is_wished() {
     let mut a = trained(STEPS - 1);
-    a.step(committed(Wishes { stop: true, regroup: true, snapshot: false }));
+    a.step(committed(Wishes { park: true, regroup: true, snapshot: false }));
     assert!(matches!(a.next(), Next::Seal { step: Step(STEPS), ending: Ending::Finished, .. }));
 }
 
@@ -249,20 +249,20 @@ fn entering_at_the_last_step_seals_again() {
 #[test]
 fn a_wish_of_the_coordinator_goes_into_the_next_tail() {
     let mut a = trained(7);
-    a.step(Event::Told(Order::Wish { job: JobId::from("eyes"), wish: Wish::Stop }));
-    assert!(matches!(a.next(), Next::Step { wishes: Wishes { stop: true, regroup: false, .. }, .. }));
+    a.step(Event::Told(Order::Wish { job: JobId::from("eyes"), wish: Wish::Park }));
+    assert!(matches!(a.next(), Next::Step { wishes: Wishes { park: true, regroup: false, .. }, .. }));
 }
 
 #[test]
 fn a_wish_to_stop_outlasts_a_broken_step_and_one_to_regroup_does_not() {
     let mut a = trained(7);
-    for wish in [Wish::Stop, Wish::Regroup] {
+    for wish in [Wish::Park, Wish::Regroup] {
         a.step(Event::Told(Order::Wish { job: JobId::from("eyes"), wish }));
     }
     a.step(broke());
     a.step(Event::Told(opening("eyes", 2, &["a", "b"], held(1, &[("a", 7), ("b", 7)]))));
     a.step(Event::Entered { step: Step(7), redone: 0 });
-    assert!(matches!(a.next(), Next::Step { wishes: Wishes { stop: true, regroup: false, .. }, .. }));
+    assert!(matches!(a.next(), Next::Step { wishes: Wishes { park: true, regroup: false, .. }, .. }));
 }
 
 #[test]

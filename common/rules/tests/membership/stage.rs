@@ -10,7 +10,9 @@
 //! | `W leaves`, `W breaks`, `W unformed W..` | it leaves its generation: told to, by a failed collective, without having formed |
 //! | `detach W`, `died W`, `tick` | what the coordinator notices |
 //! | `mute W`, `unmute W` | an attached worker beats at every full second, unless its process stands still |
-//! | `stop JOB`, `cancel JOB`, `give up JOB` | the operator |
+//! | `pause JOB`, `cancel JOB`, `give up JOB`, `scale JOB MIN MAX` | the operator, of a job |
+//! | `drain NAME [within 5s]`, `undrain NAME`, `evict NAME` | the operator, of a worker or a node |
+//! | `W goodbye` | its process is asked to end; it ends once it may go |
 //! | `coordinator restarts` | it knows what it saved; every stream is broken; its clock begins at 0 |
 //!
 //! Orders reach a worker that is attached at once, but for `close`: it obeys that when the script says `leaves`.
@@ -33,6 +35,7 @@ pub(crate) struct Stage {
     now: Duration,
     cluster: Cluster,
     saved: BTreeMap<JobId, String>,
+    drains: Vec<String>,
     troupe: BTreeMap<WorkerId, Actor>,
     attached: BTreeSet<WorkerId>,
     mute: BTreeSet<WorkerId>,
@@ -60,7 +63,8 @@ impl Stage {
     pub(crate) fn new() -> Self {
         Self {
             now: Duration::ZERO,
-            cluster: Cluster::new(settings(), vec![]),
+            cluster: Cluster::new(settings(), vec![], vec![]),
+            drains: Vec::new(),
             saved: BTreeMap::new(),
             troupe: BTreeMap::new(),
             attached: BTreeSet::new(),
@@ -141,13 +145,22 @@ impl Stage {
             ["mute", name] => drop(self.mute.insert(WorkerId::from(*name))),
             ["unmute", name] => drop(self.mute.remove(&WorkerId::from(*name))),
             ["tick"] => self.decide(Event::Tick),
-            ["stop", job] => self.decide(Event::StopWished { job: JobId::from(*job) }),
+            ["pause", job] => self.decide(Event::PauseWished { job: JobId::from(*job) }),
+            ["scale", job, min, max] => {
+                let number = |text: &str| text.parse().expect("a number");
+                self.decide(Event::Scaled { job: JobId::from(*job), min: number(min), max: number(max) });
+            }
+            ["drain", name, rest @ ..] => {
+                self.decide(Event::Drained { name: (*name).to_owned(), deadline: named(rest, "within").map(seconds) });
+            }
+            ["undrain", name] => self.decide(Event::Undrained { name: (*name).to_owned() }),
+            ["evict", name] => self.decide(Event::Evicted { name: (*name).to_owned() }),
             ["cancel", job] => self.decide(Event::Cancelled { job: JobId::from(*job) }),
             ["give", "up", job] => self.decide(Event::GivenUp { job: JobId::from(*job) }),
             ["coordinator", "restarts"] => {
                 let restored =
                     self.saved.values().map(|job| serde_json::from_str(job).expect("what was saved is read"));
-                self.cluster = Cluster::new(settings(), restored.collect());
+                self.cluster = Cluster::new(settings(), restored.collect(), self.drains.clone());
                 self.attached.clear();
             }
             [name, does @ ..] => self.act(&WorkerId::from(*name), does),
@@ -172,6 +185,7 @@ impl Stage {
                 unreached: unreached.iter().map(|name| WorkerId::from(*name)).collect(),
                 why: "timed out".to_owned(),
             }),
+            ["goodbye"] => member::Event::Goodbye,
             ["leaves"] => {
                 let generation = self.actor(name).member.engaged().expect("only who takes part leaves");
                 let job = self.actor(name).member.job().cloned().expect("who takes part works for a job");
@@ -197,6 +211,9 @@ impl Stage {
     fn raise(&mut self, name: &WorkerId, event: member::Event) {
         let reports = self.actor(name).member.step(event);
         reports.into_iter().for_each(|report| self.say(name, report));
+        if self.actor(name).member.may_go() {
+            self.carry_out(&format!("detach {name}"));
+        }
     }
 
     /// A report of a worker that is not attached is lost.
@@ -270,6 +287,7 @@ impl Stage {
                 let known = self.cluster.job(&job).expect("only jobs there are get saved");
                 self.saved.insert(job, serde_json::to_string(known).expect("a job is plain data"));
             }
+            Action::SaveDrains => self.drains = self.cluster.drains().map(str::to_owned).collect(),
             Action::Note(fact) => self.transcript.push(fact.to_string()),
             Action::Refuse(worker, why) => self.transcript.push(format!("refuse {worker}: {why}")),
             Action::Defer(worker, why) => self.transcript.push(format!("not yet {worker}: {why}")),
@@ -334,7 +352,7 @@ fn said(order: &Order) -> String {
         }
         Order::Close { job, generation } => format!("close {generation} of {job}"),
         Order::Wish { job, wish: Wish::Regroup } => format!("wish to regroup {job}"),
-        Order::Wish { job, wish: Wish::Stop } => format!("wish to stop {job}"),
+        Order::Wish { job, wish: Wish::Park } => format!("wish to park {job}"),
         Order::Release { job, why: None } => format!("release from {job}"),
         Order::Release { job, why: Some(why) } => format!("release from {job}: {why}"),
     }

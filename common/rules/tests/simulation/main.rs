@@ -34,6 +34,7 @@ fn storm(seed: u64) -> Weather {
         replicas: u32::from(!dice.one_in(4)),
         faults,
         cruel: dice.one_in(2),
+        gentle: false,
         quiet_at,
     }
 }
@@ -52,8 +53,26 @@ fn single(seed: u64) -> Weather {
         replicas: 1,
         faults: vec![(at, fault)],
         cruel: false,
+        gentle: false,
         quiet_at: at + Duration::from_secs(12),
     }
+}
+
+/// Workers are asked to end, drained and come back, the job is scaled; nothing goes wrong.
+fn change(seed: u64) -> Weather {
+    let mut dice = Dice::new(seed ^ 0xc4a);
+    let changes = [Fault::Goodbye, Fault::Goodbye, Fault::Drain, Fault::Scale];
+    let workers = 1 + dice.below(5) as usize;
+    let quiet_at = Duration::from_secs(40);
+    let mut faults = Vec::new();
+    let mut at = Duration::from_secs(2);
+    while at < quiet_at {
+        faults.push((at, changes[dice.below(changes.len() as u64) as usize]));
+        at += dice.millis(100..6_000);
+    }
+    let replicas = u32::from(!dice.one_in(4));
+    let newcomers = dice.below(workers as u64) as usize;
+    Weather { workers, newcomers, replicas, faults, cruel: false, gentle: true, quiet_at }
 }
 
 /// What is set in the environment, if it is a number.
@@ -98,5 +117,13 @@ fn a_single_fault_never_takes_a_guarded_run_back_to_a_checkpoint() {
     under_many_seeds("single_fault", single, |world, weather| {
         let seen = world.run(weather);
         assert_eq!(seen.went_back, 0, "one fault ({:?}) and the run went back to a checkpoint", weather.faults);
+    });
+}
+
+#[test]
+fn who_leaves_on_purpose_aborts_nothing_and_costs_no_step() {
+    under_many_seeds("on_purpose", change, |world, weather| {
+        let seen = world.run(weather);
+        assert_eq!(seen.redone, 0, "steps are done again though nothing went wrong");
     });
 }

@@ -138,13 +138,16 @@ impl World {
     }
 
     /// The member hears of something; what it answers travels; the loop goes on.
-    fn raise(&mut self, name: &WorkerId, event: Event) {
+    pub(crate) fn raise(&mut self, name: &WorkerId, event: Event) {
         let reports = self.process(name).member.step(event);
         for report in reports {
             if let Report::Entered { generation, step, .. } = report {
                 self.entered(generation, step);
             }
             self.report(name, report);
+        }
+        if self.process(name).member.may_go() {
+            return self.goes(name);
         }
         self.go_on(name);
     }
@@ -237,8 +240,8 @@ impl World {
         process.epoch += 1;
         let Some(generation) = process.group() else { return };
         process.doing = Doing::Waiting;
-        let dice = &mut self.dice;
-        let ends = self.groups.get_mut(&generation).map(|group| group.leave(name, || dice.one_in(2)));
+        let (dice, gentle) = (&mut self.dice, self.gentle);
+        let ends = self.groups.get_mut(&generation).map(|group| group.leave(name, || !gentle && dice.one_in(2)));
         self.end_rounds(generation, ends.unwrap_or_default());
     }
 

@@ -13,9 +13,10 @@ use std::{
     time::Duration,
 };
 use sumac_common::{
-    cluster::{Action, Cluster, Event, Job, JobState, Presence, Settings, Worker},
+    cluster::{Action, Cluster, Event, Fact, Job, JobState, Presence, Settings, Worker},
     conversation::{Basis, Incarnation, Leaving, Opening, Order, Report, Seat, Standing},
     ids::{Generation, JobId, NodeId, Step, WorkerId},
+    member,
     spec::Spec,
     tail::Wishes,
 };
@@ -54,6 +55,7 @@ pub(crate) enum Happening {
     StreamEnded { stream: u64 },
     Connect,
     Beat,
+    GraceEnds,
     // To the coordinator.
     Up { worker: WorkerId, incarnation: u64, stream: u64, what: Up },
     Detached { worker: WorkerId, incarnation: u64, stream: u64 },
@@ -63,6 +65,7 @@ pub(crate) enum Happening {
     CoordinatorStarts,
     // From outside.
     Start(WorkerId),
+    Undrain(String),
     Fault(Fault),
     Quiet,
 }
@@ -84,12 +87,17 @@ pub(crate) enum Fault {
     /// Other workers do not reach it when a group forms.
     Unreached,
     CoordinatorCrash,
-    StopWish,
+    /// Its process is asked to end.
+    Goodbye,
+    Drain,
+    Evict,
+    Scale,
+    PauseWish,
     GivenUp,
 }
 
 /// As often as they are named here.
-pub(crate) const FAULTS: [Fault; 14] = [
+pub(crate) const FAULTS: [Fault; 19] = [
     Fault::Kill,
     Fault::Kill,
     Fault::Kill,
@@ -102,7 +110,12 @@ pub(crate) const FAULTS: [Fault; 14] = [
     Fault::Unreached,
     Fault::CoordinatorCrash,
     Fault::CoordinatorCrash,
-    Fault::StopWish,
+    Fault::Goodbye,
+    Fault::Goodbye,
+    Fault::Drain,
+    Fault::Evict,
+    Fault::Scale,
+    Fault::PauseWish,
     Fault::GivenUp,
 ];
 
@@ -119,6 +132,8 @@ pub(crate) struct Weather {
     pub(crate) faults: Vec<(Duration, Fault)>,
     /// Members also die while others hear that all went well.
     pub(crate) cruel: bool,
+    /// Nothing goes wrong: what is done is done on purpose.
+    pub(crate) gentle: bool,
     /// From then on nothing goes wrong any more.
     pub(crate) quiet_at: Duration,
 }
@@ -153,12 +168,14 @@ pub(crate) struct World {
     crashes: bool,
     /// What is durable.
     saved: Option<String>,
+    drains: Vec<String>,
     attached: BTreeMap<WorkerId, u64>,
     streams: u64,
     /// When the last message of a direction of a stream arrives: later ones do not overtake it.
     arrivals: BTreeMap<(u64, bool), Duration>,
     quiet: bool,
     cruel: bool,
+    pub(crate) gentle: bool,
     resubmitting: bool,
     ledger: Ledger,
     /// What happened, if somebody wants to read it.
@@ -176,6 +193,8 @@ pub(crate) struct Ledger {
     heard: Generation,
     /// Which generation committed a step of the lineage that holds now.
     committed: BTreeMap<Step, Generation>,
+    /// Committed steps that are done again.
+    pub(crate) redone: u64,
     /// Openings from a checkpoint after the first.
     pub(crate) went_back: u64,
 }
@@ -212,11 +231,13 @@ impl World {
             zero: Duration::ZERO,
             crashes: false,
             saved: None,
+            drains: Vec::new(),
             attached: BTreeMap::new(),
             streams: 0,
             arrivals: BTreeMap::new(),
             quiet: false,
             cruel: weather.cruel,
+            gentle: weather.gentle,
             resubmitting: false,
             ledger: Ledger::default(),
             story: None,
@@ -335,6 +356,10 @@ impl World {
                 self.later(name, 1_000..1_001, Happening::Beat);
                 return;
             }
+            Happening::GraceEnds => {
+                assert!(!self.gentle, "{name} was not let go in time: {}", self.picture());
+                return self.kill(name, true);
+            }
             _ => unreachable!("this happens to no process"),
         }
         self.processes[name].check(name, &self.expected);
@@ -358,7 +383,11 @@ impl World {
             device: "cpu".to_owned(),
         };
         let standing = process.member.standing();
+        let leaving = process.member.is_leaving();
         self.up(name, Up::Attach(seat, standing));
+        if leaving {
+            self.report(name, Report::Leaving);
+        }
     }
 
     fn up(&mut self, name: &WorkerId, what: Up) {
@@ -413,6 +442,12 @@ impl World {
             }
             Happening::CoordinatorStarts => self.coordinator_starts(),
             Happening::Start(name) => self.start(name),
+            Happening::Undrain(name) => {
+                if self.cluster.is_none() {
+                    self.at(self.now + Duration::from_millis(500), Happening::Undrain(name.clone()));
+                }
+                self.decide(Event::Undrained { name });
+            }
             Happening::Fault(fault) => self.go_wrong(fault),
             Happening::Quiet => self.calm_down(),
             _ => unreachable!("this happens to a process"),
@@ -497,7 +532,15 @@ impl World {
                 let saved = self.job().map(|job| serde_json::to_string(job).expect("a job is plain data"));
                 self.saved = saved;
             }
-            Action::Note(fact) => self.note(|| format!("  ! {fact}")),
+            Action::SaveDrains => {
+                let drains = self.cluster.iter().flat_map(Cluster::drains).map(str::to_owned).collect();
+                self.drains = drains;
+            }
+            Action::Note(fact) => {
+                let is_abort = matches!(fact, Fact::GenerationClosed { why: Some(_), .. } | Fact::WorkerLost { .. });
+                assert!(!(self.gentle && is_abort), "something was aborted on purpose: {fact}");
+                self.note(|| format!("  ! {fact}"));
+            }
             Action::HangUp(worker) => {
                 if let Some(stream) = self.attached.remove(&worker) {
                     self.later(&worker, 1..60, Happening::StreamEnded { stream });
@@ -540,14 +583,14 @@ impl World {
         let entered = jobs.first().and_then(|job| job.entered.as_ref().map(|(generation, _)| *generation));
         self.ledger.heard = entered.unwrap_or_default();
         self.zero = self.now;
-        self.cluster = Some(Cluster::new(settings, jobs));
+        self.cluster = Some(Cluster::new(settings, jobs, self.drains.clone()));
     }
 
     /// The one who looks after the job: a stopped one goes on after a while.
     fn operate(&mut self) {
         let Some(state) = self.job().map(|job| job.state.clone()) else { return };
         match state {
-            JobState::Stopped if !self.resubmitting => {
+            JobState::Paused if !self.resubmitting => {
                 self.resubmitting = true;
                 let at = self.now + self.dice.millis(100..3_000);
                 self.at(at, Happening::Submit);
@@ -585,7 +628,23 @@ impl World {
                 self.process(&victim).unreached_until = until;
             }
             (Fault::CoordinatorCrash, _) => self.crashes = self.cluster.is_some(),
-            (Fault::StopWish, _) => self.decide(Event::StopWished { job: job() }),
+            (Fault::Goodbye, Some(victim)) => self.goodbye(&victim),
+            (Fault::Drain | Fault::Evict, Some(victim)) => {
+                let name = victim.0;
+                let back = self.now + self.dice.millis(500..10_000);
+                self.at(back, Happening::Undrain(name.clone()));
+                let deadline = self.dice.one_in(3).then_some(Duration::from_secs(3)).filter(|_| !self.gentle);
+                self.decide(if fault == Fault::Drain {
+                    Event::Drained { name, deadline }
+                } else {
+                    Event::Evicted { name }
+                });
+            }
+            (Fault::Scale, _) => {
+                let max = 1 + self.dice.below(LANES.into()) as u32;
+                self.decide(Event::Scaled { job: job(), min: 1, max });
+            }
+            (Fault::PauseWish, _) => self.decide(Event::PauseWished { job: job() }),
             (Fault::GivenUp, _) => {
                 self.given_up = true;
                 self.decide(Event::GivenUp { job: job() });
@@ -624,6 +683,27 @@ impl World {
         }
         let back = self.now + self.dice.millis(100..5_000);
         self.at(back, Happening::Start(victim.clone()));
+    }
+
+    fn goodbye(&mut self, name: &WorkerId) {
+        self.raise(name, member::Event::Goodbye);
+        if self.process(name).alive {
+            self.later(name, 12_000..15_000, Happening::GraceEnds);
+        }
+    }
+
+    /// Its process ends of itself, in good order.
+    pub(crate) fn goes(&mut self, name: &WorkerId) {
+        self.note(|| format!("{name} goes"));
+        let process = self.process(name);
+        process.alive = false;
+        let (stream, incarnation) = (process.stream, process.incarnation);
+        if let Some(stream) = stream {
+            let at = self.arrival(stream, true);
+            self.at(at, Happening::Detached { worker: name.clone(), incarnation, stream });
+        }
+        let back = self.now + self.dice.millis(1_000..5_000);
+        self.at(back, Happening::Start(name.clone()));
     }
 
     fn calm_down(&mut self) {
@@ -675,7 +755,9 @@ impl World {
     pub(crate) fn entered(&mut self, generation: Generation, step: Step) {
         if generation > self.ledger.entered {
             self.ledger.entered = generation;
+            let before = self.ledger.committed.len();
             self.ledger.committed.retain(|committed, _| *committed < step);
+            self.ledger.redone += (before - self.ledger.committed.len()) as u64;
         }
     }
 

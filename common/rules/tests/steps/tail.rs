@@ -64,7 +64,7 @@ prop_compose! {
             state,
             non_finite: flags[0],
             own_time_us: numbers[2],
-            wishes: Wishes { stop: flags[1], regroup: flags[2], snapshot: flags[3] },
+            wishes: Wishes { park: flags[1], regroup: flags[2], snapshot: flags[3] },
             durable: durable.map(Step),
         }
     }
@@ -228,11 +228,11 @@ fn one_gradient_that_is_not_finite_skips_the_step_for_all() {
 #[test]
 fn a_wish_of_one_is_a_wish_of_all() {
     let agreed = verdict(|tails| {
-        tails[0].wishes.stop = true;
+        tails[0].wishes.park = true;
         tails[1].wishes.regroup = true;
         tails[2].wishes.snapshot = true;
     });
-    assert_eq!(agreed.expect("they agree").wishes, Wishes { stop: true, regroup: true, snapshot: true });
+    assert_eq!(agreed.expect("they agree").wishes, Wishes { park: true, regroup: true, snapshot: true });
 }
 
 #[test]
