@@ -1,27 +1,27 @@
-//! What was stopped goes on: with other workers, with more steps, from an older checkpoint; and from nothing else (K-1).
+//! What was paused goes on: with other workers, with more steps, from an older checkpoint; and from nothing else (K-1).
 
 use std::fs;
 use sumac_tests::{Cluster, Fault, Job, Outcome};
 
 const STEP: u64 = 17;
 
-/// Three workers, and the job stopped at about [`STEP`], with checkpoints at 10 and there. Gives the step.
-fn stopped(cluster: &mut Cluster, job: &Job) -> u64 {
+/// Three workers, and the job paused at about [`STEP`], with checkpoints at 10 and there. Gives the step.
+fn paused(cluster: &mut Cluster, job: &Job) -> u64 {
     cluster.join_faulty("w0", &Fault::hold("after-backward", STEP));
     cluster.join("w1");
     cluster.join("w2");
     let id = cluster.submit(job);
     cluster.stands("w0");
-    cluster.sumac(&["stop", &id]).assert(0, &["stopping"]);
+    cluster.sumac(&["pause", &id]).assert(0, &["pausing"]);
     cluster.worker("w0").says("Stop", 1);
     cluster.release("w0");
-    cluster.wait(&id).assert(5, &["stopped at step"]);
+    cluster.wait(&id).assert(5, &["paused at step"]);
     let job = cluster.job(&id);
-    assert_eq!(job["state"], "stopped");
+    assert_eq!(job["state"], "paused");
     let (step, saved) = (job["step"].as_u64(), job["saved"].as_u64());
-    assert_eq!(step, saved, "stopped without a checkpoint");
+    assert_eq!(step, saved, "paused without a checkpoint");
     let step = step.unwrap_or_default();
-    assert!((STEP..40).contains(&step), "stopped at {step}");
+    assert!((STEP..40).contains(&step), "paused at {step}");
     step
 }
 
@@ -30,7 +30,7 @@ fn in_peace(cluster: &Cluster) -> Outcome {
 }
 
 fn job() -> Job {
-    Job::toy("stopped").at_most(3)
+    Job::toy("paused").at_most(3)
 }
 
 /// Changes one byte of a file.
@@ -42,9 +42,9 @@ fn damage(cluster: &Cluster, file: &str) {
 }
 
 #[test]
-fn a_run_stopped_on_three_workers_goes_on_with_two() {
+fn a_run_paused_on_three_workers_goes_on_with_two() {
     let mut cluster = Cluster::digits();
-    stopped(&mut cluster, &job());
+    paused(&mut cluster, &job());
     cluster.kill("w0");
     let resumed = cluster.run(&job().exactly(2));
     assert_eq!(resumed.count("/steps_redone"), 0);
@@ -73,8 +73,8 @@ fn a_run_of_fewer_steps_than_are_done_is_refused() {
 #[test]
 fn a_damaged_checkpoint_costs_steps_and_nothing_else() {
     let mut cluster = Cluster::digits();
-    let step = stopped(&mut cluster, &job());
-    damage(&cluster, &format!("runs/stopped/checkpoints/step-{step:09}/lane-003.slots"));
+    let step = paused(&mut cluster, &job());
+    damage(&cluster, &format!("runs/paused/checkpoints/step-{step:09}/lane-003.slots"));
     let resumed = cluster.run(&job());
     assert_eq!(resumed.count("/steps_redone"), step - 10);
     resumed.assert_same_run(&in_peace(&cluster), "from the checkpoint before");
@@ -83,19 +83,19 @@ fn a_damaged_checkpoint_costs_steps_and_nothing_else() {
 #[test]
 fn a_run_whose_checkpoints_are_all_damaged_does_not_quietly_start_over() {
     let mut cluster = Cluster::digits();
-    stopped(&mut cluster, &job());
-    let folder = cluster.room().at("runs/stopped/checkpoints");
+    paused(&mut cluster, &job());
+    let folder = cluster.room().at("runs/paused/checkpoints");
     let steps = fs::read_dir(&folder).map(|entries| entries.flatten().map(|entry| entry.path()).collect::<Vec<_>>());
     let steps = steps.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     assert_eq!(steps.len(), 2);
     for step in &steps {
         fs::write(step.join("counters.json"), "{").unwrap_or_else(|error| panic!("{}: {error}", step.display()));
     }
-    let metrics = cluster.room().read("runs/stopped/metrics.jsonl");
+    let metrics = cluster.room().read("runs/paused/metrics.jsonl");
     let id = cluster.submit(&job());
     cluster.wait(&id).assert(5, &["none of the 2 checkpoints", "Move the folder away"]);
     assert!(steps.iter().all(|step| step.exists()), "a damaged checkpoint was thrown away");
-    assert!(cluster.room().read("runs/stopped/metrics.jsonl") == metrics, "metrics.jsonl was touched");
+    assert!(cluster.room().read("runs/paused/metrics.jsonl") == metrics, "metrics.jsonl was touched");
 }
 
 #[test]

@@ -73,6 +73,12 @@ impl Nursery {
         Failure::new(Exit::Failed, "all workers have ended")
     }
 
+    /// Ends all in the midst of what they do.
+    pub(super) async fn end_at_once(mut self) {
+        // Whoever looks after a worker takes it along.
+        self.workers.shutdown().await;
+    }
+
     /// Asks all to leave and waits for them.
     pub(super) async fn stop(mut self) {
         self.stopping.cancel();

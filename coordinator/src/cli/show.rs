@@ -65,7 +65,9 @@ pub(super) fn style(word: &str) -> Style {
     match word {
         "running" | "finished" | "training" => Style::new().green(),
         "failed" | "gone" => Style::new().red(),
-        "incident" | "waiting" | "suspect" | "stopped" | "cancelled" => Style::new().yellow(),
+        "incident" | "waiting" | "suspect" | "paused" | "left" | "draining" | "drained" | "leaving" | "cancelled" => {
+            Style::new().yellow()
+        }
         _ => Style::new(),
     }
 }
@@ -161,7 +163,9 @@ pub(super) async fn nodes(list: List) -> Result<Exit, Failure> {
             let (here, suspect, gone) = (are("here"), are("suspect"), are("gone"));
             let idle = workers.iter().filter(|worker| worker.is_free()).count();
             let all = counted(workers.len() as u64, "worker");
-            anstream::println!("{all}: {} busy, {idle} idle, {suspect} suspect, {gone} gone", here - idle);
+            let barred = workers.iter().filter(|worker| worker.state == "drained").count();
+            let busy = here - idle - barred;
+            anstream::println!("{all}: {busy} busy, {idle} idle, {barred} drained, {suspect} suspect, {gone} gone");
         }
     }
     Ok(Exit::Done)

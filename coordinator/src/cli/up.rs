@@ -68,7 +68,12 @@ pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
         // Why it stopped is told by `stop` below.
         () = stopping.cancelled() => Ok(Exit::Failed),
     };
-    nursery.stop().await;
+    let is_idle = coordinator.picture().borrow().jobs.iter().all(|entry| entry.job.state.is_over());
+    if matches!(ended, Ok(Exit::Interrupted)) && !is_idle {
+        nursery.end_at_once().await;
+    } else {
+        nursery.stop().await;
+    }
     stand::stop(coordinator).await?;
     ended
 }

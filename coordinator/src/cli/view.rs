@@ -79,7 +79,7 @@ pub(super) struct FactView {
 pub(super) struct WorkerView {
     pub name: String,
     pub node: String,
-    /// here, suspect or gone
+    /// here, suspect, gone or left
     pub presence: &'static str,
     /// What it does: idle, preparing, waiting, entering, training, sealing; or suspect, gone.
     pub state: String,
@@ -137,7 +137,7 @@ impl JobView {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.state, "finished" | "stopped" | "failed" | "cancelled")
+        matches!(self.state, "finished" | "paused" | "failed" | "cancelled")
     }
 
     /// A generation is open.
@@ -201,15 +201,16 @@ impl FactView {
 }
 
 impl WorkerView {
-    /// Here, and without a job.
+    /// It would be given the next job.
     pub(super) fn is_free(&self) -> bool {
-        self.presence == "here" && self.job.is_none()
+        self.state == "idle"
     }
 
     pub(super) fn of(worker: v1::Worker) -> Result<Self, Failure> {
         let presence = match worker.presence() {
             v1::Presence::Suspect => "suspect",
             v1::Presence::Gone => "gone",
+            v1::Presence::Left => "left",
             v1::Presence::Here | v1::Presence::Unspecified => "here",
         };
         let beat = worker.beat.map(Beat::try_from).transpose().map_err(|bad| Failure::of(Exit::Failed, &bad))?;

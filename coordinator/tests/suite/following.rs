@@ -170,9 +170,9 @@ async fn who_stops_or_waits_for_a_job_of_lost_members_is_told_how_to_give_them_u
     let mut aside = Aside::of(&mut wait);
     aside.says(&format!("`sumac give-up {job}`")).await;
 
-    let stop = sumac.at(&url, &["stop", &job]).await.with(1);
-    assert!(stop.stderr.contains(&format!("nobody is there to stop {job}: all its members are silent")), "{stop:?}");
-    assert!(stop.stderr.contains(&format!("`sumac give-up {job}`")), "{stop:?}");
+    let pause = sumac.at(&url, &["pause", &job]).await.with(1);
+    assert!(pause.stderr.contains(&format!("nobody is there to pause {job}: all its members are silent")), "{pause:?}");
+    assert!(pause.stderr.contains(&format!("`sumac give-up {job}`")), "{pause:?}");
 
     let given_up = sumac.at(&url, &["give-up", &job]).await.with(0);
     assert!(given_up.stdout.contains("goes back to its last checkpoint"), "{given_up:?}");

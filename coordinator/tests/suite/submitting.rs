@@ -45,7 +45,7 @@ async fn another_run_into_an_output_in_use_is_refused_with_the_job_that_has_it()
 }
 
 #[tokio::test]
-async fn a_stopped_run_goes_on_as_the_same_job_with_more_steps() {
+async fn a_paused_run_goes_on_as_the_same_job_with_more_steps() {
     let (state, output) = (tempdir().unwrap(), tempdir().unwrap());
     let coordinator = coordinator(state.path()).await;
     let url = coordinator.url();
