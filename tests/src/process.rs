@@ -155,8 +155,22 @@ impl Process {
 
     /// SIGINT: what ctrl-C sends.
     pub fn interrupt(&self) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::INT).unwrap_or_else(|error| panic!("{} cannot be interrupted: {error}", self.name));
+        self.signal(Signal::INT);
+    }
+
+    /// SIGTERM: what a machine sends before it goes down.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// SIGSTOP: it lives, keeps its connections, and does nothing any more.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let sent = kill_process(Pid::from_child(&self.child), signal);
+        sent.unwrap_or_else(|error| panic!("{signal:?} does not reach {}: {error}", self.name));
     }
 
     pub fn pid(&self) -> u32 {
