@@ -1,6 +1,9 @@
 //! The one task that owns the cluster: feeds it what happens, carries out what it answers, in that order.
 //!
 //! It decides nothing. Time enters here, as a duration since the start. Knows nothing of streams.
+//!
+//! What cannot be made durable is tried again, and what was to follow it waits (C-2): the coordinator is then as good as away,
+//! nothing new is taken on, and jobs that run go on.
 
 use crate::{
     admission::{self, Admission, NotAdmitted},
@@ -8,7 +11,7 @@ use crate::{
     store::{Remembered, Store, StoreError},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -24,7 +27,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// How often the cluster looks at its clock.
 const TICK: Duration = Duration::from_millis(200);
@@ -61,13 +64,20 @@ pub enum Call {
     },
     Submit {
         spec: Box<Spec>,
-        answer: oneshot::Sender<Result<Admission, NotAdmitted>>,
+        answer: oneshot::Sender<Result<Result<Admission, NotAdmitted>, CannotSave>>,
     },
-    /// An operator's word; answered when all it led to has been carried out.
+    /// An operator's word; answered when all it led to has been carried out, or has to wait for the disk.
     Command {
         event: Box<Event>,
-        answer: oneshot::Sender<()>,
+        answer: oneshot::Sender<Result<(), CannotSave>>,
     },
+}
+
+/// The state directory takes nothing at the moment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its state cannot be saved ({why}); jobs that run go on, nothing new is taken on until the disk is mended")]
+pub struct CannotSave {
+    pub why: String,
 }
 
 /// How others reach the driver.
@@ -92,6 +102,10 @@ pub struct Driver {
     attached: BTreeMap<WorkerId, Attached>,
     submitted: BTreeMap<JobId, SystemTime>,
     facts: Arc<Facts>,
+    /// What is still to be carried out, an order with the stream it is meant for. More than nothing only while the disk fails.
+    pending: VecDeque<(Option<Session>, Action)>,
+    /// Why the first of them waits.
+    trouble: Option<CannotSave>,
     calls: mpsc::Receiver<Call>,
     picture: watch::Sender<Arc<Picture>>,
 }
@@ -107,10 +121,22 @@ impl Driver {
         let (calls, called) = mpsc::channel(CALLS_MAX);
         let began = Instant::now();
         let facts = Arc::new(facts);
-        let blank = Picture { term, began, jobs: Vec::new(), workers: Vec::new(), facts: facts.clone() };
+        let blank = Picture { term, began, jobs: Vec::new(), workers: Vec::new(), facts: facts.clone(), trouble: None };
         let (picture, seen) = watch::channel(Arc::new(blank));
         let attached = BTreeMap::new();
-        let driver = Self { cluster, store, term, began, attached, submitted, facts, calls: called, picture };
+        let driver = Self {
+            cluster,
+            store,
+            term,
+            began,
+            attached,
+            submitted,
+            facts,
+            pending: VecDeque::new(),
+            trouble: None,
+            calls: called,
+            picture,
+        };
         driver.publish();
         (driver, Desk { calls, picture: seen })
     }
@@ -118,7 +144,7 @@ impl Driver {
     /// Until `stopping`. What was called before is done; streams end when this returns.
     ///
     /// # Errors
-    /// If something could not be made durable: going on would promise what a restart forgets.
+    /// If the thread that writes the state has ended: going on would promise what a restart forgets.
     pub async fn run(mut self, stopping: CancellationToken) -> Result<(), StoreError> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -154,7 +180,7 @@ impl Driver {
             }
             Call::Command { event, answer } => {
                 self.step(*event).await?;
-                let _ = answer.send(());
+                let _ = answer.send(self.trouble.clone().map_or(Ok(()), Err));
                 Ok(())
             }
         }
@@ -164,13 +190,21 @@ impl Driver {
         self.attached.get(worker).is_some_and(|attached| attached.session == session)
     }
 
-    async fn admit(&mut self, spec: Box<Spec>) -> Result<Result<Admission, NotAdmitted>, StoreError> {
+    /// A job that could not be saved would be forgotten: it is not taken on.
+    async fn admit(
+        &mut self,
+        spec: Box<Spec>,
+    ) -> Result<Result<Result<Admission, NotAdmitted>, CannotSave>, StoreError> {
         let admitted = admission::admit(self.cluster.jobs(), &spec);
         if let Ok(Admission::New(job) | Admission::GoesOn(job)) = &admitted {
+            self.probe().await?;
+            if let Some(trouble) = self.trouble.clone() {
+                return Ok(Err(trouble));
+            }
             self.submitted.entry(job.clone()).or_insert_with(SystemTime::now);
             self.step(Event::Submitted { job: job.clone(), spec }).await?;
         }
-        Ok(admitted)
+        Ok(self.trouble.clone().map_or(Ok(admitted), Err))
     }
 
     /// A refusal is for the newcomer: whoever holds the name stays attached.
@@ -198,7 +232,9 @@ impl Driver {
     async fn step(&mut self, event: Event) -> Result<(), StoreError> {
         let is_tick = matches!(event, Event::Tick);
         let actions = self.cluster.step(self.began.elapsed(), event);
-        if is_tick && actions.is_empty() {
+        if is_tick && self.trouble.is_some() {
+            self.probe().await?;
+        } else if is_tick && actions.is_empty() {
             return Ok(());
         }
         self.carry_out(actions).await
@@ -206,7 +242,13 @@ impl Driver {
 
     async fn carry_out(&mut self, actions: Vec<Action>) -> Result<(), StoreError> {
         for action in actions {
+            let stream = if let Action::Tell(worker, _) = &action { self.session_of(worker) } else { None };
+            self.pending.push_back((stream, action));
+        }
+        while let Some((stream, action)) = self.pending.pop_front() {
             match action {
+                // Who attached anew in the meantime has said where it stands, and was answered that.
+                Action::Tell(worker, _) if self.session_of(&worker) != stream => {}
                 Action::Tell(worker, order) => self.tell(&worker, Down::Told(order)),
                 Action::Refuse(worker, why) => {
                     self.tell(&worker, Down::Refused(why));
@@ -217,15 +259,40 @@ impl Driver {
                     self.attached.remove(&worker);
                 }
                 Action::HangUp(worker) => drop(self.attached.remove(&worker)),
-                Action::Save(job) => self.save(&job).await?,
-                Action::SaveDrains => {
-                    self.store.save_drains(self.cluster.drains().map(str::to_owned).collect()).await?
-                }
                 Action::Note(fact) => self.note(fact).await?,
+                Action::Save(_) | Action::SaveDrains => {
+                    let trouble = excused(self.save(&action).await)?;
+                    self.mark(trouble);
+                    if self.trouble.is_some() {
+                        self.pending.push_front((None, action));
+                        break;
+                    }
+                }
             }
         }
         self.publish();
         Ok(())
+    }
+
+    /// Whether the disk takes anything.
+    async fn probe(&mut self) -> Result<(), StoreError> {
+        let trouble = excused(self.store.probe().await)?;
+        self.mark(trouble);
+        Ok(())
+    }
+
+    fn session_of(&self, worker: &WorkerId) -> Option<Session> {
+        self.attached.get(worker).map(|attached| attached.session)
+    }
+
+    /// Said once when it begins and once when it is over.
+    fn mark(&mut self, trouble: Option<CannotSave>) {
+        match (&self.trouble, &trouble) {
+            (None, Some(new)) => error!("{new}"),
+            (Some(_), None) => info!("the state can be saved again"),
+            _ => {}
+        }
+        self.trouble = trouble;
     }
 
     /// An order for a worker that is not attached is lost, and that is right: it says where it stands when it comes back.
@@ -238,7 +305,10 @@ impl Driver {
         }
     }
 
-    async fn save(&mut self, job: &JobId) -> Result<(), StoreError> {
+    async fn save(&self, what: &Action) -> Result<(), StoreError> {
+        let Action::Save(job) = what else {
+            return self.store.save_drains(self.cluster.drains().map(str::to_owned).collect()).await;
+        };
         let Some(job) = self.cluster.job(job) else { return Ok(()) };
         let submitted = self.submitted.get(&job.id).copied().unwrap_or_else(SystemTime::now);
         self.store.save(job.clone(), submitted).await
@@ -248,7 +318,10 @@ impl Driver {
         info!(class = fact.class(), job = fact.job().map(|job| job.0.as_str()), "{fact}");
         let noted = Noted { at: SystemTime::now(), fact };
         Arc::make_mut(&mut self.facts).push(noted.clone());
-        self.store.note(noted).await
+        if let Some(CannotSave { why }) = excused(self.store.note(noted).await)? {
+            warn!(why, "the journal lacks this");
+        }
+        Ok(())
     }
 
     fn publish(&self) {
@@ -262,6 +335,19 @@ impl Driver {
             jobs: self.cluster.jobs().map(entry).collect(),
             workers: self.cluster.workers().values().cloned().collect(),
             facts: self.facts.clone(),
+            trouble: self.trouble.as_ref().map(ToString::to_string),
         }));
+    }
+}
+
+/// A disk that fails may be mended; a thread that has ended stays so.
+fn excused(saved: Result<(), StoreError>) -> Result<Option<CannotSave>, StoreError> {
+    match saved {
+        Ok(()) => Ok(None),
+        Err(StoreError::Gone) => Err(StoreError::Gone),
+        Err(error) => {
+            let source = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            Ok(Some(CannotSave { why: format!("{error}{source}") }))
+        }
     }
 }

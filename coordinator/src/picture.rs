@@ -25,6 +25,8 @@ pub struct Picture {
     pub jobs: Vec<Arc<Entry>>,
     pub workers: Vec<Worker>,
     pub facts: Arc<Facts>,
+    /// Why nothing new is taken on at the moment.
+    pub trouble: Option<String>,
 }
 
 /// A job, and when it was first submitted.

@@ -101,6 +101,7 @@ pub struct Store {
 
 enum Request {
     Save { job: Box<Job>, submitted: SystemTime, done: oneshot::Sender<Result<(), StoreError>> },
+    Probe { done: oneshot::Sender<Result<(), StoreError>> },
     SaveDrains { names: Vec<String>, done: oneshot::Sender<Result<(), StoreError>> },
     Note { noted: Box<Noted>, done: oneshot::Sender<Result<(), StoreError>> },
 }
@@ -127,6 +128,14 @@ impl Store {
     /// If it could not be made durable.
     pub async fn save(&self, job: Job, submitted: SystemTime) -> Result<(), StoreError> {
         self.ask(|done| Request::Save { job: Box::new(job), submitted, done }).await
+    }
+
+    /// Writes what is there once more, to see whether it can be.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.ask(|done| Request::Probe { done }).await
     }
 
     /// All of them: those not named are drained no more.
@@ -257,6 +266,7 @@ impl Ledger {
         for request in asked {
             let (done, result) = match request {
                 Request::Save { job, submitted, done } => (done, self.save(&job, submitted)),
+                Request::Probe { done } => (done, self.connection.execute("UPDATE term SET term = term", []).map(drop)),
                 Request::SaveDrains { names, done } => (done, self.save_drains(&names)),
                 Request::Note { noted, done } => (done, self.note(&noted)),
             };

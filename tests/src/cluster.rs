@@ -111,6 +111,11 @@ impl Cluster {
 
     // === the coordinator ===
 
+    #[must_use]
+    pub fn coordinator(&self) -> &Process {
+        &self.coordinator
+    }
+
     pub fn kill_coordinator(&mut self) {
         self.coordinator.kill();
     }
@@ -168,9 +173,7 @@ impl Cluster {
     #[track_caller]
     #[must_use]
     pub fn job(&self, id: &str) -> Value {
-        let shown = self.sumac(&["job", id, "-o", "json"]);
-        shown.assert(0, &[]);
-        serde_json::from_str(&shown.stdout).unwrap_or_else(|error| panic!("no JSON: {error}: {}", shown.stdout))
+        self.sumac(&["job", id, "-o", "json"]).json()
     }
 
     /// What happened to the job, oldest first, in the coordinator's words.

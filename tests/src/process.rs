@@ -1,6 +1,7 @@
 //! One child process: what it says, how it ends. It is dead when this value is dropped.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use serde_json::Value;
 use std::{
     fmt::Write as _,
     io::{BufRead, BufReader, Read},
@@ -168,6 +169,13 @@ impl Process {
         self.signal(Signal::STOP);
     }
 
+    /// From now on its files cannot grow beyond so many bytes, as on a disk that is full; `None` gives it room again.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let limit = Rlimit { current: bytes, maximum: None };
+        let set = prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit);
+        set.unwrap_or_else(|error| panic!("the files of {} cannot be limited: {error}", self.name));
+    }
+
     fn signal(&self, signal: Signal) {
         let sent = kill_process(Pid::from_child(&self.child), signal);
         sent.unwrap_or_else(|error| panic!("{signal:?} does not reach {}: {error}", self.name));
@@ -179,6 +187,14 @@ impl Process {
 }
 
 impl Ended {
+    /// What it printed, which has to be JSON.
+    #[track_caller]
+    #[must_use]
+    pub fn json(&self) -> Value {
+        self.assert(0, &[]);
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON: {error}: {}", self.stdout))
+    }
+
     /// The exit code; `None` for a process that a signal ended.
     #[must_use]
     pub fn code(&self) -> Option<i32> {

@@ -13,14 +13,23 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// Heard by nobody: a file that may not grow is an error to tell, and no death.
+    _file_too_large: Signal,
 }
+
+/// SIGXFSZ on Linux.
+const FILE_TOO_LARGE: i32 = 25;
 
 impl Signals {
     pub(super) fn new() -> Result<Self, Failure> {
         let listen = |kind| {
             signal(kind).map_err(|error| Failure::new(Exit::Failed, "cannot listen for signals").because(Some(&error)))
         };
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            _file_too_large: listen(SignalKind::from_raw(FILE_TOO_LARGE))?,
+        })
     }
 
     pub(super) async fn next(&mut self) {

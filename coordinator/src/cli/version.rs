@@ -23,6 +23,8 @@ struct CoordinatorView {
     up_seconds: u64,
     workers_here: u32,
     jobs_unfinished: u32,
+    /// Why it takes on nothing new at the moment.
+    trouble: Option<String>,
 }
 
 /// A coordinator that is not there is no failure of this command.
@@ -38,6 +40,7 @@ pub(super) async fn version(list: List) -> Result<Exit, Failure> {
                 up_seconds: view::duration(status.up).as_secs(),
                 workers_here: status.workers_here,
                 jobs_unfinished: status.jobs_unfinished,
+                trouble: status.trouble,
             })
         }
         Err(failure) if failure.exit == Exit::Unreachable => None,
@@ -58,6 +61,9 @@ pub(super) async fn version(list: List) -> Result<Exit, Failure> {
                         counted((*jobs_unfinished).into(), "unfinished job"),
                     );
                     say("holds", format!("{workers}, {jobs}"));
+                    if let Some(trouble) = &coordinator.trouble {
+                        say("trouble", trouble);
+                    }
                 }
                 None => say("serving", "no coordinator can be reached"),
             }

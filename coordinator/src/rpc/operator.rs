@@ -3,7 +3,7 @@
 use super::{Window, call, closing, view};
 use crate::{
     admission::{Admission, NotAdmitted},
-    driver::Call,
+    driver::{Call, CannotSave},
     picture::Picture,
 };
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -34,7 +34,8 @@ impl Operator for Window {
         };
         let (answer, admitted) = oneshot::channel();
         call(&self.desk, Call::Submit { spec, answer }).await?;
-        let (job, admission) = match admitted.await.map_err(|_| closing())? {
+        let admitted = admitted.await.map_err(|_| closing())?.map_err(|trouble| not_saved(&trouble))?;
+        let (job, admission) = match admitted {
             Ok(Admission::New(job)) => (job, v1::Admission::New),
             Ok(Admission::AlreadyThere(job)) => (job, v1::Admission::AlreadyThere),
             Ok(Admission::GoesOn(job)) => (job, v1::Admission::GoesOn),
@@ -145,6 +146,7 @@ impl Operator for Window {
             up: view::wire_duration(picture.up()),
             workers_here: u32::try_from(here).unwrap_or(u32::MAX),
             jobs_unfinished: u32::try_from(unfinished).unwrap_or(u32::MAX),
+            trouble: picture.trouble.clone(),
         }))
     }
 }
@@ -164,7 +166,7 @@ impl Window {
     async fn command(&self, event: Event) -> Result<(), Status> {
         let (answer, done) = oneshot::channel();
         call(&self.desk, Call::Command { event: Box::new(event), answer }).await?;
-        done.await.map_err(|_| closing())
+        done.await.map_err(|_| closing())?.map_err(|trouble| not_saved(&trouble))
     }
 
     fn reply(&self, id: &JobId) -> Response<v1::JobReply> {
@@ -175,6 +177,10 @@ impl Window {
         };
         Response::new(v1::JobReply { answer: Some(answer) })
     }
+}
+
+fn not_saved(trouble: &CannotSave) -> Status {
+    Status::resource_exhausted(trouble.to_string())
 }
 
 /// The jobs whose names are most like this one.
