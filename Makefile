@@ -13,7 +13,7 @@ LIGHT := -p sumac-common -p sumac-data -p sumac-proto -p sumac
 # To look at all of it without libtorch. In the profile of the build, which shares what it compiles with this.
 EVERYTHING := --release --locked --workspace --features sumac-worker/doc-only,sumac-tests/torch
 
-.PHONY: help prerequisites setup build demo test chaos test-light check deny clean
+.PHONY: help prerequisites setup build demo test chaos sim mutants test-light check deny clean
 
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -47,6 +47,14 @@ test: build  ## Every test, real workers that are killed among them
 
 chaos: build  ## Kill every victim at every point (the default tests take each point and each victim once)
 	SUMAC_FULL=1 $(CARGO) test --release --locked -p sumac-tests --features torch --test kills
+
+SEEDS ?= 5000
+
+sim:  ## Simulate membership under SEEDS=5000 seeds of faults, in virtual time (the default tests take 200)
+	SUMAC_SEEDS=$(SEEDS) $(CARGO) test --release --locked -p sumac-common --test simulation
+
+mutants:  ## Break one rule of membership at a time: the tests must notice each (about 10 minutes)
+	$(PYTHON) tests/mutations/mutate.py
 
 test-light:  ## The tests that need no libtorch: rules, images, wire, coordinator
 	$(CARGO) test --release --locked $(LIGHT)
