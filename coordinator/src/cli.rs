@@ -8,6 +8,7 @@ mod ask;
 mod data;
 mod dial;
 mod drain;
+mod events;
 mod failure;
 mod follow;
 mod help;
@@ -38,6 +39,7 @@ pub async fn run(args: Args) -> Exit {
         Command::Jobs(list) => show::jobs(list).await,
         Command::Job(describe) => show::job(describe).await,
         Command::Nodes(list) => show::nodes(list).await,
+        Command::Events(events) => events::events(events).await,
         Command::Wait(wait) => wait::wait(wait).await,
         Command::Cancel(cancel) => ask::cancel(cancel).await,
         Command::Pause(target) => ask::pause(target).await,

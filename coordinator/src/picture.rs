@@ -13,8 +13,8 @@ use sumac_common::{
 };
 use tokio::time::Instant;
 
-/// How many facts a job is remembered with here; the journal has them all.
-const FACTS_MAX: usize = 200;
+/// How many facts are remembered here; the journal has them all.
+const FACTS_MAX: usize = 2_000;
 
 #[derive(Clone, Debug)]
 pub struct Picture {
@@ -43,20 +43,33 @@ pub struct Noted {
     pub fact: Fact,
 }
 
-/// The latest facts, oldest first.
+/// The latest facts, oldest first, numbered in the order in which they were noted.
 #[derive(Clone, Debug, Default)]
-pub struct Facts(VecDeque<Noted>);
+pub struct Facts {
+    latest: VecDeque<Noted>,
+    forgotten: u64,
+}
 
 impl Facts {
     pub fn push(&mut self, noted: Noted) {
-        if self.0.len() == FACTS_MAX {
-            self.0.pop_front();
+        if self.latest.len() == FACTS_MAX {
+            self.latest.pop_front();
+            self.forgotten += 1;
         }
-        self.0.push_back(noted);
+        self.latest.push_back(noted);
     }
 
-    pub fn of<'f>(&'f self, job: &'f JobId) -> impl Iterator<Item = &'f Noted> {
-        self.0.iter().filter(move |noted| noted.fact.job() == Some(job))
+    /// From this number on.
+    pub fn since(&self, number: u64) -> impl DoubleEndedIterator<Item = (u64, &Noted)> {
+        let first = self.forgotten;
+        let known = usize::try_from(number.saturating_sub(first)).unwrap_or(usize::MAX).min(self.latest.len());
+        self.latest.range(known..).enumerate().map(move |(at, noted)| (first + (known + at) as u64, noted))
+    }
+
+    /// The number of the next.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.forgotten + self.latest.len() as u64
     }
 }
 

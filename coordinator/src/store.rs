@@ -50,7 +50,7 @@ const SINCE_1: &str = "
     PRAGMA user_version = 2;
 ";
 /// Facts read back at the start, for people.
-const FACTS_REMEMBERED: i64 = 200;
+const FACTS_REMEMBERED: i64 = 2_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

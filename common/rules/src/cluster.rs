@@ -8,11 +8,13 @@
 //! C-6 a generation opens only after a member of the last one acknowledged leaving it (`Job::frozen`).
 
 mod fact;
+mod incident;
 mod job;
 mod leaving;
 mod opening;
 
 pub use fact::{Fact, Loss};
+pub use incident::{Cause, Evidence, Incident, Mended};
 use job::Others;
 pub use job::{Job, JobState};
 
@@ -327,7 +329,8 @@ impl Cluster {
             job.standings.insert(worker.clone(), Standing::outside(job.id.clone()));
             if job.roster.contains(worker) {
                 job.frozen = true;
-                job.close(now, worker, Some(&why), job.generation, Others::AreTold, actions);
+                let cause = Cause::Said { worker: worker.clone(), why: why.clone() };
+                job.close(now, worker, Some(cause), job.generation, Others::AreTold, actions);
             }
         }
     }
@@ -374,8 +377,9 @@ impl Cluster {
                 job.standings.insert(worker.clone(), standing.clone());
                 if job.roster.contains(worker) {
                     job.frozen = true;
-                    let why = "it had left when it came back";
-                    job.close(now, worker, Some(why), job.generation, Others::AreTold, actions);
+                    let why = "it had left when it came back".to_owned();
+                    let cause = Cause::Said { worker: worker.clone(), why };
+                    job.close(now, worker, Some(cause), job.generation, Others::AreTold, actions);
                 }
                 if standing.ready.is_none() {
                     // It may have failed to prepare, and the word of it was lost.
@@ -446,6 +450,7 @@ impl Cluster {
                 }
                 if is_first {
                     actions.push(Action::Note(Fact::GenerationEntered { job: id, generation, step }));
+                    actions.extend(job.mend_incident(now, step));
                 }
             }
             Report::Left { generation, standing, why } => {
@@ -455,6 +460,7 @@ impl Cluster {
                     return;
                 }
                 job.learn(worker, &standing);
+                let at = standing.holds.map(|holds| holds.step);
                 if self.workers.get(worker).is_some_and(|known| known.job.as_ref() == Some(&id)) {
                     job.standings.insert(worker.clone(), standing);
                 }
@@ -464,7 +470,9 @@ impl Cluster {
                     job.blame(&why);
                     // Who was told to leave was not the only one: the others leave at the same step, aborting nothing.
                     let others = if why == Leaving::Told { Others::LeaveByThemselves } else { Others::AreTold };
-                    job.close(now, worker, sentence(&why).as_deref(), generation, others, actions);
+                    let cause = why.sentence().map(|why| Cause::Said { worker: worker.clone(), why });
+                    job.close(now, worker, cause, generation, others, actions);
+                    job.hear_incident(worker, at, &why);
                 }
             }
             Report::Saved { step, .. } => {
@@ -543,6 +551,7 @@ impl Cluster {
     fn end(&mut self, id: &JobId, state: JobState, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.iter_mut().find(|known| known.id == *id && !known.state.is_over()) else { return };
         actions.push(Action::Save(id.clone()));
+        actions.extend(job.incident.take().map(|(_, incident)| Action::Note(Fact::Incident(Box::new(incident)))));
         actions.push(Action::Note(Fact::JobEnded { job: id.clone(), state: state.to_string() }));
         job.finish(state);
         for (worker, known) in &mut self.workers {
@@ -585,9 +594,11 @@ impl Cluster {
         job.ready.remove(worker);
         job.standings.remove(worker);
         if !job.state.is_over() && job.roster.contains(worker) {
+            let cause = Cause::Lost { worker: worker.clone(), why };
+            job.blame_incident(&cause);
             // A dead member cannot take another step, and every step needs all: that freezes its generation (C-6).
             job.frozen |= why == Loss::Died;
-            job.close(now, worker, Some(&why.to_string()), job.generation, Others::AreTold, actions);
+            job.close(now, worker, Some(cause), job.generation, Others::AreTold, actions);
         }
     }
 
@@ -628,8 +639,8 @@ impl Cluster {
             match job.roster.iter().find(unseen).cloned() {
                 // It was a member before this coordinator started, at 0 on its clock, and has not come back.
                 Some(member) if now >= self.settings.silent_after => {
-                    let why = Loss::Silent.to_string();
-                    job.close(now, &member, Some(&why), job.generation, Others::AreTold, actions);
+                    let cause = Cause::Lost { worker: member.clone(), why: Loss::Silent };
+                    job.close(now, &member, Some(cause), job.generation, Others::AreTold, actions);
                 }
                 _ => job.ask_for_change(now, &self.workers, actions),
             }
@@ -643,22 +654,10 @@ impl Cluster {
             actions.push(Action::Note(Fact::AllLost { job: job.id.clone(), generation: job.generation }));
         }
         if let Some(opening) = opening {
+            job.blame_the_missing(&opening, &self.workers);
             actions.extend(job.open(opening));
         }
     }
-}
-
-/// What went wrong, if anything did.
-fn sentence(why: &Leaving) -> Option<String> {
-    Some(match why {
-        Leaving::Told => return None,
-        Leaving::Broke(why) => why.clone(),
-        Leaving::Unformed { unreached, why } if unreached.is_empty() => format!("the group did not form: {why}"),
-        Leaving::Unformed { unreached, why } => {
-            let names: Vec<&str> = unreached.iter().map(|worker| worker.0.as_str()).collect();
-            format!("the group did not form, {} not reached: {why}", names.join(", "))
-        }
-    })
 }
 
 /// The generation and step of what a standing holds, counting what it had offered when an entry broke off that others finished.

@@ -210,6 +210,22 @@ pub enum Leaving {
     Unformed { unreached: Vec<WorkerId>, why: String },
 }
 
+impl Leaving {
+    /// What went wrong, if anything did.
+    #[must_use]
+    pub fn sentence(&self) -> Option<String> {
+        match self {
+            Self::Told => None,
+            Self::Broke(why) => Some(why.clone()),
+            Self::Unformed { unreached, why } if unreached.is_empty() => Some(format!("the group did not form: {why}")),
+            Self::Unformed { unreached, why } => {
+                let names: Vec<&str> = unreached.iter().map(|worker| worker.0.as_str()).collect();
+                Some(format!("the group did not form, {} not reached: {why}", names.join(", ")))
+            }
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
     Finished,

@@ -32,6 +32,8 @@ pub enum Command {
     Job(Describe),
     /// List the workers and where they are
     Nodes(List),
+    /// What happened: failures, each with its cause, and what was done
+    Events(Events),
     /// Wait until a job is as far as wanted
     Wait(Wait),
     /// End a job now, without a checkpoint
@@ -98,6 +100,22 @@ pub struct List {
 pub struct Target {
     /// Its id, or enough of its beginning
     pub job: String,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Events {
+    /// A job, a worker or a node, or enough of its beginning [default: everything]
+    pub about: Option<String>,
+    /// Go on with what happens from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Each word of a failure too, not only what it comes to
+    #[arg(short, long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub read: Read,
     #[command(flatten)]
     pub reach: Reach,
 }

@@ -110,8 +110,8 @@ mod tests {
         assert_eq!(
             names,
             [
-                "submit", "jobs", "job", "nodes", "wait", "cancel", "pause", "resume", "scale", "drain", "undrain",
-                "evict", "give-up", "version"
+                "submit", "jobs", "job", "nodes", "events", "wait", "cancel", "pause", "resume", "scale", "drain",
+                "undrain", "evict", "give-up", "version"
             ]
         );
     }

@@ -75,6 +75,12 @@ pub(super) fn print_item<T: Serialize>(item: &T) {
     print_json(&Single { api_version: API_VERSION, item });
 }
 
+/// One JSON object in one line, for streams.
+pub(super) fn print_line<T: Serialize>(item: &T) {
+    let text = serde_json::to_string(item).expect("views are plain data with string keys: their JSON cannot fail");
+    anstream::println!("{text}");
+}
+
 fn print_json(value: &impl Serialize) {
     let text =
         serde_json::to_string_pretty(value).expect("views are plain data with string keys: their JSON cannot fail");

@@ -71,8 +71,12 @@ pub(super) struct FactView {
     /// RFC 3339, UTC.
     pub at: String,
     pub class: String,
+    pub job: Option<String>,
     pub worker: Option<String>,
     pub what: String,
+    /// What lies behind an incident.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -191,12 +195,12 @@ impl LossView {
 }
 
 impl FactView {
-    fn of(fact: v1::Fact) -> Self {
+    pub(super) fn of(fact: v1::Fact) -> Self {
         let at = fact.at.unwrap_or_default();
         let since = Duration::new(at.seconds.max(0).unsigned_abs(), at.nanos.max(0).unsigned_abs());
         let at: SystemTime = UNIX_EPOCH + since;
         let at = humantime::format_rfc3339_seconds(at).to_string();
-        Self { at, class: fact.class, worker: fact.worker, what: fact.what }
+        Self { at, class: fact.class, job: fact.job, worker: fact.worker, what: fact.what, evidence: fact.evidence }
     }
 }
 

@@ -77,6 +77,18 @@ impl Operator for Window {
         Ok(Response::new(v1::ListWorkersReply { workers }))
     }
 
+    type ListEventsStream = Pin<Box<dyn Stream<Item = Result<v1::Fact, Status>> + Send>>;
+
+    async fn list_events(
+        &self,
+        request: Request<v1::ListEventsRequest>,
+    ) -> Result<Response<Self::ListEventsStream>, Status> {
+        let v1::ListEventsRequest { about, follow } = request.into_inner();
+        let (facts, told) = mpsc::channel(VIEWS_MAX);
+        tokio::spawn(tell(self.desk.picture.clone(), about, follow, facts));
+        Ok(Response::new(Box::pin(ReceiverStream::new(told))))
+    }
+
     async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::JobReply>, Status> {
         let job = JobId(request.into_inner().job);
         self.command(Event::Cancelled { job: job.clone() }).await?;
@@ -194,6 +206,39 @@ fn near(id: &JobId, picture: &Picture) -> Vec<String> {
 fn not_admitted(why: submit_refused::Why) -> Response<v1::SubmitReply> {
     let refused = v1::SubmitRefused { why: Some(why) };
     Response::new(v1::SubmitReply { answer: Some(submit_reply::Answer::Refused(refused)) })
+}
+
+/// What is known about a job, a worker or a node, and what happens from then on if that is wanted.
+async fn tell(
+    mut picture: watch::Receiver<Arc<Picture>>,
+    about: String,
+    follow: bool,
+    told: mpsc::Sender<Result<v1::Fact, Status>>,
+) {
+    let mut next = 0;
+    loop {
+        let now = picture.borrow_and_update().clone();
+        let on_node = |worker: &WorkerId| now.worker(worker).is_some_and(|known| known.seat.node.0 == about);
+        for (number, noted) in now.facts.since(next) {
+            let is_job = noted.fact.job().is_some_and(|job| job.0 == about);
+            let is_worker = noted.fact.worker().is_some_and(|worker| worker.0 == about || on_node(worker));
+            let is_meant = about.is_empty() || is_job || is_worker;
+            if is_meant && told.send(Ok(view::fact((number, noted)))).await.is_err() {
+                return;
+            }
+        }
+        next = now.facts.next();
+        if !follow {
+            return;
+        }
+        tokio::select! {
+            changed = picture.changed() => if changed.is_err() {
+                let _ = told.send(Err(closing())).await;
+                return;
+            },
+            () = told.closed() => return,
+        }
+    }
 }
 
 /// The job now and after each change, until it is over, the watcher is gone or the coordinator ends.

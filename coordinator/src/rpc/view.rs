@@ -8,6 +8,9 @@ use sumac_common::{
 };
 use sumac_proto::v1;
 
+/// Facts that come with a job.
+const FACTS_SHOWN: usize = 100;
+
 pub(super) fn job(entry: &Entry) -> v1::Job {
     let job = &entry.job;
     let beat = job.progress().cloned();
@@ -36,7 +39,10 @@ pub(super) fn job(entry: &Entry) -> v1::Job {
 }
 
 pub(super) fn job_with_facts(entry: &Entry, facts: &Facts) -> v1::Job {
-    v1::Job { facts: facts.of(&entry.job.id).map(fact).collect(), ..job(entry) }
+    let about = |(_, noted): &(u64, &Noted)| noted.fact.job() == Some(&entry.job.id);
+    let mut latest: Vec<v1::Fact> = facts.since(0).rev().filter(about).take(FACTS_SHOWN).map(fact).collect();
+    latest.reverse();
+    v1::Job { facts: latest, ..job(entry) }
 }
 
 fn state(state: &JobState) -> v1::JobState {
@@ -52,7 +58,7 @@ fn state(state: &JobState) -> v1::JobState {
     }
 }
 
-fn fact(noted: &Noted) -> v1::Fact {
+pub(super) fn fact((number, noted): (u64, &Noted)) -> v1::Fact {
     let since = noted.at.duration_since(UNIX_EPOCH).unwrap_or_default();
     v1::Fact {
         at: Some(prost_types::Timestamp { seconds: seconds(since), nanos: nanos(since) }),
@@ -60,6 +66,8 @@ fn fact(noted: &Noted) -> v1::Fact {
         job: noted.fact.job().map(|job| job.0.clone()),
         worker: noted.fact.worker().map(|worker| worker.0.clone()),
         what: noted.fact.to_string(),
+        evidence: noted.fact.evidence(),
+        number,
     }
 }
 

@@ -82,7 +82,7 @@ async fn a_follower_is_told_each_new_fact_once() {
     for fact in [
         "job       generation 1 opened: a from the last checkpoint, or the start",
         "job       generation 1 goes on at step 0",
-        "incident  generation 1 closed: a: its process ended",
+        "detail    generation 1 closed: a was lost: its process ended",
         "job       generation 2 opened: b from the last checkpoint, or the start",
         "job       generation 2 goes on at step 0",
     ] {
@@ -91,6 +91,33 @@ async fn a_follower_is_told_each_new_fact_once() {
     for old_or_told_elsewhere in ["submitted", "finished"] {
         assert!(!said.iter().any(|line| line.contains(old_or_told_elsewhere)), "{said:#?}");
     }
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failure_is_one_incident_with_its_cause_and_what_the_others_said() {
+    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
+    let coordinator = coordinator(state.path()).await;
+    let url = coordinator.url();
+    let (follow, mut aside) = sumac.follows(&url).await;
+    let mut a = Played::joins(&url, "a").await;
+    let job = a.takes_part(0).await.job;
+    aside.says("generation 1 goes on").await;
+    operator(&url).await.died(v1::DiedRequest { worker: "a".to_owned() }).await.unwrap();
+    let mut b = Played::joins(&url, "b").await;
+    let opening = b.takes_part(0).await;
+    aside.says("went on at step 0 as generation 2").await;
+
+    let events = sumac.at(&url, &["events", &job.0]).await.with(0).stdout;
+    let incidents: Vec<&str> = events.lines().filter(|line| line.contains("incident")).collect();
+    assert!(incidents.len() == 1 && incidents[0].contains("a was lost: its process ended"), "{events}");
+    assert!(!events.contains("detail"), "{events}");
+    let all = sumac.at(&url, &["events", &job.0, "--all", "-o", "json"]).await.with(0).stdout;
+    assert!(all.lines().any(|line| line.contains(r#""class":"detail""#)), "{all}");
+    sumac.at(&url, &["events", "nobody"]).await.with(1);
+
+    b.ends(&opening, 600, Ending::Finished).await;
+    follow.ends().await.with(0);
     coordinator.stop().await.unwrap();
 }
 

@@ -1,5 +1,6 @@
 //! What happened, for the journal and for people: a sentence each. Decides nothing.
 
+use super::Incident;
 use crate::ids::{Generation, JobId, Step, WorkerId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -63,11 +64,11 @@ pub enum Fact {
     GenerationClosed {
         job: JobId,
         generation: Generation,
-        /// Who said so first.
-        worker: WorkerId,
         /// What went wrong; none where all left by agreement.
         why: Option<String>,
     },
+    /// A failure, and what became of it.
+    Incident(Box<Incident>),
     /// Saved, so that members can leave.
     JobParked {
         job: JobId,
@@ -112,15 +113,26 @@ impl fmt::Display for Loss {
 }
 
 impl Fact {
-    /// job, worker, operator or incident: the column CLASS of the journal.
+    /// What lies behind the sentence, a line each.
+    #[must_use]
+    pub fn evidence(&self) -> Vec<String> {
+        match self {
+            Self::Incident(incident) => incident.evidence.iter().map(ToString::to_string).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// job, worker, operator, incident, or detail for what an incident tells in one: the column CLASS of the journal.
     #[must_use]
     pub fn class(&self) -> &'static str {
         match self {
             Self::WorkerJoined { .. }
             | Self::WorkerReturned { .. }
             | Self::WorkerUnfit { .. }
+            | Self::WorkerLost { job: None, .. }
             | Self::WorkerLeft { .. } => "worker",
-            Self::WorkerLost { .. } | Self::GenerationClosed { why: Some(_), .. } | Self::AllLost { .. } => "incident",
+            Self::Incident(_) | Self::AllLost { .. } => "incident",
+            Self::WorkerLost { job: Some(_), .. } | Self::GenerationClosed { why: Some(_), .. } => "detail",
             Self::WorkerEvicted { .. } | Self::Drained { .. } | Self::Undrained { .. } | Self::JobScaled { .. } => {
                 "operator"
             }
@@ -148,6 +160,7 @@ impl Fact {
             | Self::WorkerEvicted { job, .. }
             | Self::CheckpointSaved { job, .. }
             | Self::JobEnded { job, .. } => Some(job),
+            Self::Incident(incident) => Some(&incident.job),
             Self::WorkerLost { job, .. } => job.as_ref(),
             Self::WorkerJoined { .. }
             | Self::WorkerReturned { .. }
@@ -165,8 +178,8 @@ impl Fact {
             | Self::WorkerLeft { worker }
             | Self::WorkerLost { worker, .. }
             | Self::WorkerEvicted { worker, .. }
-            | Self::GenerationClosed { worker, .. }
             | Self::WorkerUnfit { worker, .. } => Some(worker),
+            Self::Incident(incident) => Some(incident.cause.worker()),
             _ => None,
         }
     }
@@ -195,9 +208,10 @@ impl fmt::Display for Fact {
             Self::GenerationClosed { generation, why: None, .. } => {
                 write!(f, "generation {generation} closed by agreement")
             }
-            Self::GenerationClosed { generation, worker, why: Some(why), .. } => {
-                write!(f, "generation {generation} closed: {worker}: {why}")
+            Self::GenerationClosed { generation, why: Some(why), .. } => {
+                write!(f, "generation {generation} closed: {why}")
             }
+            Self::Incident(incident) => write!(f, "{incident}"),
             Self::JobParked { step, .. } => write!(f, "saved at step {step} for its workers to leave"),
             Self::AllLost { generation, .. } => {
                 write!(f, "every member of generation {generation} is silent: waiting for one of them")

@@ -1,6 +1,6 @@
 //! One job as the coordinator sees it: its state, its last generation, who stands where.
 
-use super::{Action, Fact};
+use super::{Action, Cause, Fact, Incident};
 use crate::{
     conversation::{Beat, Fingerprint, Leaving, Order, Readiness, SoFar, Standing, Wish},
     ids::{Digest, Generation, JobId, Step, WorkerId},
@@ -124,6 +124,9 @@ pub struct Job {
     pub(super) asked: Option<Wish>,
     #[serde(skip)]
     pub(super) beat: Option<Beat>,
+    /// What is not mended yet, and since when.
+    #[serde(skip)]
+    pub(super) incident: Option<(Duration, Incident)>,
     /// Why it does not run, in words.
     #[serde(skip)]
     pub(super) waits_for: Option<String>,
@@ -158,6 +161,7 @@ impl Job {
             set_aside: BTreeMap::new(),
             asked: None,
             beat: None,
+            incident: None,
             waits_for: None,
         }
     }
@@ -309,12 +313,12 @@ impl Job {
         }
     }
 
-    /// Closes the open generation, if it is this one.
+    /// Closes the open generation, if it is this one: because of a failure, or by agreement. `worker` knows already.
     pub(super) fn close(
         &mut self,
         now: Duration,
         worker: &WorkerId,
-        why: Option<&str>,
+        cause: Option<Cause>,
         generation: Generation,
         others: Others,
         actions: &mut Vec<Action>,
@@ -328,12 +332,12 @@ impl Job {
         self.state = JobState::Queued;
         self.closed_at = Some(now);
         self.beat = None;
-        actions.push(Action::Note(Fact::GenerationClosed {
-            job: self.id.clone(),
-            generation,
-            worker: worker.clone(),
-            why: why.map(str::to_owned),
-        }));
+        let why = cause.as_ref().map(ToString::to_string);
+        actions.push(Action::Note(Fact::GenerationClosed { job: self.id.clone(), generation, why }));
+        if let Some(cause) = cause {
+            let incident = || (now, Incident::new(self.id.clone(), generation, self.roster.len(), cause));
+            self.incident.get_or_insert_with(incident);
+        }
         if others == Others::AreTold {
             let order = Order::Close { job: self.id.clone(), generation };
             let others = self.roster.iter().filter(|member| *member != worker);

@@ -1,7 +1,7 @@
 //! Who is to leave a running job, and how that costs no step: by regrouping where the others hold all lanes between them, and
 //! by parking the run in a checkpoint of that very step where they do not.
 
-use super::{Action, Cluster, Event, Fact, Job, JobState, Loss, Presence, Worker, job::Others};
+use super::{Action, Cause, Cluster, Event, Fact, Job, JobState, Loss, Presence, Worker, job::Others};
 use crate::{
     conversation::{Order, Standing, Wish},
     ids::{JobId, Rank, WorkerId},
@@ -94,7 +94,8 @@ impl Cluster {
             if job.state.is_open() && job.roster.contains(worker) {
                 let close = Order::Close { job: job.id.clone(), generation: job.generation };
                 actions.push(Action::Tell(worker.clone(), close));
-                job.close(now, worker, Some("it was evicted"), job.generation, Others::AreTold, actions);
+                let cause = Cause::Evicted { worker: worker.clone() };
+                job.close(now, worker, Some(cause), job.generation, Others::AreTold, actions);
             }
         }
     }

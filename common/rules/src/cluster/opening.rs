@@ -19,6 +19,12 @@ pub(super) struct Next {
     basis: Basis,
 }
 
+impl Next {
+    pub(super) fn takes_part(&self, worker: &WorkerId) -> bool {
+        self.roster.iter().any(|place| place.worker == *worker)
+    }
+}
+
 impl Job {
     /// The ladder: no member of the last generation still takes part in it, as far as is known; one of them acknowledged
     /// (C-6); enough workers ready; a moment's patience; what is missing is nowhere to be waited for. Each rung that does not
