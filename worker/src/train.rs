@@ -25,13 +25,13 @@ use std::{
 };
 use sumac_common::{
     checkpoint::{self, RunId},
-    conversation::{Beat, Doing, Fingerprint, Leaving, Opening, Readiness},
+    conversation::{Beat, Doing, Fingerprint, Leaving, Opening, Readiness, SlowWorker},
     entry::Apart,
     ids::{Digest, JobId, Lane, Rank, Step, WorkerId},
     lanes,
     losses::Losses,
     member::{Event, Member, Next},
-    reduce,
+    pace, reduce,
     schedule::{Plan, Schedule, Unschedulable},
     spec::Spec,
     tail::{self, Agreed, Disagreement, LaneTail, Tail, Wishes},
@@ -185,11 +185,12 @@ pub struct Run<'a, L: Learner, D> {
 pub(crate) struct Pace {
     pub(crate) since: Instant,
     pub(crate) steps: u64,
+    recent: pace::Pace,
 }
 
 impl Pace {
     pub(crate) fn start() -> Self {
-        Self { since: Instant::now(), steps: 0 }
+        Self { since: Instant::now(), steps: 0, recent: pace::Pace::default() }
     }
 
     pub(crate) fn steps_per_second(&self) -> f64 {
@@ -315,7 +316,9 @@ where
         let own_time = begun.elapsed();
         faults.at(Point::AfterBackward, step);
 
+        let waiting = Instant::now();
         self.guard(&plan, staged, workers)?;
+        let mut waited = waiting.elapsed();
         faults.at(Point::AfterGuard, step);
 
         let (state, lanes) = (self.digest_now_and_then(step)?, self.lanes());
@@ -335,6 +338,7 @@ where
         let lanes_max = lanes.div_ceil(workers as u32) as usize;
         let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
         let link = self.link.as_mut().ok_or_else(no_link)?;
+        let waiting = Instant::now();
         let reduced = link.reduce(
             lanes,
             parts,
@@ -344,6 +348,7 @@ where
             },
             &listening,
         )?;
+        waited += waiting.elapsed();
 
         if faults.breaks(Point::BeforeApply, step) {
             return Err(Trouble::Left(Leaving::Broke("a fault that was asked for".to_owned())));
@@ -354,6 +359,7 @@ where
         faults.at(Point::BeforeApply, step);
 
         self.commit(&plan, rank, &agreed, &reduced.gradient)?;
+        self.pace.recent.note(lanes, &agreed.own_us, waited.as_micros() as u64);
         faults.at(Point::AfterApply, step);
         Ok(Event::Committed { wishes: agreed.wishes, skipped_in_a_row: self.state.counters.progress.skipped_in_a_row })
     }
@@ -474,8 +480,17 @@ where
             losses: self.losses,
             steps_per_second,
             images_per_second: steps_per_second * f64::from(self.spec.what.train.batch),
+            times: self.link.as_ref().map(|link| self.pace.recent.times(link.rank())).unwrap_or_default(),
+            slow: self.slow_worker(),
             history: u64::from(self.schedule.slots(progress).occupied) * u64::from(self.lanes()),
         }));
+    }
+
+    fn slow_worker(&self) -> Option<SlowWorker> {
+        let Next::Step { opening, .. } = self.member.next() else { return None };
+        let slow = self.pace.recent.slow()?;
+        let worker = opening.roster.get(slow.rank.index())?.worker.clone();
+        Some(SlowWorker { worker, own_us: slow.own_us, others_us: slow.others_us })
     }
 }
 

@@ -405,6 +405,15 @@ impl Cluster {
                 && let Some(job) = self.jobs.iter_mut().find(|known| known.id == beat.job)
                 && job.roster.first() == Some(worker)
             {
+                if let Some(slow) = beat.slow.as_ref().filter(|slow| job.slow.as_ref() != Some(&slow.worker)) {
+                    job.slow = Some(slow.worker.clone());
+                    actions.push(Action::Note(Fact::WorkerSlow {
+                        job: job.id.clone(),
+                        worker: slow.worker.clone(),
+                        own_us: slow.own_us as u64,
+                        others_us: slow.others_us as u64,
+                    }));
+                }
                 job.beat = Some(beat);
             }
             return;

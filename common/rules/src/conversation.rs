@@ -6,6 +6,7 @@
 use crate::{
     ids::{Digest, Generation, JobId, NodeId, Step, WorkerId},
     losses::Losses,
+    pace::Times,
     spec::Spec,
 };
 use serde::{Deserialize, Serialize};
@@ -247,6 +248,20 @@ pub struct Beat {
     pub images_per_second: f64,
     /// Images in the history, all lanes together.
     pub history: u64,
+    /// Of this worker.
+    pub times: Times,
+    /// Who holds the others up, as all members see it.
+    pub slow: Option<SlowWorker>,
+}
+
+/// A worker that holds the others up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlowWorker {
+    pub worker: WorkerId,
+    /// Mean time it works on its lanes in a step, in microseconds.
+    pub own_us: f64,
+    /// What the others would need for as many lanes.
+    pub others_us: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@
 //! * [`lanes`], [`order`], [`history`], [`schedule`], [`reduce`], [`losses`]: what a step eats and how it is added up
 //! * [`conversation`], [`cluster`], [`member`], [`entry`]: who takes part, and how a run survives them
 //! * [`tail`]: what members tell each other in each reduction, and when they agree
+//! * [`pace`]: how fast it goes, and who holds the others up
 //! * [`checkpoint`]: the manifest of a saved state
 //!
 //! It refuses to know sockets, files, clocks, dice, threads and tensors; `clippy.toml` beside `Cargo.toml` holds it to that.
@@ -23,6 +24,7 @@ pub mod lanes;
 pub mod losses;
 pub mod member;
 pub mod order;
+pub mod pace;
 pub mod random;
 pub mod reduce;
 pub mod schedule;

@@ -81,8 +81,8 @@ pub struct Agreed {
     pub wishes: Wishes,
     /// Every part of the checkpoint of this step is durable.
     pub durable: Option<Step>,
-    /// Who worked longest, and for how many microseconds.
-    pub slowest: (Rank, u64),
+    /// What each member worked, by rank, in microseconds.
+    pub own_us: Vec<u64>,
 }
 
 /// Why nobody applies a step.
@@ -138,7 +138,9 @@ pub fn agree(tails: &[Tail], generation: Generation, step: Step, lanes: u32) -> 
     }
     same_state(tails, step)?;
     let done = lanes_done(tails, step, lanes)?;
-    let slowest = ranked().map(|(rank, tail)| (rank, tail.own_time_us)).reduce(|a, b| if b.1 > a.1 { b } else { a });
+    if tails.is_empty() {
+        return Err(Disagreement::Silence { step });
+    }
     let durable = tails.first().and_then(|first| first.durable);
     Ok(Agreed {
         skipped: tails.iter().any(|tail| tail.non_finite),
@@ -146,7 +148,7 @@ pub fn agree(tails: &[Tail], generation: Generation, step: Step, lanes: u32) -> 
         losses: done.iter().map(|lane| lane.losses).fold(Losses::default(), |sum, losses| sum + losses),
         wishes: tails.iter().fold(Wishes::default(), |all, tail| all.or(tail.wishes)),
         durable: durable.filter(|_| tails.iter().all(|tail| tail.durable == durable)),
-        slowest: slowest.ok_or(Disagreement::Silence { step })?,
+        own_us: tails.iter().map(|tail| tail.own_time_us).collect(),
     })
 }
 

@@ -4,7 +4,7 @@ use super::{
     args::{Describe, List, Output},
     failure::{Exit, Failure},
     render::{Cell, counted, figure, grouped, print_item, print_items, span, table},
-    view::{JobView, WorkerView},
+    view::{JobView, SlowView, WorkerView},
 };
 use owo_colors::Style;
 use std::time::Duration;
@@ -112,6 +112,13 @@ fn describe(job: &JobView) {
             job.workers.join(", ")
         );
     }
+    if let (Some(own), Some(first)) = (job.own_ms, job.workers.first()) {
+        let waited = job.waited_ms.unwrap_or(0.0);
+        anstream::println!("a step    {own:.1} ms of its own work and {waited:.1} ms waiting on {first}");
+    }
+    if let Some(SlowView { worker, own_ms, others_ms }) = &job.slow {
+        anstream::println!("slow      {worker}: {own_ms:.1} ms of its own work in a step, the others {others_ms:.1}");
+    }
     if let Some(losses) = job.losses {
         let percent =
             |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", share * 100.0));
@@ -157,7 +164,7 @@ pub(super) async fn nodes(list: List) -> Result<Exit, Failure> {
             anstream::eprintln!("no worker has joined yet: `sumac-worker run --coordinator URL` starts one");
         }
         Output::Table => {
-            let heads = ["WORKER", "NODE", "STATE", "DEVICE", "JOB", "STEP", "STEP/S", "SEEN", "REASON"];
+            let heads = ["WORKER", "NODE", "STATE", "DEVICE", "JOB", "STEP", "STEP/S", "OWN/WAIT ms", "SEEN", "REASON"];
             anstream::print!("{}", table(&heads, &workers.iter().map(worker_row).collect::<Vec<_>>()));
             let are = |presence: &str| workers.iter().filter(|worker| worker.presence == presence).count();
             let (here, suspect, gone) = (are("here"), are("suspect"), are("gone"));
@@ -182,7 +189,13 @@ fn worker_row(worker: &WorkerView) -> Vec<Cell> {
         dash(worker.job.clone()).into(),
         dash(worker.step.map(grouped)).into(),
         rate(worker.steps_per_second).into(),
+        own_and_wait(worker).into(),
         format!("{} ago", span(silent)).into(),
         worker.cause.clone().unwrap_or_default().into(),
     ]
+}
+
+/// How long it works in a step, and how long it waits for others.
+fn own_and_wait(worker: &WorkerView) -> String {
+    worker.own_ms.map_or_else(|| "-".to_owned(), |own| format!("{own:.1}/{:.1}", worker.waited_ms.unwrap_or(0.0)))
 }

@@ -4,7 +4,7 @@ use super::failure::{Exit, Failure};
 use serde::Serialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sumac_common::{
-    conversation::Beat,
+    conversation::{Beat, SlowWorker},
     ids::Digest,
     spec::{self, Spec},
 };
@@ -38,6 +38,11 @@ pub(super) struct JobView {
     pub steps_per_second: Option<f64>,
     pub images_per_second: Option<f64>,
     pub eta_seconds: Option<u64>,
+    /// Mean times of a step on the first worker, in milliseconds: worked on its lanes, and waited for others.
+    pub own_ms: Option<f64>,
+    pub waited_ms: Option<f64>,
+    /// Who holds the others up.
+    pub slow: Option<SlowView>,
     pub losses: Option<LossView>,
     /// Images in the history.
     pub history: Option<u64>,
@@ -50,6 +55,15 @@ pub(super) struct JobView {
     pub spec: Option<Spec>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<FactView>,
+}
+
+/// A worker that holds the others up.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct SlowView {
+    pub worker: String,
+    /// Mean time it works on its lanes in a step, and what the others would need for as many, in milliseconds.
+    pub own_ms: f64,
+    pub others_ms: f64,
 }
 
 /// Means over the whole batch of the last step of each network.
@@ -94,6 +108,9 @@ pub(super) struct WorkerView {
     pub job: Option<String>,
     pub step: Option<u64>,
     pub steps_per_second: Option<f64>,
+    /// Mean times of a step, in milliseconds: worked on its lanes, and waited for others.
+    pub own_ms: Option<f64>,
+    pub waited_ms: Option<f64>,
     /// Since it was heard last.
     pub silent_seconds: f64,
 }
@@ -129,6 +146,9 @@ impl JobView {
             steps_per_second: rate,
             images_per_second: under_way.map(|beat| beat.images_per_second).filter(|rate| *rate > 0.0),
             eta_seconds: rate.map(|rate| (ahead as f64 / rate) as u64),
+            own_ms: under_way.and_then(|beat| milliseconds(beat.times.own_us)),
+            waited_ms: under_way.and_then(|beat| milliseconds(beat.times.waited_us)),
+            slow: under_way.and_then(|beat| beat.slow.as_ref()).map(SlowView::of),
             losses: beat.as_ref().map(|beat| LossView::of(beat, spec.as_ref())),
             history: beat.as_ref().map(|beat| beat.history),
             history_size: spec.as_ref().map(|spec| spec.what.train.history.size),
@@ -194,6 +214,18 @@ impl LossView {
     }
 }
 
+impl SlowView {
+    fn of(slow: &SlowWorker) -> Self {
+        let SlowWorker { worker, own_us, others_us } = slow;
+        Self { worker: worker.0.clone(), own_ms: own_us / 1_000.0, others_ms: others_us / 1_000.0 }
+    }
+}
+
+/// Of a time that was measured.
+fn milliseconds(us: f64) -> Option<f64> {
+    (us > 0.0).then_some(us / 1_000.0)
+}
+
 impl FactView {
     pub(super) fn of(fact: v1::Fact) -> Self {
         let at = fact.at.unwrap_or_default();
@@ -237,6 +269,8 @@ impl WorkerView {
             job: worker.job,
             step: beat.as_ref().map(|beat| beat.step.0),
             steps_per_second: beat.as_ref().map(|beat| beat.steps_per_second).filter(|rate| *rate > 0.0),
+            own_ms: beat.as_ref().and_then(|beat| milliseconds(beat.times.own_us)),
+            waited_ms: beat.as_ref().and_then(|beat| milliseconds(beat.times.waited_us)),
             silent_seconds: duration(worker.silent).as_secs_f64(),
         })
     }

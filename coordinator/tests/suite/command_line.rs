@@ -5,9 +5,10 @@ use std::{net::TcpListener, time::Duration};
 use sumac::serve::Coordinator;
 use sumac_common::{
     cluster::{Presence, Settings},
-    conversation::{Beat, Doing, Ending, Report},
+    conversation::{Beat, Doing, Ending, Report, SlowWorker},
     ids::Step,
     losses::{Losses, Mean},
+    pace::Times,
 };
 use sumac_proto::v1;
 use tempfile::tempdir;
@@ -97,6 +98,8 @@ pub(crate) fn beat(job: &str, step: u64) -> Report {
         steps_per_second: 11.8,
         images_per_second: 6_042.0,
         history: 512,
+        times: Times { own_us: 61_000.0, waited_us: 22_000.0 },
+        slow: Some(SlowWorker { worker: "local-0".into(), own_us: 61_000.0, others_us: 20_000.0 }),
     }))
 }
 
@@ -132,6 +135,10 @@ async fn jobs_and_nodes_show_a_running_job_as_tables_and_as_json() {
 
     let described = sumac.at(&url, &["job", "ey"]).await.with(0).stdout;
     assert!(described.contains("120/600 20%") && described.contains("last events"), "{described}");
+    assert!(described.contains("a step    61.0 ms of its own work and 22.0 ms waiting on local-0"), "{described}");
+    assert!(described.contains("slow      local-0: 61.0 ms of its own work in a step, the others 20.0"), "{described}");
+    let events = sumac.at(&url, &["events"]).await.with(0).stdout;
+    assert!(events.contains("local-0 is slow: 61.0 ms of its own in a step, the others 20.0"), "{events}");
     let json = sumac.at(&url, &["job", &job.id, "-o", "json"]).await.with(0).json();
     assert_eq!((&json["apiVersion"], &json["id"]), (&"sumac/v1".into(), &job.id.clone().into()));
     coordinator.stop().await.unwrap();

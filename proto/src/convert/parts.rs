@@ -3,9 +3,10 @@
 use super::{BadWire, present};
 use crate::v1;
 use sumac_common::{
-    conversation::{Beat, Doing, Fingerprint, Holding, Incarnation, Readiness, Seat, SoFar, Standing},
+    conversation::{Beat, Doing, Fingerprint, Holding, Incarnation, Readiness, Seat, SlowWorker, SoFar, Standing},
     ids::{Digest, Generation, JobId, NodeId, Step, WorkerId},
     losses::{Losses, Mean},
+    pace::Times,
 };
 
 pub(super) fn worker(name: String, message: &'static str) -> Result<WorkerId, BadWire> {
@@ -139,6 +140,13 @@ impl From<Beat> for v1::Beat {
             steps_per_second: beat.steps_per_second,
             images_per_second: beat.images_per_second,
             history: beat.history,
+            own_us: beat.times.own_us,
+            waited_us: beat.times.waited_us,
+            slow: beat.slow.map(|slow| v1::Slow {
+                worker: slow.worker.0,
+                own_us: slow.own_us,
+                others_us: slow.others_us,
+            }),
         }
     }
 }
@@ -156,8 +164,14 @@ impl TryFrom<v1::Beat> for Beat {
             steps_per_second: beat.steps_per_second,
             images_per_second: beat.images_per_second,
             history: beat.history,
+            times: Times { own_us: beat.own_us, waited_us: beat.waited_us },
+            slow: beat.slow.map(slow).transpose()?,
         })
     }
+}
+
+fn slow(slow: v1::Slow) -> Result<SlowWorker, BadWire> {
+    Ok(SlowWorker { worker: worker(slow.worker, "Slow")?, own_us: slow.own_us, others_us: slow.others_us })
 }
 
 impl From<Doing> for v1::Doing {

@@ -5,10 +5,12 @@ use crate::v1;
 use prost::Message as _;
 use sumac_common::{
     conversation::{
-        Basis, Beat, Doing, Ending, Fingerprint, Holding, Incarnation, Leaving, Opening, Place, Readiness, SoFar, Wish,
+        Basis, Beat, Doing, Ending, Fingerprint, Holding, Incarnation, Leaving, Opening, Place, Readiness, SlowWorker,
+        SoFar, Wish,
     },
     ids::{Digest, Generation, JobId, NodeId, Step, WorkerId},
     losses::{Losses, Mean},
+    pace::Times,
     spec::Spec,
 };
 
@@ -72,6 +74,8 @@ fn beat(doing: Doing) -> Beat {
         steps_per_second: 11.8,
         images_per_second: 6_042.25,
         history: 50_000,
+        times: Times { own_us: 61_000.5, waited_us: 1_250.0 },
+        slow: Some(SlowWorker { worker: WorkerId::from("w3"), own_us: 61_000.5, others_us: 20_000.25 }),
     }
 }
 

@@ -20,6 +20,14 @@ pub enum Fact {
         worker: WorkerId,
         why: String,
     },
+    /// It holds the others up.
+    WorkerSlow {
+        job: JobId,
+        worker: WorkerId,
+        /// Mean time of its own in a step, in microseconds; and what the others would need for as many lanes.
+        own_us: u64,
+        others_us: u64,
+    },
     /// It said goodbye and had nothing left to do.
     WorkerLeft {
         worker: WorkerId,
@@ -129,6 +137,7 @@ impl Fact {
             Self::WorkerJoined { .. }
             | Self::WorkerReturned { .. }
             | Self::WorkerUnfit { .. }
+            | Self::WorkerSlow { .. }
             | Self::WorkerLost { job: None, .. }
             | Self::WorkerLeft { .. } => "worker",
             Self::Incident(_) | Self::AllLost { .. } => "incident",
@@ -157,6 +166,7 @@ impl Fact {
             | Self::GenerationClosed { job, .. }
             | Self::AllLost { job, .. }
             | Self::WorkerUnfit { job, .. }
+            | Self::WorkerSlow { job, .. }
             | Self::WorkerEvicted { job, .. }
             | Self::CheckpointSaved { job, .. }
             | Self::JobEnded { job, .. } => Some(job),
@@ -178,6 +188,7 @@ impl Fact {
             | Self::WorkerLeft { worker }
             | Self::WorkerLost { worker, .. }
             | Self::WorkerEvicted { worker, .. }
+            | Self::WorkerSlow { worker, .. }
             | Self::WorkerUnfit { worker, .. } => Some(worker),
             Self::Incident(incident) => Some(incident.cause.worker()),
             _ => None,
@@ -191,6 +202,15 @@ impl fmt::Display for Fact {
             Self::WorkerJoined { worker } => write!(f, "{worker} joined"),
             Self::WorkerReturned { worker } => write!(f, "{worker} is back"),
             Self::WorkerUnfit { worker, why, .. } => write!(f, "{worker} cannot take part: {why}"),
+            Self::WorkerSlow { worker, own_us, others_us, .. } => {
+                let ms = |us: &u64| *us as f64 / 1_000.0;
+                write!(
+                    f,
+                    "{worker} is slow: {:.1} ms of its own in a step, the others {:.1}",
+                    ms(own_us),
+                    ms(others_us)
+                )
+            }
             Self::WorkerLeft { worker } => write!(f, "{worker} left"),
             Self::WorkerLost { worker, why, .. } => write!(f, "{worker} lost: {why}"),
             Self::WorkerEvicted { worker, .. } => write!(f, "{worker} evicted"),

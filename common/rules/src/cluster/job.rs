@@ -124,6 +124,9 @@ pub struct Job {
     pub(super) asked: Option<Wish>,
     #[serde(skip)]
     pub(super) beat: Option<Beat>,
+    /// Named as slow in this generation.
+    #[serde(skip)]
+    pub(super) slow: Option<WorkerId>,
     /// What is not mended yet, and since when.
     #[serde(skip)]
     pub(super) incident: Option<(Duration, Incident)>,
@@ -161,6 +164,7 @@ impl Job {
             set_aside: BTreeMap::new(),
             asked: None,
             beat: None,
+            slow: None,
             incident: None,
             waits_for: None,
         }

@@ -181,6 +181,7 @@ impl Job {
         self.closed_at = None;
         self.asked = None;
         self.parked = false;
+        self.slow = None;
         self.waits_for = None;
         self.blamed.clear();
         for member in &self.roster {

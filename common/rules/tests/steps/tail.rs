@@ -137,7 +137,7 @@ fn members_that_agree_know_all_lanes() {
     let expected: Vec<_> = (0..8).map(lane_tail).collect();
     assert_eq!(agreed.digests, expected.iter().map(|lane| lane.digest).collect::<Vec<_>>());
     assert_eq!(agreed.losses.realism.count, 16);
-    assert_eq!(agreed.slowest, (Rank(1), 900));
+    assert_eq!(agreed.own_us[1], 900);
     assert_eq!((agreed.skipped, agreed.wishes, agreed.durable), (false, Wishes::default(), None));
 }
 
