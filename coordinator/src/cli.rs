@@ -38,6 +38,7 @@ pub async fn run(args: Args) -> Exit {
         Command::Submit(submit) => submit::submit(submit).await,
         Command::Jobs(list) => show::jobs(list).await,
         Command::Job(describe) => show::job(describe).await,
+        Command::Checkpoints(describe) => show::checkpoints(describe).await,
         Command::Nodes(list) => show::nodes(list).await,
         Command::Events(events) => events::events(events).await,
         Command::Wait(wait) => wait::wait(wait).await,

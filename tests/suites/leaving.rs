@@ -80,7 +80,8 @@ fn a_worker_and_its_guard_leave_together_and_nothing_is_done_again() {
 #[test]
 fn a_drained_machine_gives_no_more_work_until_it_is_undrained() {
     let cluster = Cluster::of(1);
-    let node = cluster.sumac(&["nodes", "-o", "json"]).json()["items"][0]["node"].as_str().unwrap_or_default().to_owned();
+    let node =
+        cluster.sumac(&["nodes", "-o", "json"]).json()["items"][0]["node"].as_str().unwrap_or_default().to_owned();
     cluster.sumac(&["drain", &node]).assert(0, &["drained", "sumac undrain"]);
     let job = Job::toy("waiting").at_most(1);
     let id = cluster.submit(&job);
@@ -114,7 +115,8 @@ fn one_four_two_and_three_workers_in_turn_change_nothing() {
     let mut generation = 1;
     for workers in ["4", "2", "3"] {
         follower.says(&format!("generation {generation} goes on"), 1);
-        let id = cluster.sumac(&["jobs", "-o", "json"]).json()["items"][0]["id"].as_str().unwrap_or_default().to_owned();
+        let id =
+            cluster.sumac(&["jobs", "-o", "json"]).json()["items"][0]["id"].as_str().unwrap_or_default().to_owned();
         cluster.sumac(&["scale", &id, "--workers", workers]).assert(0, &["scaled"]);
         generation += 1;
     }

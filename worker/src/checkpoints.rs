@@ -1,37 +1,50 @@
 //! Saved states on disk, under `output.dir/checkpoints/step-000000123/`.
 //!
 //! A checkpoint is the state a donor would send, written down: counters and weights by rank 0, each lane's slots by the lane's
-//! owner, the manifest last and by rename (K-1: loadable or absent, never torn). It refuses to know when to save.
+//! owner, the manifest last and by rename (K-1: loadable or absent, never torn). It refuses to know when to save, and on which
+//! thread.
+//!
+//! How the checksums come into the manifest: each member leaves a receipt beside its parts, with the hashes of what it handed
+//! to the disk, and rank 0 adds the receipts up. So no part is read again to complete a checkpoint, and nothing but the one
+//! folder all workers share is asked of the disk; a receipt is named by generation and rank, so that rank 0 opens it once and
+//! never finds an older one in its place. What the disk made of the bytes is found out when they are loaded.
+
+#[cfg(test)]
+mod tests;
 
 use crate::{
     bytes::Writer,
+    durable::{self, DiskError},
     history::Slots,
     learner::Learner,
     state::{State, StateError, whole},
 };
+use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File},
-    io::{self, Read, Write},
+    collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 use sumac_common::{
-    checkpoint::{FORMAT, Foreign, Manifest, Part, RunId},
-    ids::{Digest, Lane, Step},
+    checkpoint::{self, FORMAT, Foreign, Manifest, Part, RunId, Saved, Sealed},
+    ids::{Digest, Generation, Lane, Rank, Step},
+    spec::Output,
 };
 use tracing::warn;
 
-/// The newest ones that are kept.
-const KEPT: usize = 2;
 const MANIFEST: &str = "manifest.json";
 const COUNTERS: &str = "counters.json";
 const MODEL: &str = "model.safetensors";
 
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    #[error("cannot {attempt} {}: {source}: output.dir must be writable and reachable from every worker", path.display())]
-    Disk { attempt: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     #[error("{} is not what its manifest says ({why}): the file was changed or damaged after it was written", path.display())]
     Damaged { path: PathBuf, why: String },
+    #[error("{} is not as rank {rank} wrote it ({why}): output.dir must be one and the same folder for all workers", path.display())]
+    Missing { path: PathBuf, rank: Rank, why: String },
     #[error("the checkpoint in {} cannot be gone on from: {why}", path.display())]
     Foreign { path: PathBuf, why: Foreign },
     #[error(
@@ -41,73 +54,202 @@ pub enum CheckpointError {
     NoneLoadable { n: usize, path: PathBuf, why: Box<Self> },
     #[error(transparent)]
     State(#[from] StateError),
+    #[error("the thread that writes checkpoints ended early")]
+    Gone,
 }
 
+/// Which attempt at which checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub generation: Generation,
+    pub step: Step,
+}
+
+impl Ticket {
+    /// Names what one member writes on the way, so that nobody else's is taken for it.
+    fn of(self, rank: Rank) -> String {
+        format!("g{:06}-r{:03}", self.generation.0, rank.0)
+    }
+}
+
+/// One member's part of a checkpoint, in memory.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub ticket: Ticket,
+    rank: Rank,
+    files: Vec<(String, Vec<u8>)>,
+    /// Of rank 0 only: hash over the lanes' digests.
+    trace: Option<Digest>,
+}
+
+impl Snapshot {
+    /// The slots of these lanes; by rank 0 the replicated state too.
+    pub fn of<L: Learner>(
+        state: &State<L>,
+        generation: Generation,
+        rank: Rank,
+        lanes: impl IntoIterator<Item = Lane>,
+    ) -> Result<Self, StateError> {
+        let mut files = Vec::new();
+        if rank == Rank(0) {
+            files.push((COUNTERS.to_owned(), serde_json::to_vec(&state.counters)?));
+            files.push((MODEL.to_owned(), state.learner.save()?));
+        }
+        let nothing = Slots::default();
+        files.extend(lanes.into_iter().map(|lane| {
+            let slots = state.lanes.get(&lane).unwrap_or(&nothing);
+            (lane_file(lane), slots.pack())
+        }));
+        let trace = (rank == Rank(0)).then(|| state.counters.trace_digest());
+        Ok(Self { ticket: Ticket { generation, step: state.counters.step }, rank, files, trace })
+    }
+
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.files.iter().map(|(_, bytes)| bytes.len()).sum()
+    }
+
+    /// Hash of the replicated state, as a donor would pack it (L-3).
+    fn replicated(&self) -> Option<Digest> {
+        self.trace?;
+        let mut packed = Writer::default();
+        self.files.iter().take(2).for_each(|(_, bytes)| packed.bytes(bytes));
+        Some(Digest::of(&packed.done()))
+    }
+}
+
+/// What one member wrote.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Receipt {
+    parts: Vec<Part>,
+    /// Of rank 0 only, as the next.
+    replicated_sha256: Option<Digest>,
+    trace_sha256: Option<Digest>,
+}
+
+/// Everything that is needed to complete a checkpoint whose every part is durable.
+#[derive(Clone, Debug)]
+pub struct Completion {
+    pub ticket: Ticket,
+    pub workers: usize,
+    pub lanes: u32,
+    pub run: RunId,
+    /// What is kept besides it.
+    pub output: Output,
+}
+
+/// A checkpoint that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completed {
+    pub manifest: Manifest,
+    /// All that are there, oldest first.
+    pub there: Vec<Saved>,
+}
+
+#[derive(Clone, Debug)]
 pub struct Checkpoints {
-    folder: PathBuf,
+    /// The run's.
+    output: PathBuf,
 }
 
 fn lane_file(lane: Lane) -> String {
     format!("lane-{:03}.slots", lane.0)
 }
 
+fn receipt_file(ticket: Ticket, rank: Rank) -> String {
+    format!("receipt-{}.json", ticket.of(rank))
+}
+
 impl Checkpoints {
     #[must_use]
     pub fn of(output: &Path) -> Self {
-        Self { folder: output.join("checkpoints") }
+        Self { output: output.to_owned() }
     }
 
     fn at(&self, step: Step) -> PathBuf {
-        self.folder.join(format!("step-{:09}", step.0))
+        self.output.join(checkpoint::folder(step))
     }
 
-    /// Writes the replicated part. Durable when it returns.
-    pub fn save_replicated<L: Learner>(&self, state: &State<L>) -> Result<(), CheckpointError> {
-        let folder = self.at(state.counters.step);
-        make(&folder)?;
-        let counters = serde_json::to_vec(&state.counters).map_err(StateError::Counters)?;
-        write(&folder.join(COUNTERS), &counters)?;
-        write(&folder.join(MODEL), &state.learner.save().map_err(StateError::Learner)?)
+    /// The folder of them all.
+    fn shelf(&self) -> PathBuf {
+        self.output.join("checkpoints")
     }
 
-    /// Writes one lane's slots. Durable when it returns.
-    pub fn save_lane(&self, step: Step, lane: Lane, slots: &Slots) -> Result<(), CheckpointError> {
-        let folder = self.at(step);
-        make(&folder)?;
-        write(&folder.join(lane_file(lane)), &slots.pack())
-    }
-
-    /// Completes the checkpoint of a step whose every part is durable: reads the parts back, writes the manifest, and lets
-    /// older checkpoints go.
-    pub fn complete(&self, step: Step, lanes: u32, run: &RunId) -> Result<Manifest, CheckpointError> {
-        let folder = self.at(step);
-        let names =
-            [COUNTERS.to_owned(), MODEL.to_owned()].into_iter().chain((0..lanes).map(|lane| lane_file(Lane(lane))));
+    /// Writes one member's part, and its receipt last. Durable when it returns. `after_each` is called when another file is.
+    pub fn write(&self, snapshot: &Snapshot, after_each: impl Fn()) -> Result<(), CheckpointError> {
+        let folder = self.at(snapshot.ticket.step);
+        durable::make_folder(&folder)?;
+        let draft = snapshot.ticket.of(snapshot.rank);
         let mut parts = Vec::new();
-        let mut replicated = Writer::default();
-        let mut slots = Vec::new();
-        let mut trace = Digest::default();
-        for (at, file) in names.enumerate() {
-            let bytes = read(&folder.join(&file))?;
-            let part = Part { bytes: bytes.len() as u64, sha256: Digest::of(&bytes), file };
-            if at == 0 {
-                let counters: crate::state::Counters = serde_json::from_slice(&bytes).map_err(StateError::Counters)?;
-                trace = counters.trace_digest();
-            }
-            if at < 2 {
-                replicated.bytes(&bytes)
-            } else {
-                slots.push(part.sha256)
+        for (file, bytes) in &snapshot.files {
+            durable::write(&folder.join(file), &draft, bytes)?;
+            parts.push(Part { file: file.clone(), bytes: bytes.len() as u64, sha256: Digest::of(bytes) });
+            after_each();
+        }
+        let receipt = Receipt { parts, replicated_sha256: snapshot.replicated(), trace_sha256: snapshot.trace };
+        let json = serde_json::to_vec_pretty(&receipt).map_err(StateError::Counters)?;
+        Ok(durable::write(&folder.join(receipt_file(snapshot.ticket, snapshot.rank)), &draft, &json)?)
+    }
+
+    /// Completes a checkpoint whose every part is durable: adds the receipts up, writes the manifest, and lets go of what is
+    /// kept no longer.
+    pub fn complete(&self, completion: &Completion) -> Result<Completed, CheckpointError> {
+        let Completion { ticket, run, .. } = completion;
+        let folder = self.at(ticket.step);
+        let (parts, state, trace) = self.add_up(completion)?;
+        let (run, step) = (run.clone(), ticket.step);
+        let manifest = Manifest { format: FORMAT, run, step, state_sha256: state, trace_sha256: trace, parts };
+        let json = serde_json::to_vec_pretty(&manifest.clone().sealed()).map_err(StateError::Counters)?;
+        durable::write(&folder.join(MANIFEST), &ticket.of(Rank(0)), &json)?;
+        if let Err(error) = self.tidy(&manifest, &completion.output) {
+            // It is there, whatever else lies around.
+            warn!(step = %ticket.step, %error, "what is no longer needed stays");
+        }
+        let there = self.there().unwrap_or_else(|error| {
+            warn!(step = %ticket.step, %error, "what is there cannot be listed");
+            vec![]
+        });
+        Ok(Completed { manifest, there })
+    }
+
+    /// The parts in the order of the manifest, the hash of the whole state and that of the trace, from the receipts of all.
+    fn add_up(&self, completion: &Completion) -> Result<(Vec<Part>, Digest, Digest), CheckpointError> {
+        let folder = self.at(completion.ticket.step);
+        let mut written = BTreeMap::new();
+        let mut first = None;
+        for rank in (0..completion.workers as u32).map(Rank) {
+            let path = folder.join(receipt_file(completion.ticket, rank));
+            let bytes = durable::read(&path)?;
+            let receipt: Receipt = serde_json::from_slice(&bytes).map_err(|error| CheckpointError::Missing {
+                path,
+                rank,
+                why: error.to_string(),
+            })?;
+            first = first.or(receipt.replicated_sha256.zip(receipt.trace_sha256));
+            written.extend(receipt.parts.into_iter().map(|part| (part.file.clone(), (rank, part))));
+        }
+        let names =
+            [COUNTERS.to_owned(), MODEL.to_owned()].into_iter().chain((0..completion.lanes).map(Lane).map(lane_file));
+        let mut parts = Vec::new();
+        for file in names {
+            let path = folder.join(&file);
+            let absent =
+                |why: &str| CheckpointError::Missing { path: path.clone(), rank: Rank(0), why: why.to_owned() };
+            let (rank, part) = written.remove(&file).ok_or_else(|| absent("no receipt names it"))?;
+            let len = fs::metadata(&path).map(|metadata| metadata.len());
+            if len.as_ref().ok() != Some(&part.bytes) {
+                let why = len.map_or_else(|error| error.to_string(), |len| format!("{len} bytes of {}", part.bytes));
+                return Err(CheckpointError::Missing { path, rank, why });
             }
             parts.push(part);
         }
-        let state = whole(Digest::of(&replicated.done()), slots);
-        let manifest =
-            Manifest { format: FORMAT, run: run.clone(), step, state_sha256: state, trace_sha256: trace, parts };
-        let json = serde_json::to_vec_pretty(&manifest).map_err(StateError::Counters)?;
-        write(&folder.join(MANIFEST), &json)?;
-        self.thin_out();
-        Ok(manifest)
+        let (replicated, trace) = first.ok_or_else(|| CheckpointError::Missing {
+            path: folder,
+            rank: Rank(0),
+            why: "no receipt has the hash of the weights".to_owned(),
+        })?;
+        let state = whole(replicated, parts.iter().skip(2).map(|part| part.sha256));
+        Ok((parts, state, trace))
     }
 
     /// The newest checkpoint that is whole, if this run may go on from it; `None` where there is none at all. A damaged one
@@ -131,7 +273,7 @@ impl Checkpoints {
         match first {
             None => Ok(None),
             Some(why) => {
-                let (n, path) = (found.len(), self.folder.clone());
+                let (n, path) = (found.len(), self.shelf());
                 Err(CheckpointError::NoneLoadable { n, path, why: Box::new(why) })
             }
         }
@@ -161,32 +303,56 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Folders with a manifest, oldest first.
-    fn listed(&self) -> Result<Vec<(Step, PathBuf)>, CheckpointError> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-            Err(source) => return Err(CheckpointError::Disk { attempt: "list", path: self.folder.clone(), source }),
+    /// All step folders, oldest first, those without a manifest among them.
+    fn folders(&self) -> Result<Vec<(Step, PathBuf)>, CheckpointError> {
+        let step = |path: PathBuf| {
+            let step = path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()?;
+            Some((Step(step), path))
         };
-        let mut found: Vec<(Step, PathBuf)> = entries
-            .filter_map(|entry| {
-                let path = entry.ok()?.path();
-                let step = path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()?;
-                path.join(MANIFEST).exists().then_some((Step(step), path))
-            })
-            .collect();
+        let mut found: Vec<(Step, PathBuf)> = durable::list(&self.shelf())?.into_iter().filter_map(step).collect();
         found.sort();
         Ok(found)
     }
 
-    fn thin_out(&self) {
-        let Ok(found) = self.listed() else { return };
-        for (step, folder) in found.iter().rev().skip(KEPT) {
-            // The manifest goes first, so that what remains after a crash here is no checkpoint rather than half of one.
-            if let Err(error) = fs::remove_file(folder.join(MANIFEST)).and_then(|()| fs::remove_dir_all(folder)) {
-                warn!(%step, %error, "an old checkpoint stays");
+    /// Folders with a manifest, oldest first.
+    fn listed(&self) -> Result<Vec<(Step, PathBuf)>, CheckpointError> {
+        Ok(self.folders()?.into_iter().filter(|(_, folder)| folder.join(MANIFEST).exists()).collect())
+    }
+
+    /// The checkpoints that are there, oldest first. One whose manifest cannot be read is left out: it cannot be loaded either.
+    fn there(&self) -> Result<Vec<Saved>, CheckpointError> {
+        let saved = |(step, folder): (Step, PathBuf)| {
+            let written = fs::metadata(folder.join(MANIFEST)).and_then(|metadata| metadata.modified()).ok()?;
+            let at = written.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let at_ms = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
+            Some(Saved { step, bytes: manifest(&folder).ok()?.bytes(), at_ms })
+        };
+        Ok(self.listed()?.into_iter().filter_map(saved).collect())
+    }
+
+    /// Lets go of checkpoints that are kept no longer, of attempts before this one that came to nothing, and of what lies beside
+    /// the parts of this one.
+    fn tidy(&self, newest: &Manifest, output: &Output) -> Result<(), CheckpointError> {
+        let here = self.at(newest.step);
+        let belongs = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name == MANIFEST || newest.parts.iter().any(|part| part.file == name))
+        };
+        let beside: Vec<PathBuf> = durable::list(&here)?.into_iter().filter(|path| !belongs(path)).collect();
+        durable::remove(&here, &beside)?;
+
+        let complete: Vec<Step> = self.listed()?.into_iter().map(|(step, _)| step).collect();
+        let expendable = checkpoint::expendable(output, &complete);
+        let came_to_nothing = |step: &Step| *step < newest.step && !complete.contains(step);
+        for (step, folder) in self.folders()? {
+            if expendable.contains(&step) || came_to_nothing(&step) {
+                // The manifest goes first, so that what remains after a crash here is no checkpoint rather than half of one.
+                durable::remove(&folder, &[folder.join(MANIFEST)])?;
+                durable::remove(&folder, &durable::list(&folder)?)?;
+                durable::remove_folder(&folder)?;
             }
         }
+        Ok(())
     }
 }
 
@@ -200,12 +366,14 @@ fn check(folder: &Path) -> Result<Manifest, CheckpointError> {
 
 fn manifest(folder: &Path) -> Result<Manifest, CheckpointError> {
     let path = folder.join(MANIFEST);
-    let bytes = read(&path)?;
-    serde_json::from_slice(&bytes).map_err(|error| CheckpointError::Damaged { path, why: error.to_string() })
+    let bytes = durable::read(&path)?;
+    let damaged = |why: String| CheckpointError::Damaged { path: path.clone(), why };
+    let sealed: Sealed = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    sealed.open().map_err(|tampered| damaged(tampered.to_string()))
 }
 
 fn whole_part(path: &Path, part: &Part) -> Result<Vec<u8>, CheckpointError> {
-    let bytes = read(path)?;
+    let bytes = durable::read(path)?;
     let damaged = |why: String| CheckpointError::Damaged { path: path.to_owned(), why };
     if bytes.len() as u64 != part.bytes {
         return Err(damaged(format!("{} bytes of {}", bytes.len(), part.bytes)));
@@ -214,143 +382,4 @@ fn whole_part(path: &Path, part: &Part) -> Result<Vec<u8>, CheckpointError> {
         return Err(damaged("its checksum differs".to_owned()));
     }
     Ok(bytes)
-}
-
-fn make(folder: &Path) -> Result<(), CheckpointError> {
-    fs::create_dir_all(folder).map_err(|source| CheckpointError::Disk {
-        attempt: "create",
-        path: folder.to_owned(),
-        source,
-    })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
-    let mut bytes = Vec::new();
-    let opened = File::open(path).and_then(|mut file| file.read_to_end(&mut bytes));
-    opened.map_err(|source| CheckpointError::Disk { attempt: "read", path: path.to_owned(), source })?;
-    Ok(bytes)
-}
-
-/// All of the file or nothing: written beside, synced, renamed, folder synced.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
-    let beside = path.with_extension("part");
-    let put = || -> io::Result<()> {
-        let mut file = File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    };
-    put().map_err(|source| CheckpointError::Disk { attempt: "write", path: path.to_owned(), source })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        history::{Staged, Write as SlotWrite},
-        learner::Images,
-        toy::Toy,
-    };
-    use sumac_common::{
-        conversation::Fingerprint,
-        ids::{ContentId, SampleId},
-    };
-
-    fn run() -> RunId {
-        let fingerprint = Fingerprint {
-            libtorch: String::new(),
-            device: "cpu".into(),
-            instructions: String::new(),
-            threads: 1,
-            canary: Digest::default(),
-        };
-        RunId { spec: Digest::of(b"spec"), data: Digest::of(b"data"), fingerprint }
-    }
-
-    fn state(step: u64) -> State<Toy> {
-        let mut state = State::start(Toy::default(), 2);
-        state.counters.step = Step(step);
-        let ids = vec![ContentId { sample: SampleId(step), step: Step(step) }];
-        let write = |lane| SlotWrite {
-            lane: Lane(lane),
-            slots: vec![0],
-            images: Images { ids: ids.clone(), pixels: vec![0.5; 4] },
-        };
-        state.write(&Staged { step: Step(step), writes: vec![write(0), write(1)] });
-        state
-    }
-
-    fn save(checkpoints: &Checkpoints, state: &State<Toy>) -> Manifest {
-        checkpoints.save_replicated(state).unwrap();
-        for (lane, slots) in &state.lanes {
-            checkpoints.save_lane(state.counters.step, *lane, slots).unwrap();
-        }
-        checkpoints.complete(state.counters.step, 2, &run()).unwrap()
-    }
-
-    #[test]
-    fn what_was_saved_is_loaded() {
-        let folder = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::of(folder.path());
-        let saved = state(7);
-        let manifest = save(&checkpoints, &saved);
-        assert_eq!(checkpoints.newest(&run(), Step(9)).unwrap(), Some(manifest));
-        let mut loaded = State::start(Toy::default(), 2);
-        checkpoints.load(Step(7), &[Lane(0), Lane(1)], &mut loaded).unwrap();
-        assert_eq!(loaded.pack().unwrap(), saved.pack().unwrap());
-        assert_eq!(loaded.lanes, saved.lanes);
-    }
-
-    #[test]
-    fn without_a_manifest_there_is_no_checkpoint() {
-        let folder = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::of(folder.path());
-        checkpoints.save_replicated(&state(7)).unwrap();
-        assert_eq!(checkpoints.newest(&run(), Step(9)).unwrap(), None);
-    }
-
-    #[test]
-    fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
-        let folder = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::of(folder.path());
-        save(&checkpoints, &state(7));
-        save(&checkpoints, &state(9));
-        let path = checkpoints.at(Step(9)).join(lane_file(Lane(1)));
-        let mut bytes = fs::read(&path).unwrap();
-        bytes[20] ^= 1;
-        fs::write(&path, bytes).unwrap();
-        assert_eq!(checkpoints.newest(&run(), Step(20)).unwrap().unwrap().step, Step(7));
-    }
-
-    #[test]
-    fn when_every_checkpoint_is_damaged_the_run_does_not_quietly_start_over() {
-        let folder = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::of(folder.path());
-        save(&checkpoints, &state(7));
-        fs::write(checkpoints.at(Step(7)).join(MODEL), b"short").unwrap();
-        let error = checkpoints.newest(&run(), Step(20)).unwrap_err().to_string();
-        assert!(error.contains("none of the 1 checkpoints") && error.contains("5 bytes of"), "{error}");
-    }
-
-    #[test]
-    fn a_checkpoint_of_another_run_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::of(folder.path());
-        save(&checkpoints, &state(7));
-        let other = RunId { spec: Digest::of(b"other"), ..run() };
-        let error = checkpoints.newest(&other, Step(20)).unwrap_err().to_string();
-        assert!(error.contains("another run"), "{error}");
-    }
-
-    #[test]
-    fn only_the_newest_two_are_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::of(folder.path());
-        for step in [3, 5, 8] {
-            save(&checkpoints, &state(step));
-        }
-        let steps: Vec<u64> = checkpoints.listed().unwrap().iter().map(|(step, _)| step.0).collect();
-        assert_eq!(steps, [5, 8]);
-    }
 }

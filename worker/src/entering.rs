@@ -68,8 +68,7 @@ where
         self.state.lanes.append(&mut self.shadow);
         self.state.lanes.retain(|lane, _| keeps.contains(lane));
         self.kept = None;
-        // Parts of a checkpoint that was not completed in the last generation are no longer waited for.
-        self.durable = None;
+        self.saving.give_up();
         let again = self.metrics.begin(step, rank == Rank(0))?;
         self.redone = if opening.basis == Basis::Saved { again } else { 0 };
         self.pace = Pace::start();

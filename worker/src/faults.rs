@@ -21,9 +21,15 @@ pub enum Point {
     DonorCopy,
     Regroup,
     Seal,
+    /// On the thread that writes checkpoints: another file of this member's part is durable.
+    MidSave,
+    /// There too: all parts are durable, the manifest is about to be written.
+    BeforeManifest,
+    /// And it is written, but nobody knows.
+    AfterManifest,
 }
 
-const POINTS: [(Point, &str); 8] = [
+const POINTS: [(Point, &str); 11] = [
     (Point::AfterBackward, "after-backward"),
     (Point::AfterGuard, "after-guard"),
     (Point::BetweenCollectives, "between-collectives"),
@@ -32,6 +38,9 @@ const POINTS: [(Point, &str); 8] = [
     (Point::DonorCopy, "donor-copy"),
     (Point::Regroup, "regroup"),
     (Point::Seal, "seal"),
+    (Point::MidSave, "mid-save"),
+    (Point::BeforeManifest, "before-manifest"),
+    (Point::AfterManifest, "after-manifest"),
 ];
 
 impl fmt::Display for Point {

@@ -3,8 +3,9 @@
 //! Read [`train`] first: it is the loop. Around it, by what they hold:
 //!
 //! * [`learner`]: what the loop needs from a model; `simgan` and [`toy`] are the two there are
-//! * [`entering`] and [`saving`]: the parts of the loop before and after a step
-//! * [`state`], [`history`], [`checkpoints`], [`outputs`]: everything a run is, on the way, on disk and at its end
+//! * [`entering`] and [`saving`]: the parts of the loop before and after a step; [`scribe`] writes while steps go on
+//! * [`state`], [`history`], [`checkpoints`], [`outputs`]: everything a run is, on the way, on disk and at its end; [`durable`]:
+//!   files that are whole or absent
 //! * [`link`]: how the members of a generation reach each other; `native` is libtorch's c10d behind a C++ shim, and the only
 //!   unsafe code of Sumac
 //! * [`pantry`]: the images; [`mailbox`] and [`session`]: the coordinator's word
@@ -15,6 +16,7 @@
 
 pub mod bytes;
 pub mod checkpoints;
+pub mod durable;
 pub mod entering;
 pub mod faults;
 pub mod fingerprint;
@@ -28,6 +30,7 @@ pub mod native;
 pub mod outputs;
 pub mod pantry;
 pub mod saving;
+pub mod scribe;
 pub mod session;
 #[cfg(feature = "torch")]
 pub mod simgan;

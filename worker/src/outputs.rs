@@ -4,7 +4,7 @@
 //! when a step is committed and whether others agree.
 
 use crate::{
-    checkpoints::{CheckpointError, write},
+    durable::{self, DiskError},
     learner::{Images, LearnError, Learner},
     pantry::{Groceries, PantryError},
     state::State,
@@ -27,10 +27,8 @@ use sumac_data::grid_png;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    #[error("cannot {attempt} {}: {source}: output.dir must be writable and reachable from every worker", path.display())]
-    Disk { attempt: &'static str, path: PathBuf, source: io::Error },
     #[error(transparent)]
-    Write(#[from] CheckpointError),
+    Disk(#[from] DiskError),
     #[error(transparent)]
     Learner(#[from] LearnError),
     #[error(transparent)]
@@ -122,7 +120,7 @@ impl Metrics {
 
     fn disk(&self, attempt: &'static str) -> impl FnOnce(io::Error) -> OutputError {
         let path = self.path.clone();
-        move |source| OutputError::Disk { attempt, path, source }
+        move |source| DiskError { attempt, path, source }.into()
     }
 
     /// A generation begins at `step`: rows from there on will be written again, missing ones before it are filled in. Gives
@@ -237,6 +235,11 @@ pub struct HistoryFigures {
     pub replaced: u64,
 }
 
+/// All of the file or nothing. Only rank 0 writes outputs, one at a time.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    durable::write(path, "part", bytes)
+}
+
 /// Pictures in a row of `grid.png`.
 const SHOWN: u64 = 12;
 
@@ -288,11 +291,8 @@ pub fn summary(output: &Path, summary: &Summary) -> Result<(), OutputError> {
 }
 
 pub fn make(output: &Path) -> Result<(), OutputError> {
-    fs::create_dir_all(output).map_err(|source| OutputError::Disk {
-        attempt: "create",
-        path: output.to_owned(),
-        source,
-    })
+    let made = fs::create_dir_all(output);
+    Ok(made.map_err(|source| DiskError { attempt: "create", path: output.to_owned(), source })?)
 }
 
 /// Loss curves and discriminator accuracy over the steps, as SVG.

@@ -14,6 +14,7 @@ use crate::{
     mailbox::Mailbox,
     outputs::{self, Metrics, OutputError, Row},
     pantry::{Groceries, Pantry, PantryError},
+    saving::Saving,
     state::{Counters, State, StateError},
     work::events,
 };
@@ -172,9 +173,7 @@ pub struct Run<'a, L: Learner, D> {
     pub(crate) kept: Option<Kept>,
     pub(crate) dial: D,
     pub(crate) link: Option<Box<dyn Link<L::Sum>>>,
-    /// This member's part of the checkpoint at this step is on disk, the others' perhaps not yet.
-    pub(crate) durable: Option<Step>,
-    pub(crate) last_saved: Instant,
+    pub(crate) saving: Saving,
     pub(crate) pace: Pace,
     losses: Losses,
     /// Steps that stood in the metrics and are done again in this generation, because it began from a checkpoint before them.
@@ -214,8 +213,10 @@ where
         prepared: Prepared<L>,
     ) -> Self {
         let Prepared { id, pantry, schedule, state } = prepared;
+        let checkpoints = Checkpoints::of(&spec.how.output.dir);
         Self {
-            checkpoints: Checkpoints::of(&spec.how.output.dir),
+            saving: Saving::into(&checkpoints, &desk.faults),
+            checkpoints,
             metrics: Metrics::of(&spec.how.output.dir),
             desk,
             member,
@@ -230,8 +231,6 @@ where
             kept: None,
             dial,
             link: None,
-            durable: None,
-            last_saved: Instant::now(),
             pace: Pace::start(),
             losses: Losses::default(),
             redone: 0,
@@ -248,6 +247,7 @@ where
                 // Dropping the link closes it, which frees everybody who still waits for us.
                 self.link = None;
             }
+            self.hear_of_checkpoints();
             self.say_where();
             let done = match self.member.next() {
                 // The job was submitted anew, perhaps with another spec: this run is over.
@@ -322,9 +322,10 @@ where
         faults.at(Point::AfterGuard, step);
 
         let (state, lanes) = (self.digest_now_and_then(step)?, self.lanes());
-        let since_saved = self.last_saved.elapsed();
-        let snapshot = checkpoint::is_due(&self.spec.how.output, rank, step, since_saved, self.durable);
+        let (since_last, under_way) = (self.saving.since_last(), self.saving.is_under_way());
+        let snapshot = checkpoint::is_due(&self.spec.how.output, rank, step, since_last, under_way);
         let wishes = wishes.or(Wishes { snapshot, ..Wishes::default() });
+        let (durable, unsaved) = (self.saving.durable(), self.saving.failed());
         let said = |finite: Finite| Tail {
             generation: opening.generation,
             step,
@@ -333,7 +334,8 @@ where
             non_finite: finite == Finite::No,
             own_time_us: own_time.as_micros() as u64,
             wishes,
-            durable: self.durable,
+            durable,
+            unsaved,
         };
         let lanes_max = lanes.div_ceil(workers as u32) as usize;
         let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
@@ -358,7 +360,9 @@ where
         let agreed = tail::agree(&tails, opening.generation, step, lanes)?;
         faults.at(Point::BeforeApply, step);
 
-        self.commit(&plan, rank, &agreed, &reduced.gradient)?;
+        self.commit(&plan, &agreed, &reduced.gradient)?;
+        self.save(opening, rank, &agreed)?;
+        self.show(rank)?;
         self.pace.recent.note(lanes, &agreed.own_us, waited.as_micros() as u64);
         faults.at(Point::AfterApply, step);
         Ok(Event::Committed { wishes: agreed.wishes, skipped_in_a_row: self.state.counters.progress.skipped_in_a_row })
@@ -416,7 +420,7 @@ where
     }
 
     /// All agreed: the update, the history writes, step + 1 (C-4). Wishes take effect from here on.
-    fn commit(&mut self, plan: &Plan, rank: Rank, agreed: &Agreed, gradient: &L::Sum) -> Result<(), Trouble> {
+    fn commit(&mut self, plan: &Plan, agreed: &Agreed, gradient: &L::Sum) -> Result<(), Trouble> {
         let progress = self.state.counters.progress;
         let kept = self.kept.take();
         if !agreed.skipped {
@@ -431,9 +435,7 @@ where
             trace: agreed.digests.clone(),
         };
         self.pace.steps += 1;
-        self.remember(plan, agreed)?;
-        self.save(rank, agreed)?;
-        self.show(rank)
+        self.remember(plan, agreed)
     }
 
     fn remember(&mut self, plan: &Plan, agreed: &Agreed) -> Result<(), Trouble> {

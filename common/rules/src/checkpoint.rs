@@ -1,7 +1,8 @@
-//! When the state is saved, and the manifest of a saved one: what it is of, which parts it has, and whether a run may go on
-//! from it (K-1).
+//! When the state is saved and for how long it is kept, and the manifest of a saved one: what it is of, which parts it has, and
+//! whether a run may go on from it (K-1).
 //!
-//! A manifest is written last and by rename, so a checkpoint without one does not exist. Knows nothing of folders and disks.
+//! A manifest is written last and by rename, so a checkpoint without one does not exist. Knows what the folder of one is called,
+//! and nothing of disks.
 
 use crate::{
     conversation::Fingerprint,
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Layout of the files a manifest of this build names.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -24,6 +25,25 @@ pub struct Manifest {
     /// Hash over the lanes' digests (L-2).
     pub trace_sha256: Digest,
     pub parts: Vec<Part>,
+}
+
+/// A manifest as it is written down, with a checksum over all the rest, so that what was changed by hand is noticed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    #[serde(flatten)]
+    manifest: Manifest,
+    #[serde(default)]
+    manifest_sha256: Digest,
+}
+
+/// A checkpoint that is there, as people are told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    pub step: Step,
+    /// All its parts together.
+    pub bytes: u64,
+    /// When its manifest was written, in milliseconds since 1970, by the clock of the disk it is on. For people; decides nothing.
+    pub at_ms: u64,
 }
 
 /// What makes two runs the same run: whatever differs here gives other bits.
@@ -41,6 +61,28 @@ pub struct Part {
     pub file: String,
     pub bytes: u64,
     pub sha256: Digest,
+}
+
+/// Where the checkpoint of a step is, below `output.dir`.
+#[must_use]
+pub fn folder(step: Step) -> String {
+    format!("checkpoints/step-{:09}", step.0)
+}
+
+/// The manifest does not have the checksum that stands in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its content gives the checksum {}, but it carries {}", got.short(), want.short())]
+pub struct Tampered {
+    got: Digest,
+    want: Digest,
+}
+
+impl Sealed {
+    /// The manifest, if it is the one that was sealed. One of another format is let through: it is refused by its format.
+    pub fn open(self) -> Result<Manifest, Tampered> {
+        let (got, want) = (self.manifest.checksum(), self.manifest_sha256);
+        if self.manifest.format == FORMAT && got != want { Err(Tampered { got, want }) } else { Ok(self.manifest) }
+    }
 }
 
 /// Why a run must not go on from a checkpoint.
@@ -67,6 +109,21 @@ pub enum Foreign {
 }
 
 impl Manifest {
+    fn checksum(&self) -> Digest {
+        Digest::of(serde_json::to_string(self).expect("a manifest is plain data: its JSON cannot fail").as_bytes())
+    }
+
+    #[must_use]
+    pub fn sealed(self) -> Sealed {
+        Sealed { manifest_sha256: self.checksum(), manifest: self }
+    }
+
+    /// Bytes of all parts together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
+
     /// Whether a run may go on from here.
     pub fn continues(&self, run: &RunId, steps: Step) -> Result<(), Foreign> {
         if self.format != FORMAT {
@@ -89,14 +146,31 @@ impl Manifest {
     }
 }
 
-/// Whether this member wishes for a checkpoint in the tail of `step`, as the output's two intervals ask for: after every so many
-/// steps, and when so much time went by since the last one. Rank 0 alone looks at the clock, for all; and not while the parts
-/// of a checkpoint are `under_way` to the disks: one at a time.
+/// Whether this member wishes for a checkpoint in the tail of `step`, as the output asks for: after every so many steps, at a
+/// milestone, and when so much time went by since the last one. Rank 0 alone looks at the clock, for all; and not while a
+/// checkpoint is `under_way` to the disks: one at a time.
 #[must_use]
-pub fn is_due(output: &Output, rank: Rank, step: Step, since_last: Duration, under_way: Option<Step>) -> bool {
-    let by_steps = output.checkpoint_steps.is_some_and(|every| every > 0 && step.next().0.is_multiple_of(every));
+pub fn is_due(output: &Output, rank: Rank, step: Step, since_last: Duration, under_way: bool) -> bool {
+    let at_each = |every: Option<u64>| every.is_some_and(|every| every > 0 && step.next().0.is_multiple_of(every));
+    let by_steps = at_each(output.checkpoint_steps) || at_each(output.keep_every);
     let by_time = output.checkpoint_every > Duration::ZERO && since_last >= output.checkpoint_every;
-    rank == Rank(0) && under_way.is_none() && (by_steps || by_time)
+    rank == Rank(0) && !under_way && (by_steps || by_time)
+}
+
+/// Which of these checkpoints may go: all but the newest `keep`, and but the milestones, which stay for ever. A milestone is the
+/// first one at or after each multiple of `keep_every`; not only the one on the very step, because a disk may have been full
+/// just then.
+#[must_use]
+pub fn expendable(output: &Output, saved: &[Step]) -> Vec<Step> {
+    let mut oldest_first = saved.to_vec();
+    oldest_first.sort_unstable();
+    let old = oldest_first.len().saturating_sub(output.keep as usize);
+    let span = |step: Step| output.keep_every.filter(|every| *every > 0).map_or(0, |every| step.0 / every);
+    let is_milestone = |at: usize| {
+        let before = at.checked_sub(1).map_or(0, |before| span(oldest_first[before]));
+        span(oldest_first[at]) > before
+    };
+    (0..old).filter(|at| !is_milestone(*at)).map(|at| oldest_first[at]).collect()
 }
 
 #[cfg(test)]
@@ -150,13 +224,74 @@ mod tests {
         assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest());
     }
 
+    #[test]
+    fn a_manifest_changed_by_hand_is_noticed() {
+        let json = serde_json::to_string(&manifest().sealed()).unwrap();
+        assert_eq!(serde_json::from_str::<Sealed>(&json).unwrap().open(), Ok(manifest()));
+        for (is, becomes) in [("\"step\":40", "\"step\":41"), ("AVX2", "AVX3"), ("\"bytes\":3", "\"bytes\":4")] {
+            assert!(json.contains(is), "{json}");
+            let error = serde_json::from_str::<Sealed>(&json.replace(is, becomes)).unwrap().open().unwrap_err();
+            assert!(error.to_string().contains("gives the checksum"), "{becomes}: {error}");
+        }
+        let bare = serde_json::to_string(&manifest()).unwrap();
+        assert!(serde_json::from_str::<Sealed>(&bare).unwrap().open().is_err(), "a manifest without a checksum");
+    }
+
+    #[test]
+    fn a_manifest_of_another_format_is_refused_by_its_format() {
+        let old = Manifest { format: 1, ..manifest() };
+        let read: Sealed = serde_json::from_str(&serde_json::to_string(&old).unwrap()).unwrap();
+        let refused = read.open().unwrap().continues(&old.run, Step(40));
+        assert_eq!(refused, Err(Foreign::Format { got: 1 }));
+    }
+
+    fn gone(keep: u32, keep_every: Option<u64>, saved: impl IntoIterator<Item = u64>) -> Vec<u64> {
+        let output = Output { keep, keep_every, ..every(None, 0) };
+        let saved: Vec<Step> = saved.into_iter().map(Step).collect();
+        expendable(&output, &saved).into_iter().map(|step| step.0).collect()
+    }
+
+    #[test]
+    fn the_newest_are_kept() {
+        assert_eq!(gone(2, None, [8, 3, 5]), [3]);
+        assert_eq!(gone(3, None, [8, 3, 5]), [0_u64; 0]);
+    }
+
+    #[test]
+    fn the_first_at_or_after_each_milestone_is_kept_for_ever() {
+        assert_eq!(gone(2, Some(100), (1..=31).map(|n| n * 10)), {
+            let milestones = [100, 200, 300];
+            (1..30).map(|n| n * 10).filter(|step| !milestones.contains(step)).collect::<Vec<_>>()
+        });
+        assert_eq!(gone(2, Some(100), [90, 130, 160, 190, 320, 330, 340]), [90, 160, 190]);
+    }
+
+    #[test]
+    fn what_may_go_never_depends_on_what_is_gone_already() {
+        let mut there: Vec<u64> = Vec::new();
+        for step in (7..2_000).step_by(13) {
+            there.push(step);
+            let go = gone(2, Some(100), there.iter().copied());
+            there.retain(|step| !go.contains(step));
+        }
+        let all_at_once = gone(2, Some(100), (7..2_000).step_by(13));
+        assert_eq!(there, (7..2_000).step_by(13).filter(|step| !all_at_once.contains(step)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_checkpoint_is_due_at_each_milestone() {
+        let output = Output { keep_every: Some(15), ..every(Some(10), 0) };
+        let steps: Vec<u64> = (0..31).filter(|step| due(&output, *step, 0)).collect();
+        assert_eq!(steps, [9, 14, 19, 29]);
+    }
+
     fn every(checkpoint_steps: Option<u64>, seconds: u64) -> Output {
         let checkpoint_every = Duration::from_secs(seconds);
-        Output { dir: "runs".into(), checkpoint_every, checkpoint_steps, samples_every: 0 }
+        Output { dir: "runs".into(), checkpoint_every, checkpoint_steps, keep: 2, keep_every: None, samples_every: 0 }
     }
 
     fn due(output: &Output, step: u64, seconds: u64) -> bool {
-        is_due(output, Rank(0), Step(step), Duration::from_secs(seconds), None)
+        is_due(output, Rank(0), Step(step), Duration::from_secs(seconds), false)
     }
 
     #[test]
@@ -189,13 +324,13 @@ mod tests {
     #[test]
     fn only_the_first_rank_wishes_for_a_checkpoint() {
         let output = every(Some(10), 300);
-        let of = |rank: u32| is_due(&output, Rank(rank), Step(9), Duration::from_secs(300), None);
+        let of = |rank: u32| is_due(&output, Rank(rank), Step(9), Duration::from_secs(300), false);
         assert_eq!([0, 1, 2].map(of), [true, false, false]);
     }
 
     #[test]
     fn none_is_due_while_another_is_under_way() {
         let output = every(Some(10), 300);
-        assert!(!is_due(&output, Rank(0), Step(9), Duration::from_secs(300), Some(Step(8))));
+        assert!(!is_due(&output, Rank(0), Step(9), Duration::from_secs(300), true));
     }
 }

@@ -423,6 +423,7 @@ impl Cluster {
             | Report::Unable { job, .. }
             | Report::Entered { job, .. }
             | Report::Saved { job, .. }
+            | Report::Unsaved { job, .. }
             | Report::Ended { job, .. } => job.clone(),
             Report::Left { standing, .. } => standing.job.clone(),
             Report::Beat(_) | Report::Leaving => return,
@@ -484,10 +485,19 @@ impl Cluster {
                     job.hear_incident(worker, at, &why);
                 }
             }
-            Report::Saved { step, .. } => {
+            Report::Saved { step, there, .. } => {
                 job.saved = Some(step);
+                job.checkpoints = there;
+                job.cannot_save = false;
                 actions.push(Action::Save(id.clone()));
                 actions.push(Action::Note(Fact::CheckpointSaved { job: id, step }));
+            }
+            // Once until it works again: every member may say so, at every checkpoint.
+            Report::Unsaved { step, why, .. } => {
+                if !std::mem::replace(&mut job.cannot_save, true) {
+                    let worker = worker.clone();
+                    actions.push(Action::Note(Fact::CheckpointFailed { job: id, worker, step, why }));
+                }
             }
             Report::Ended { generation, step, ending, .. } => {
                 if generation == job.generation && job.roster.contains(worker) {

@@ -4,6 +4,7 @@
 //! of what; it is told a roster and computes the rest. Knows nothing of how the words travel.
 
 use crate::{
+    checkpoint::Saved,
     ids::{Digest, Generation, JobId, NodeId, Step, WorkerId},
     losses::Losses,
     pace::Times,
@@ -188,6 +189,14 @@ pub enum Report {
     Saved {
         job: JobId,
         step: Step,
+        /// All that are there now, oldest first.
+        there: Vec<Saved>,
+    },
+    /// A checkpoint could not be written. The run goes on, and tries again when the next one is due.
+    Unsaved {
+        job: JobId,
+        step: Step,
+        why: String,
     },
     Ended {
         job: JobId,

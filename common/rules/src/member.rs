@@ -10,6 +10,7 @@
 mod tests;
 
 use crate::{
+    checkpoint::Saved,
     conversation::{Basis, Ending, Holding, Leaving, Opening, Order, Readiness, Report, Standing, Wish},
     ids::{Generation, JobId, Step, WorkerId},
     spec::Spec,
@@ -40,8 +41,16 @@ pub enum Event {
         wishes: Wishes,
         skipped_in_a_row: u32,
     },
-    /// A checkpoint became complete.
-    Saved(Step),
+    /// A checkpoint became complete; these are there now, oldest first.
+    Saved {
+        step: Step,
+        there: Vec<Saved>,
+    },
+    /// The checkpoint of this step could not be written.
+    Unsaved {
+        step: Step,
+        why: String,
+    },
     /// Outputs are written and everybody knows.
     Sealed,
     /// A collective, a copy or the forming of the group failed.
@@ -232,7 +241,8 @@ impl Member {
             }
             Event::Entered { step, redone } => task.entered(step, redone),
             Event::Committed { wishes, skipped_in_a_row } => task.committed(wishes, skipped_in_a_row),
-            Event::Saved(step) => vec![Report::Saved { job: task.job.clone(), step }],
+            Event::Saved { step, there } => vec![Report::Saved { job: task.job.clone(), step, there }],
+            Event::Unsaved { step, why } => vec![Report::Unsaved { job: task.job.clone(), step, why }],
             Event::Sealed => task.sealed(),
             Event::Broke(why) => task.leave(why).into_iter().collect(),
             Event::Failed(why) => task.failed(why),

@@ -35,6 +35,8 @@ pub struct Tail {
     pub wishes: Wishes,
     /// Its part of the checkpoint of this step is durable.
     pub durable: Option<Step>,
+    /// Its part of the checkpoint under way could not be written.
+    pub unsaved: bool,
 }
 
 /// What one lane did.
@@ -81,6 +83,8 @@ pub struct Agreed {
     pub wishes: Wishes,
     /// Every part of the checkpoint of this step is durable.
     pub durable: Option<Step>,
+    /// The checkpoint under way comes to nothing: nobody is writing any more, and some part could not be written.
+    pub unsaved: bool,
     /// What each member worked, by rank, in microseconds.
     pub own_us: Vec<u64>,
 }
@@ -142,12 +146,14 @@ pub fn agree(tails: &[Tail], generation: Generation, step: Step, lanes: u32) -> 
         return Err(Disagreement::Silence { step });
     }
     let durable = tails.first().and_then(|first| first.durable);
+    let nobody_writes = tails.iter().all(|tail| tail.unsaved || tail.durable.is_some());
     Ok(Agreed {
         skipped: tails.iter().any(|tail| tail.non_finite),
         digests: done.iter().map(|lane| lane.digest).collect(),
         losses: done.iter().map(|lane| lane.losses).fold(Losses::default(), |sum, losses| sum + losses),
         wishes: tails.iter().fold(Wishes::default(), |all, tail| all.or(tail.wishes)),
         durable: durable.filter(|_| tails.iter().all(|tail| tail.durable == durable)),
+        unsaved: nobody_writes && tails.iter().any(|tail| tail.unsaved),
         own_us: tails.iter().map(|tail| tail.own_time_us).collect(),
     })
 }
@@ -201,14 +207,15 @@ pub enum BadTail {
 }
 
 /// First word of every tail; its last byte is the version of the layout.
-const MARK: u32 = 0x7a11_0001;
+const MARK: u32 = 0x7a11_0002;
 const PARK: u32 = 1;
 const REGROUP: u32 = 1 << 1;
 const SNAPSHOT: u32 = 1 << 2;
 const NON_FINITE: u32 = 1 << 3;
 const STATE: u32 = 1 << 4;
 const DURABLE: u32 = 1 << 5;
-const ALL_FLAGS: u32 = (1 << 6) - 1;
+const UNSAVED: u32 = 1 << 6;
+const ALL_FLAGS: u32 = (1 << 7) - 1;
 
 const CHECKSUM_BYTES: usize = 8;
 /// Mark, flags, lanes (u32 each); generation, step, own time, durable (u64 each); state.
@@ -260,6 +267,7 @@ impl Tail {
             (self.non_finite, NON_FINITE),
             (self.state.is_some(), STATE),
             (self.durable.is_some(), DURABLE),
+            (self.unsaved, UNSAVED),
         ];
         raised.into_iter().filter(|(up, _)| *up).map(|(_, flag)| flag).sum()
     }
@@ -296,6 +304,7 @@ impl Tail {
             own_time_us,
             wishes: Wishes { park: raised(PARK), regroup: raised(REGROUP), snapshot: raised(SNAPSHOT) },
             durable: raised(DURABLE).then_some(durable),
+            unsaved: raised(UNSAVED),
         })
     }
 }

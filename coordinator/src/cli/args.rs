@@ -30,6 +30,8 @@ pub enum Command {
     Jobs(List),
     /// Describe one job
     Job(Describe),
+    /// List the checkpoints of a job, oldest first
+    Checkpoints(Describe),
     /// List the workers and where they are
     Nodes(List),
     /// What happened: failures, each with its cause, and what was done

@@ -110,8 +110,22 @@ mod tests {
         assert_eq!(
             names,
             [
-                "submit", "jobs", "job", "nodes", "events", "wait", "cancel", "pause", "resume", "scale", "drain",
-                "undrain", "evict", "give-up", "version"
+                "submit",
+                "jobs",
+                "job",
+                "checkpoints",
+                "nodes",
+                "events",
+                "wait",
+                "cancel",
+                "pause",
+                "resume",
+                "scale",
+                "drain",
+                "undrain",
+                "evict",
+                "give-up",
+                "version"
             ]
         );
     }

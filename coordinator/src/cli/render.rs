@@ -118,6 +118,20 @@ pub(super) fn span(duration: Duration) -> String {
     }
 }
 
+/// Bytes in the largest unit that leaves more than one: 312 B, 4.2 MiB, 1.5 GiB.
+pub(super) fn size(bytes: u64) -> String {
+    let mut amount = bytes as f64;
+    let mut units = ["B", "KiB", "MiB", "GiB", "TiB"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    for larger in units {
+        if amount < 1024.0 {
+            break;
+        }
+        (amount, unit) = (amount / 1024.0, larger);
+    }
+    if unit == "B" { format!("{bytes} B") } else { format!("{amount:.1} {unit}") }
+}
+
 /// Three digits that count; a dash for nothing.
 pub(super) fn figure(value: Option<f64>) -> String {
     match value {
@@ -151,6 +165,12 @@ mod tests {
     #[test]
     fn one_of_a_thing_has_no_plural() {
         assert_eq!([0, 1, 2_000].map(|number| counted(number, "worker")), ["0 workers", "1 worker", "2,000 workers"]);
+    }
+
+    #[test]
+    fn a_size_is_said_in_the_largest_unit_it_fills() {
+        let sizes = [0, 1_023, 1_024, 4_404_020, 1_610_612_736].map(size);
+        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "4.2 MiB", "1.5 GiB"]);
     }
 
     #[test]

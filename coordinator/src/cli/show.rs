@@ -1,10 +1,10 @@
-//! `jobs`, `job`, `nodes`: what is there, as tables or JSON.
+//! `jobs`, `job`, `checkpoints`, `nodes`: what is there, as tables or JSON.
 
 use super::{
-    args::{Describe, List, Output},
+    args::{Describe, List, Output, Target},
     failure::{Exit, Failure},
-    render::{Cell, counted, figure, grouped, print_item, print_items, span, table},
-    view::{JobView, SlowView, WorkerView},
+    render::{Cell, counted, figure, grouped, print_item, print_items, size, span, table},
+    view::{CheckpointView, JobView, SlowView, WorkerView},
 };
 use owo_colors::Style;
 use std::time::Duration;
@@ -72,10 +72,31 @@ pub(super) fn style(word: &str) -> Style {
     }
 }
 
-pub(super) async fn job(args: Describe) -> Result<Exit, Failure> {
-    let (mut dialled, job) = args.target.dial().await?;
+async fn asked(target: Target) -> Result<JobView, Failure> {
+    let (mut dialled, job) = target.dial().await?;
     let reply = dialled.operator.get_job(v1::GetJobRequest { job }).await;
-    let job = dialled.answered(reply)?;
+    dialled.answered(reply)
+}
+
+pub(super) async fn checkpoints(args: Describe) -> Result<Exit, Failure> {
+    let job = asked(args.target).await?;
+    match args.read.output {
+        Output::Json => print_items(&job.checkpoints),
+        Output::Table if job.checkpoints.is_empty() => anstream::eprintln!("{} has no checkpoint yet", job.id),
+        Output::Table => {
+            let row = |known: &CheckpointView| {
+                let age = span(Duration::from_secs(known.age_seconds));
+                vec![grouped(known.step).into(), age.into(), size(known.bytes).into(), known.path.clone().into()]
+            };
+            let rows: Vec<Vec<Cell>> = job.checkpoints.iter().map(row).collect();
+            anstream::print!("{}", table(&["STEP", "AGE", "SIZE", "PATH"], &rows));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) async fn job(args: Describe) -> Result<Exit, Failure> {
+    let job = asked(args.target).await?;
     match args.read.output {
         Output::Json => print_item(&job),
         Output::Table => describe(&job),

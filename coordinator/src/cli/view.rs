@@ -2,10 +2,14 @@
 
 use super::failure::{Exit, Failure};
 use serde::Serialize;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 use sumac_common::{
+    checkpoint,
     conversation::{Beat, SlowWorker},
-    ids::Digest,
+    ids::{Digest, Step},
     spec::{self, Spec},
 };
 use sumac_proto::v1;
@@ -55,6 +59,19 @@ pub(super) struct JobView {
     pub spec: Option<Spec>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<FactView>,
+    /// Oldest first.
+    #[serde(skip)]
+    pub checkpoints: Vec<CheckpointView>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct CheckpointView {
+    pub step: u64,
+    /// RFC 3339, UTC, by the clock of the disk it is on.
+    pub at: String,
+    pub age_seconds: u64,
+    pub bytes: u64,
+    pub path: String,
 }
 
 /// A worker that holds the others up.
@@ -154,6 +171,7 @@ impl JobView {
             history_size: spec.as_ref().map(|spec| spec.what.train.history.size),
             seed: spec.as_ref().map(|spec| spec.what.train.seed),
             age_seconds: duration(job.age).as_secs(),
+            checkpoints: job.checkpoints.iter().map(|known| CheckpointView::of(known, &job.output_dir)).collect(),
             output_dir: job.output_dir,
             spec,
             facts: job.facts.into_iter().map(FactView::of).collect(),
@@ -228,11 +246,21 @@ fn milliseconds(us: f64) -> Option<f64> {
 
 impl FactView {
     pub(super) fn of(fact: v1::Fact) -> Self {
-        let at = fact.at.unwrap_or_default();
-        let since = Duration::new(at.seconds.max(0).unsigned_abs(), at.nanos.max(0).unsigned_abs());
-        let at: SystemTime = UNIX_EPOCH + since;
-        let at = humantime::format_rfc3339_seconds(at).to_string();
+        let at = humantime::format_rfc3339_seconds(time(fact.at)).to_string();
         Self { at, class: fact.class, job: fact.job, worker: fact.worker, what: fact.what, evidence: fact.evidence }
+    }
+}
+
+impl CheckpointView {
+    fn of(known: &v1::Checkpoint, output_dir: &str) -> Self {
+        let at = time(known.at);
+        Self {
+            step: known.step,
+            at: humantime::format_rfc3339_seconds(at).to_string(),
+            age_seconds: SystemTime::now().duration_since(at).unwrap_or_default().as_secs(),
+            bytes: known.bytes,
+            path: Path::new(output_dir).join(checkpoint::folder(Step(known.step))).display().to_string(),
+        }
     }
 }
 
@@ -274,6 +302,11 @@ impl WorkerView {
             silent_seconds: duration(worker.silent).as_secs_f64(),
         })
     }
+}
+
+fn time(wire: Option<prost_types::Timestamp>) -> SystemTime {
+    let at = wire.unwrap_or_default();
+    UNIX_EPOCH + Duration::new(at.seconds.max(0).unsigned_abs(), at.nanos.max(0).unsigned_abs())
 }
 
 pub(super) fn duration(wire: Option<prost_types::Duration>) -> Duration {

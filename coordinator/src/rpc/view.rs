@@ -35,6 +35,7 @@ pub(super) fn job(entry: &Entry) -> v1::Job {
         age: wire_duration(SystemTime::now().duration_since(entry.submitted).unwrap_or_default()),
         output_dir: job.spec.how.output.dir.to_string_lossy().into_owned(),
         facts: Vec::new(),
+        checkpoints: Vec::new(),
     }
 }
 
@@ -42,7 +43,8 @@ pub(super) fn job_with_facts(entry: &Entry, facts: &Facts) -> v1::Job {
     let about = |(_, noted): &(u64, &Noted)| noted.fact.job() == Some(&entry.job.id);
     let mut latest: Vec<v1::Fact> = facts.since(0).rev().filter(about).take(FACTS_SHOWN).map(fact).collect();
     latest.reverse();
-    v1::Job { facts: latest, ..job(entry) }
+    let checkpoints = entry.job.checkpoints.iter().copied().map(Into::into).collect();
+    v1::Job { facts: latest, checkpoints, ..job(entry) }
 }
 
 fn state(state: &JobState) -> v1::JobState {

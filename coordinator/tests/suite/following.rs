@@ -6,8 +6,10 @@ use crate::play::{
 use std::time::Duration;
 use sumac::serve::{Coordinator, Place};
 use sumac_common::{
+    checkpoint::Saved,
     cluster::Settings,
     conversation::{Ending, Report},
+    ids::Step,
 };
 use sumac_proto::v1;
 use tempfile::tempdir;
@@ -134,7 +136,7 @@ async fn a_restarted_coordinator_repeats_no_fact_to_a_follower() {
     let second = Coordinator::start(Place { listen, ..place(state.path()) }, settings()).await.unwrap();
     let standing = engaged(&opening.job.0, opening.generation.0, 100);
     let (a, _) = Played::attaches(&url, seat("a", 1), Some(standing)).await;
-    a.says(Report::Saved { job: opening.job.clone(), step: sumac_common::ids::Step(100) }).await;
+    a.says(Report::Saved { job: opening.job.clone(), step: Step(100), there: vec![] }).await;
     aside.says("checkpoint at step 100 saved").await;
     a.ends(&opening, 600, Ending::Finished).await;
     let said = aside.rest().await;
@@ -206,4 +208,38 @@ async fn who_stops_or_waits_for_a_job_of_lost_members_is_told_how_to_give_them_u
     sumac.at(&url, &["cancel", &job, "--yes"]).await.with(0);
     wait.ends().await.with(5);
     coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_checkpoints_that_are_there_are_listed_with_size_and_place() {
+    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
+    let first = coordinator(state.path()).await;
+    let (_follow, mut aside) = sumac.follows(&first.url()).await;
+    let mut a = Played::joins(&first.url(), "a").await;
+    let opening = a.takes_part(0).await;
+    let job = opening.job.0.clone();
+    let none = sumac.at(&first.url(), &["checkpoints", &job]).await.with(0);
+    assert!(none.stdout.is_empty() && none.stderr.contains("has no checkpoint yet"), "{none:#?}");
+
+    let saved = |step: u64| Saved { step: Step(step), bytes: 4_404_020, at_ms: 1_000 * step };
+    for there in [vec![saved(100), saved(200)], vec![saved(200), saved(300)]] {
+        let step = there[1].step;
+        a.says(Report::Saved { job: opening.job.clone(), step, there }).await;
+        aside.says(&format!("checkpoint at step {step} saved")).await;
+    }
+    first.stop().await.unwrap();
+
+    let second = coordinator(state.path()).await;
+    let listed = sumac.at(&second.url(), &["checkpoints", &job, "-o", "json"]).await.with(0).json();
+    let of =
+        |field: &str| listed["items"].as_array().unwrap().iter().map(|item| item[field].clone()).collect::<Vec<_>>();
+    assert_eq!(of("step"), [200, 300]);
+    assert_eq!(of("bytes"), [4_404_020, 4_404_020]);
+    assert_eq!(of("at"), ["1970-01-01T00:03:20Z", "1970-01-01T00:05:00Z"]);
+    assert!(of("path")[1].as_str().unwrap().ends_with("runs/checkpoints/step-000000300"), "{listed}");
+    let table = sumac.at(&second.url(), &["checkpoints", &job]).await.with(0).stdout;
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["STEP", "AGE", "SIZE", "PATH"]);
+    assert_eq!((rows.len(), rows[2][0], &rows[2][2..4]), (3, "300", ["4.2", "MiB"].as_slice()), "{table}");
+    second.stop().await.unwrap();
 }

@@ -3,6 +3,7 @@
 use super::{BadWire, present};
 use crate::v1;
 use sumac_common::{
+    checkpoint::Saved,
     conversation::{Beat, Doing, Fingerprint, Holding, Incarnation, Readiness, Seat, SlowWorker, SoFar, Standing},
     ids::{Digest, Generation, JobId, NodeId, Step, WorkerId},
     losses::{Losses, Mean},
@@ -228,5 +229,24 @@ impl TryFrom<v1::Losses> for Losses {
             right_on_refined: mean(losses.right_on_refined, "right_on_refined")?,
             right_on_real: mean(losses.right_on_real, "right_on_real")?,
         })
+    }
+}
+
+impl From<Saved> for v1::Checkpoint {
+    fn from(saved: Saved) -> Self {
+        let (seconds, nanos) = (saved.at_ms / 1_000, saved.at_ms % 1_000 * 1_000_000);
+        let at = prost_types::Timestamp { seconds: seconds.cast_signed(), nanos: nanos as i32 };
+        Self { step: saved.step.0, bytes: saved.bytes, at: Some(at) }
+    }
+}
+
+impl TryFrom<v1::Checkpoint> for Saved {
+    type Error = BadWire;
+
+    fn try_from(checkpoint: v1::Checkpoint) -> Result<Self, BadWire> {
+        let at = present(checkpoint.at, "Checkpoint", "at")?;
+        let (seconds, nanos) = (at.seconds.max(0).cast_unsigned(), at.nanos.max(0).cast_unsigned());
+        let at_ms = seconds.saturating_mul(1_000).saturating_add(u64::from(nanos) / 1_000_000);
+        Ok(Self { step: Step(checkpoint.step), bytes: checkpoint.bytes, at_ms })
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::v1;
 use prost::Message as _;
 use sumac_common::{
+    checkpoint::Saved,
     conversation::{
         Basis, Beat, Doing, Ending, Fingerprint, Holding, Incarnation, Leaving, Opening, Place, Readiness, SlowWorker,
         SoFar, Wish,
@@ -111,7 +112,13 @@ fn every_report_comes_back_as_itself() {
         Report::Unable { job: job(), why: "no images in /data".to_owned() },
         Report::Leaving,
         Report::Entered { job: job(), generation: Generation(2), step: Step(70), redone: 4 },
-        Report::Saved { job: job(), step: Step(100) },
+        Report::Saved { job: job(), step: Step(100), there: vec![] },
+        Report::Saved {
+            job: job(),
+            step: Step(100),
+            there: vec![Saved { step: Step(100), bytes: 5_000_000, at_ms: 1_700_000_000_123 }],
+        },
+        Report::Unsaved { job: job(), step: Step(110), why: "cannot write the manifest".to_owned() },
         Report::Beat(None),
     ];
     let left = |why| Report::Left { generation: Generation(1), standing: standing(), why };

@@ -39,7 +39,10 @@ impl From<Report> for v1::FromWorker {
                 standing: Some(standing.into()),
                 why: Some(why.into()),
             }),
-            Report::Saved { job, step } => Said::Saved(v1::Saved { job: job.0, step: step.0 }),
+            Report::Saved { job, step, there } => {
+                Said::Saved(v1::Saved { job: job.0, step: step.0, there: there.into_iter().map(Into::into).collect() })
+            }
+            Report::Unsaved { job, step, why } => Said::Unsaved(v1::Unsaved { job: job.0, step: step.0, why }),
             Report::Ended { job, generation, step, ending } => Said::Ended(v1::Ended {
                 job: job.0,
                 generation: generation.0,
@@ -78,7 +81,14 @@ impl TryFrom<v1::FromWorker> for Up {
                 standing: present(left.standing, "Left", "standing")?.try_into()?,
                 why: present(left.why, "Left", "why")?.try_into()?,
             },
-            Said::Saved(saved) => Report::Saved { job: job(saved.job, "Saved")?, step: Step(saved.step) },
+            Said::Saved(saved) => Report::Saved {
+                job: job(saved.job, "Saved")?,
+                step: Step(saved.step),
+                there: saved.there.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            },
+            Said::Unsaved(unsaved) => {
+                Report::Unsaved { job: job(unsaved.job, "Unsaved")?, step: Step(unsaved.step), why: unsaved.why }
+            }
             Said::Ended(ended) => Report::Ended {
                 job: job(ended.job, "Ended")?,
                 generation: Generation(ended.generation),

@@ -90,6 +90,13 @@ pub enum Fact {
         job: JobId,
         step: Step,
     },
+    /// The run goes on without it, and tries again when the next one is due.
+    CheckpointFailed {
+        job: JobId,
+        worker: WorkerId,
+        step: Step,
+        why: String,
+    },
     JobEnded {
         job: JobId,
         state: String,
@@ -140,7 +147,7 @@ impl Fact {
             | Self::WorkerSlow { .. }
             | Self::WorkerLost { job: None, .. }
             | Self::WorkerLeft { .. } => "worker",
-            Self::Incident(_) | Self::AllLost { .. } => "incident",
+            Self::Incident(_) | Self::AllLost { .. } | Self::CheckpointFailed { .. } => "incident",
             Self::WorkerLost { job: Some(_), .. } | Self::GenerationClosed { why: Some(_), .. } => "detail",
             Self::WorkerEvicted { .. } | Self::Drained { .. } | Self::Undrained { .. } | Self::JobScaled { .. } => {
                 "operator"
@@ -169,6 +176,7 @@ impl Fact {
             | Self::WorkerSlow { job, .. }
             | Self::WorkerEvicted { job, .. }
             | Self::CheckpointSaved { job, .. }
+            | Self::CheckpointFailed { job, .. }
             | Self::JobEnded { job, .. } => Some(job),
             Self::Incident(incident) => Some(&incident.job),
             Self::WorkerLost { job, .. } => job.as_ref(),
@@ -189,6 +197,7 @@ impl Fact {
             | Self::WorkerLost { worker, .. }
             | Self::WorkerEvicted { worker, .. }
             | Self::WorkerSlow { worker, .. }
+            | Self::CheckpointFailed { worker, .. }
             | Self::WorkerUnfit { worker, .. } => Some(worker),
             Self::Incident(incident) => Some(incident.cause.worker()),
             _ => None,
@@ -237,6 +246,12 @@ impl fmt::Display for Fact {
                 write!(f, "every member of generation {generation} is silent: waiting for one of them")
             }
             Self::CheckpointSaved { step, .. } => write!(f, "checkpoint at step {step} saved"),
+            Self::CheckpointFailed { worker, step, why, .. } => {
+                write!(
+                    f,
+                    "{worker} could not save a checkpoint at step {step}: {why}; the run goes on and tries again at the next"
+                )
+            }
             Self::JobEnded { state, .. } => write!(f, "{state}"),
         }
     }

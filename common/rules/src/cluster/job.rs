@@ -2,6 +2,7 @@
 
 use super::{Action, Cause, Fact, Incident};
 use crate::{
+    checkpoint::Saved,
     conversation::{Beat, Fingerprint, Leaving, Order, Readiness, SoFar, Standing, Wish},
     ids::{Digest, Generation, JobId, Step, WorkerId},
     spec::Spec,
@@ -81,6 +82,9 @@ pub struct Job {
     pub reached: Step,
     /// The last checkpoint that was reported.
     pub saved: Option<Step>,
+    /// Those that were there then, oldest first.
+    #[serde(default)]
+    pub checkpoints: Vec<Saved>,
     pub so_far: SoFar,
     /// Data and fingerprint of the run, fixed by its first ready worker.
     pub data: Option<Digest>,
@@ -119,6 +123,9 @@ pub struct Job {
     /// Not reached twice in a row: left out until this time, if there are enough others.
     #[serde(skip)]
     pub(super) set_aside: BTreeMap<WorkerId, Duration>,
+    /// The last attempt at a checkpoint failed, and a fact says so.
+    #[serde(skip)]
+    pub(super) cannot_save: bool,
     /// What the members of the open generation were asked to do between two steps.
     #[serde(skip)]
     pub(super) asked: Option<Wish>,
@@ -146,6 +153,7 @@ impl Job {
             entered: None,
             reached: Step(0),
             saved: None,
+            checkpoints: Vec::new(),
             so_far: SoFar::default(),
             data: None,
             fingerprint: None,
@@ -162,6 +170,7 @@ impl Job {
             failures: 0,
             blamed: BTreeMap::new(),
             set_aside: BTreeMap::new(),
+            cannot_save: false,
             asked: None,
             beat: None,
             slow: None,

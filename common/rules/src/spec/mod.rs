@@ -189,6 +189,10 @@ pub struct Output {
     pub checkpoint_every: Duration,
     /// Also every so many steps, if given.
     pub checkpoint_steps: Option<u64>,
+    /// The newest checkpoints that are kept.
+    pub keep: u32,
+    /// The first checkpoint at or after each multiple of so many steps is kept for ever, if given.
+    pub keep_every: Option<u64>,
     pub samples_every: u64,
 }
 

@@ -225,6 +225,9 @@ fn output(section: &Section<'_>, name: &str) -> Output {
         dir: section.filled("dir").map_or_else(|| PathBuf::from(format!("runs/{name}")), PathBuf::from),
         checkpoint_every: interval(section, "checkpoint_every").unwrap_or(Duration::from_secs(5 * 60)),
         checkpoint_steps: section.whole("checkpoint_steps", 1..=u64::MOST),
+        // One alone would leave nothing to go back to while it is found to be damaged.
+        keep: section.whole("keep", 2..=1_000).unwrap_or(2),
+        keep_every: section.whole("keep_every", 1..=u64::MOST),
         samples_every: section.whole("samples_every", 1..=u64::MOST).unwrap_or(250),
     }
 }

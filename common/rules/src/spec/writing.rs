@@ -87,6 +87,10 @@ impl fmt::Display for Resolved<'_> {
         if let Some(steps) = how.output.checkpoint_steps {
             writeln!(f, "checkpoint_steps = {steps}")?;
         }
+        writeln!(f, "keep = {}", how.output.keep)?;
+        if let Some(steps) = how.output.keep_every {
+            writeln!(f, "keep_every = {steps}")?;
+        }
         writeln!(f, "samples_every = {}", how.output.samples_every)
     }
 }

@@ -87,6 +87,7 @@ scripts! {
     an_entry_whose_word_was_lost_counts,
     an_operator_gives_up_members_that_are_silent,
     attempts_that_fail_do_not_become_a_storm,
+    checkpoints_that_fail_are_an_incident_once_until_one_is_saved,
     jobs_are_served_in_the_order_they_came,
     members_silent_for_ten_minutes_are_given_up,
     a_broken_stream_and_a_successor_mean_death,

@@ -24,6 +24,7 @@ use std::{
     time::Duration,
 };
 use sumac_common::{
+    checkpoint::Saved,
     cluster::{Action, Cluster, Event, Job, JobState, Settings},
     conversation::{Basis, Fingerprint, Incarnation, Leaving, Order, Readiness, Report, Seat, Wish},
     ids::{Digest, JobId, NodeId, Step, WorkerId},
@@ -178,7 +179,11 @@ impl Stage {
             ["enters", at, "again", redone] => {
                 member::Event::Entered { step: step(at), redone: redone.parse().expect("a number") }
             }
-            ["saved", at] => member::Event::Saved(step(at)),
+            ["saved", at] => {
+                let saved = Saved { step: step(at), bytes: 1_000, at_ms: 0 };
+                member::Event::Saved { step: step(at), there: vec![saved] }
+            }
+            ["unsaved", at, why @ ..] => member::Event::Unsaved { step: step(at), why: why.join(" ") },
             ["seals"] => member::Event::Sealed,
             ["breaks"] => member::Event::Broke(Leaving::Broke("connection reset".to_owned())),
             ["unformed", unreached @ ..] => member::Event::Broke(Leaving::Unformed {

@@ -451,7 +451,7 @@ impl World {
         saved.model = model;
         saved.lanes.extend(part);
         if saved.lanes.len() == lanes as usize {
-            let reports = self.process(name).member.step(Event::Saved(step));
+            let reports = self.process(name).member.step(Event::Saved { step, there: vec![] });
             reports.into_iter().for_each(|report| self.report(name, report));
         }
     }

@@ -54,7 +54,7 @@ prop_compose! {
         numbers: [u64; 3],
         lanes in prop::collection::vec(any_lane_tail(), 0..6),
         state in prop::option::of(any_digest()),
-        flags: [bool; 4],
+        flags: [bool; 5],
         durable in prop::option::of(any::<u64>()),
     ) -> Tail {
         Tail {
@@ -66,6 +66,7 @@ prop_compose! {
             own_time_us: numbers[2],
             wishes: Wishes { park: flags[1], regroup: flags[2], snapshot: flags[3] },
             durable: durable.map(Step),
+            unsaved: flags[4],
         }
     }
 }
@@ -121,11 +122,11 @@ fn not_a_number_arrives_as_such() {
 #[test]
 fn another_version_is_told_apart_from_damage() {
     let mut bytes = tail(0..2).encode(2);
-    bytes[0] = 2;
-    assert_eq!(Tail::decode(&sealed(bytes)), Err(BadTail::Mark { found: 0x7a11_0002 }));
+    bytes[0] = 1;
+    assert_eq!(Tail::decode(&sealed(bytes)), Err(BadTail::Mark { found: 0x7a11_0001 }));
     let mut bytes = tail(0..2).encode(2);
-    bytes[4] = 0x41;
-    assert_eq!(Tail::decode(&sealed(bytes)), Err(BadTail::Flags { flags: 0x40 }));
+    bytes[4] = 0x81;
+    assert_eq!(Tail::decode(&sealed(bytes)), Err(BadTail::Flags { flags: 0x80 }));
     let mut bytes = tail(0..2).encode(2);
     bytes[8] = 3;
     assert_eq!(Tail::decode(&sealed(bytes)), Err(BadTail::Room { lanes: 3, room: 2 }));
@@ -246,4 +247,20 @@ fn a_checkpoint_is_durable_when_all_parts_of_the_same_step_are() {
     assert_eq!(durable([Some(60), None, Some(60)]), None);
     assert_eq!(durable([None, Some(60), Some(60)]), None);
     assert_eq!(durable([Some(60), Some(60), Some(50)]), None);
+}
+
+#[test]
+fn a_checkpoint_that_one_could_not_write_is_given_up_when_nobody_writes_any_more() {
+    let given_up = |parts: [(Option<u64>, bool); 3]| {
+        let say = |(tail, (durable, unsaved)): (&mut Tail, (Option<u64>, bool))| {
+            (tail.durable, tail.unsaved) = (durable.map(Step), unsaved);
+        };
+        let agreed = verdict(|tails| tails.iter_mut().zip(parts).for_each(say)).expect("they agree");
+        (agreed.durable, agreed.unsaved)
+    };
+    let (done, failed, writing) = ((Some(60), false), (None, true), (None, false));
+    assert_eq!(given_up([done, failed, done]), (None, true));
+    assert_eq!(given_up([failed, failed, failed]), (None, true));
+    assert_eq!(given_up([done, failed, writing]), (None, false), "the third one still writes");
+    assert_eq!(given_up([done, done, done]), (Some(Step(60)), false));
 }

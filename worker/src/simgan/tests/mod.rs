@@ -85,6 +85,8 @@ fn small() -> Spec {
                 dir: "out".into(),
                 checkpoint_every: std::time::Duration::from_secs(60),
                 checkpoint_steps: None,
+                keep: 2,
+                keep_every: None,
                 samples_every: 0,
             },
         },

@@ -65,6 +65,11 @@ fn each_fault_is_a_sentence_with_its_remedy() {
             &[("train.psi", "gradient")],
             "train.psi = gradient: must be `identity`, `gradients` or `channel-mean`: did you mean `gradients`?",
         ),
+        (&[("output.keep", "1")], "output.keep = 1: must be a whole number from 2 to 1000: the nearest is 2"),
+        (
+            &[("output.keep_every", "0")],
+            "output.keep_every = 0: must be a whole number of at least 1: the nearest is 1",
+        ),
         (
             &[("output.checkpoint_every", "5")],
             "output.checkpoint_every = 5: must be a duration with its unit, in quotes, from 1ms to 31d: \

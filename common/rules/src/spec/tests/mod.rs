@@ -40,6 +40,7 @@ fn a_short_job_is_filled_in_from_its_preset() {
     assert_eq!(how.output.dir, PathBuf::from("runs/eyes"));
     assert_eq!(how.output.checkpoint_every, Duration::from_secs(300));
     assert_eq!((how.output.checkpoint_steps, how.output.samples_every), (None, 250));
+    assert_eq!((how.output.keep, how.output.keep_every), (2, None));
 }
 
 #[test]

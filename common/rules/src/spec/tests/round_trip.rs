@@ -89,6 +89,7 @@ prop_compose! {
         device in prop::sample::select(vec![Device::Auto, Device::Cpu, Device::Cuda]),
         milliseconds in prop_oneof![1..100_000_u64, (1..500_u64).prop_map(|minutes| minutes * 60_000)],
         checkpoint_steps in prop::option::of(1..1_000_000_u64),
+        (keep, keep_every) in (2..=1_000_u32, prop::option::of(1..1_000_000_u64)),
         samples_every in 1..1_000_000_u64,
     ) -> Spec {
         let max = 1 + (more * f64::from(train.lanes - 1)) as u32;
@@ -109,7 +110,7 @@ prop_compose! {
                 output: Output {
                     dir: dir.into(),
                     checkpoint_every: Duration::from_millis(milliseconds),
-                    checkpoint_steps, samples_every,
+                    checkpoint_steps, keep, keep_every, samples_every,
                 },
             },
         }
