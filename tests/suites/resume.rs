@@ -14,7 +14,7 @@ fn paused(cluster: &mut Cluster, job: &Job) -> u64 {
     let id = cluster.submit(job);
     cluster.stands("w0");
     cluster.sumac(&["pause", &id]).assert(0, &["pausing"]);
-    cluster.worker("w0").says("Stop", 1);
+    cluster.worker("w0").says("Park", 1);
     cluster.release("w0");
     cluster.wait(&id).assert(5, &["paused at step"]);
     let job = cluster.job(&id);
