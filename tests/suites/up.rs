@@ -106,7 +106,7 @@ fn ctrl_c_drains_with_a_checkpoint_and_the_same_command_goes_on() {
     assert_eq!(workers.len(), 2, "{workers:?}");
     first.interrupt();
     first.says("draining", 1);
-    first.says("Stop", 2);
+    first.says("Park", 2);
     Fault::release(&room, "either");
     first.wait();
     assert!(!workers.iter().any(|pid| is_worker(*pid)), "a worker outlived `up`");
