@@ -177,7 +177,7 @@ where
         while let Some((told, news)) = self.saving.scribe.next_news() {
             match news {
                 News::Written if told == ticket => return Ok(None),
-                News::Completed(completed) if told == ticket => return Ok(Some(completed)),
+                News::Completed(completed) if told == ticket => return Ok(Some(*completed)),
                 News::Failed(error) if told == ticket => return Err(error),
                 older => self.hear(told, older),
             }

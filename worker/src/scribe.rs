@@ -36,7 +36,7 @@ impl Task {
 pub enum News {
     /// This member's part is durable.
     Written,
-    Completed(Completed),
+    Completed(Box<Completed>),
     Failed(CheckpointError),
 }
 
@@ -155,7 +155,7 @@ fn carry_out(task: &Task, checkpoints: &Checkpoints, faults: &Faults) -> Result<
             faults.at(Point::BeforeManifest, completion.ticket.step);
             let completed = checkpoints.complete(completion)?;
             faults.at(Point::AfterManifest, completion.ticket.step);
-            Ok(News::Completed(completed))
+            Ok(News::Completed(Box::new(completed)))
         }
     }
 }
