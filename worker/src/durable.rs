@@ -1,6 +1,6 @@
 //! Files that are whole or absent, whatever dies in between: written beside, synced, renamed, folder synced.
 //!
-//! Everything that changes the disk here is a [`Deed`], and one place carries deeds out: a test can end the world before any of
+//! Everything that changes the disk here is a deed, and one place carries deeds out: a test can end the world before any of
 //! them. It refuses to know what the bytes mean.
 
 use std::{
