@@ -242,6 +242,26 @@ fn a_simgan_that_falls_one_step_behind_catches_up() {
     fall_behind(Job::simgan, 13);
 }
 
+/// The first held still with the step computed and not applied, the second fell behind, the first dies: only the third has seen
+/// the step's losses, and the second, now the first, has to write them.
+#[test]
+fn losses_that_only_the_third_worker_saw_are_in_the_metrics() {
+    let mut cluster = Cluster::digits();
+    cluster.join_faulty("w0", &Fault::hold("before-apply", STEP));
+    cluster.join_faulty("w1", &Fault::fall_behind(STEP));
+    cluster.join("w2");
+    let job = Job::toy("unseen").at_most(3);
+    let id = cluster.submit(&job);
+    cluster.stands("w0");
+    cluster.stands("w1");
+    cluster.worker("w2").says("generation left", 1);
+    cluster.kill("w0");
+    let run = cluster.finished(&id, &job);
+    let facts = cluster.facts(&id);
+    assert!(facts.contains(&format!("generation 2 goes on at step {}", STEP + 1)), "{facts:#?}");
+    run.assert_same_run(undisturbed(), &format!("{facts:#?}"));
+}
+
 // === SimGAN ===
 
 #[test]

@@ -100,7 +100,14 @@ where
     /// Who is one step behind applies its kept writes and takes the donor's weights; a newcomer takes them too.
     fn catch_up(&mut self, entry: &Entry, rank: Rank) -> Result<(), Trouble> {
         let Some(donor) = entry.donor else { return Ok(()) };
-        let mine = if rank == donor { Some(self.state.pack()?) } else { None };
+        let mine = if rank == donor {
+            let mut parcel = Writer::default();
+            parcel.bytes(&self.state.pack()?);
+            parcel.bytes(&self.metrics.recent());
+            Some(parcel.done())
+        } else {
+            None
+        };
         let checksum = mine.as_deref().map(Digest::of);
         let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
         let link = self.link.as_mut().ok_or_else(crate::train::no_link)?;
@@ -115,8 +122,12 @@ where
         if Digest::of(&copy).0.as_slice() != checksum.as_slice() {
             return Err(damaged(donor, "the weights"));
         }
+        let mut copy = Reader::new(&copy);
+        let (state, rows) =
+            copy.bytes().and_then(|state| Ok((state, copy.bytes()?))).map_err(|_| damaged(donor, "the weights"))?;
         let before = self.state.counters.progress;
-        self.state.unpack(&copy)?;
+        self.state.unpack(state)?;
+        self.metrics.take_over(rows).ok_or_else(|| damaged(donor, "the last rows of the metrics"))?;
         if entry.behind.contains(&rank) {
             let Counters { step, progress, .. } = self.state.counters;
             let kept = self.kept.take().filter(|kept| kept_writes_count(kept.own.step, &before, step, &progress));

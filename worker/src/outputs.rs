@@ -105,7 +105,8 @@ impl Row {
 /// predecessor did not live to write.
 pub struct Metrics {
     path: PathBuf,
-    recent: VecDeque<Row>,
+    /// As they are written: a number that is read and written again need not be the same text.
+    recent: VecDeque<(Step, Vec<u8>)>,
     file: Option<File>,
 }
 
@@ -126,7 +127,7 @@ impl Metrics {
     /// A generation begins at `step`: rows from there on will be written again, missing ones before it are filled in. Gives
     /// how many were there already and will be written again.
     pub fn begin(&mut self, step: Step, writer: bool) -> Result<u64, OutputError> {
-        self.recent.retain(|row| row.step < step);
+        self.recent.retain(|(known, _)| *known < step);
         self.file = None;
         if !writer {
             return Ok(0);
@@ -137,13 +138,12 @@ impl Metrics {
                 again += 1;
                 continue;
             }
-            // As it stands: a number that is read and written again need not be the same text.
             text.extend(line.as_bytes());
             text.push(b'\n');
             last = Some(row.step);
         }
-        for row in self.recent.iter().filter(|row| last.is_none_or(|last| row.step > last)) {
-            push_line(row, &mut text)?;
+        for (_, line) in self.recent.iter().filter(|(known, _)| last.is_none_or(|last| *known > last)) {
+            text.extend(line);
         }
         write(&self.path, &text)?;
         self.file = Some(OpenOptions::new().append(true).open(&self.path).map_err(self.disk("open"))?);
@@ -151,17 +151,34 @@ impl Metrics {
     }
 
     pub fn push(&mut self, row: Row) -> Result<(), OutputError> {
+        let mut line = Vec::new();
+        push_line(&row, &mut line)?;
         if let Some(file) = &mut self.file {
-            let mut line = Vec::new();
-            push_line(&row, &mut line)?;
             let put = file.write_all(&line);
             put.map_err(self.disk("write"))?;
         }
-        self.recent.push_back(row);
+        self.recent.push_back((row.step, line));
         if self.recent.len() > RECENT {
             self.recent.pop_front();
         }
         Ok(())
+    }
+
+    /// The last rows, for those who take over this member's state.
+    #[must_use]
+    pub fn recent(&self) -> Vec<u8> {
+        self.recent.iter().flat_map(|(_, line)| line).copied().collect()
+    }
+
+    /// The last rows of whoever this member's state is from: it did not see all of these steps itself, and may be the one who
+    /// has to write them. `None` if they are no rows.
+    pub fn take_over(&mut self, recent: &[u8]) -> Option<()> {
+        let rows = recent.split_inclusive(|byte| *byte == b'\n').map(|line| {
+            let row: Row = serde_json::from_slice(line).ok()?;
+            Some((row.step, line.to_vec()))
+        });
+        self.recent = rows.collect::<Option<_>>()?;
+        Some(())
     }
 
     /// The rows on disk. A last line that was cut off in the writing is not there.
@@ -385,6 +402,25 @@ mod tests {
         second.begin(Step(5), true).unwrap();
         second.push(row(5)).unwrap();
         assert_eq!(steps(&second), [0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_row_that_neither_the_dead_writer_nor_its_successor_saw_comes_with_the_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let [mut dead, mut behind, mut donor] = [(); 3].map(|()| Metrics::of(folder.path()));
+        dead.begin(Step(0), true).unwrap();
+        for step in 0..5 {
+            donor.push(row(step)).unwrap();
+            if step < 4 {
+                behind.push(row(step)).unwrap();
+                dead.push(row(step)).unwrap();
+            }
+        }
+        drop(dead);
+        behind.take_over(&donor.recent()).unwrap();
+        behind.begin(Step(5), true).unwrap();
+        assert_eq!(steps(&behind), [0, 1, 2, 3, 4]);
+        assert_eq!(behind.take_over(b"no row\n"), None);
     }
 
     #[test]
