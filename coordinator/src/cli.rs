@@ -13,7 +13,7 @@ mod failure;
 mod follow;
 mod help;
 mod job_file;
-mod nursery;
+mod node;
 mod outcome;
 mod progress;
 mod render;

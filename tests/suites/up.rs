@@ -1,7 +1,7 @@
 //! One command on one machine: `sumac up` runs a job to its end, drains when it is told to, goes on, and leaves nobody behind.
 
-use std::{collections::BTreeSet, fs};
-use sumac_tests::{Fault, Job, Outcome, Process, Room};
+use std::collections::BTreeSet;
+use sumac_tests::{Fault, Job, Outcome, Process, Room, children, is_alive};
 
 const OUTPUTS: [&str; 7] = [
     "refiner.safetensors",
@@ -41,25 +41,13 @@ fn up(room: &Room, job: &Job, environment: &[(&str, &str)]) -> Process {
     room.start_sumac(&arguments, environment)
 }
 
-/// The processes that this one started and that still live.
-fn children(of: u32) -> BTreeSet<u32> {
-    let processes = fs::read_dir("/proc").map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
-    let pids = processes.iter().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| parent(*pid) == Some(of)).collect()
-}
-
-fn parent(pid: u32) -> Option<u32> {
-    // "pid (name) state parent ...", and a name may hold anything.
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
-}
-
-/// A dead one that nobody has buried yet still has its name: it is no longer a worker.
-fn is_worker(pid: u32) -> bool {
-    let is_named = fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "sumac-worker");
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let is_dead = stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']));
-    is_named && !is_dead
+/// The workers that `up` has: the children of its one child.
+fn workers(of: &Process) -> BTreeSet<u32> {
+    let nodes = children(of.pid());
+    assert_eq!(nodes.len(), 1, "{nodes:?}");
+    let workers: BTreeSet<u32> = nodes.into_iter().flat_map(children).collect();
+    assert_eq!(workers.len(), 2, "{workers:?}");
+    workers
 }
 
 fn in_peace(room: &Room) -> Outcome {
@@ -102,14 +90,13 @@ fn ctrl_c_drains_with_a_checkpoint_and_the_same_command_goes_on() {
     let fault = fault.arm(&room, "either");
     let mut first = up(&room, &job, &[("SUMAC_FAULT", &fault), ("SUMAC_LOG", "warn,sumac_worker::session=debug")]);
     first.says("a fault that was asked for", 1);
-    let workers = children(first.pid());
-    assert_eq!(workers.len(), 2, "{workers:?}");
+    let workers = workers(&first);
     first.interrupt();
     first.says("draining", 1);
     first.says("Park", 2);
     Fault::release(&room, "either");
     first.wait();
-    assert!(!workers.iter().any(|pid| is_worker(*pid)), "a worker outlived `up`");
+    assert!(!workers.iter().any(|pid| is_alive(*pid)), "a worker outlived `up`");
     let ended = first.finish();
     assert_eq!(ended.code(), Some(130), "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stdout.contains("written, nothing lost"), "{}", ended.stdout);
@@ -131,13 +118,12 @@ fn killing_up_takes_its_workers_along_and_the_same_command_goes_on() {
     let fault = Fault::hold("after-backward", 17).arm(&room, "either");
     let mut first = up(&room, &job, &[("SUMAC_FAULT", &fault)]);
     first.says("a fault that was asked for", 1);
-    let workers = children(first.pid());
-    assert_eq!(workers.len(), 2, "{workers:?}");
+    let workers = workers(&first);
     first.kill();
 
     let again = up(&room, &job, &[]).finish();
     again.assert(0, &["finished"]);
-    assert!(!workers.iter().any(|pid| is_worker(*pid)), "a worker outlived `up`");
+    assert!(!workers.iter().any(|pid| is_alive(*pid)), "a worker outlived `up`");
     let killed = Outcome::read(&room, &job.output());
     assert!(killed.count("/steps_redone") > 0);
     killed.assert_same_run(&in_peace(&room), "killed and gone on");

@@ -1,9 +1,12 @@
-//! `sumac-worker`: one process, one device. Arguments to a seat and a mailbox; then the conversation on its threads, the loop on
-//! this one.
+//! `sumac-worker`: one process, one device; or the parent of several. Arguments to a seat and a mailbox; then the conversation
+//! on its threads, the loop on this one.
+
+mod node;
 
 use clap::{Parser, Subcommand};
 use std::{
-    io::IsTerminal,
+    future::Future,
+    io::{ErrorKind, IsTerminal},
     net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs},
     path::PathBuf,
     process::ExitCode,
@@ -22,13 +25,21 @@ use sumac_worker::{
     session::{self, SessionError},
     train::Desk,
 };
-use tokio::sync::Notify;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+};
 use tracing::{error, info, warn};
 
+/// What was typed cannot be meant: as clap ends a process.
+const USAGE: u8 = 2;
 /// A restart would not help: something has to be changed first (EX_CONFIG).
 const NOT_AS_IT_IS: u8 = 78;
 /// A restart may help (EX_TEMPFAIL).
 const RESTART_ME: u8 = 75;
+/// As a shell says it of a process that an interrupt ended.
+const STOPPED_AT_ONCE: u8 = 130;
+const AT_ONCE: &str = "stopped at once by a second signal";
 
 /// Computes for a Sumac cluster: joins a coordinator and works on the jobs it is given.
 #[derive(Parser)]
@@ -40,21 +51,40 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Join a coordinator and work until stopped.
+    /// Run one worker on this machine until stopped.
+    ///
+    /// SIGTERM, SIGINT or SIGUSR1 asks it to leave: it is let go between two steps and ends. A second one ends it at once.
     Run(RunArgs),
+    /// Run this machine's workers until stopped, and start those again that die.
+    ///
+    /// What its workers log is passed on under their names. SIGTERM, SIGINT or SIGUSR1 asks all of them to leave: each is let go
+    /// between two steps, and the node ends with the last. A second one ends all at once. It goes on when the coordinator dies,
+    /// and ends when a worker says that its configuration is at fault.
+    Node(node::NodeArgs),
 }
 
 #[derive(clap::Args)]
 struct RunArgs {
+    #[command(flatten)]
+    place: Place,
+
+    /// Name of this worker in the cluster; one process per name. Default: the node's name and this process's number.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// Give up when no coordinator has answered for so long at the start, in seconds.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    patience: u64,
+}
+
+/// Where workers run, and for whom.
+#[derive(clap::Args)]
+struct Place {
     /// Where the coordinator listens.
     #[arg(long, env = "SUMAC_COORDINATOR", default_value = "http://127.0.0.1:7070", value_name = "URL")]
     coordinator: String,
 
-    /// Name of this worker in the cluster; one process per name. Default: the host's name and this process's number.
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
-
-    /// Name of this machine. Default: the host's name.
+    /// Name of this machine in the cluster. Default: the host's name.
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
 
@@ -66,23 +96,23 @@ struct RunArgs {
     #[arg(long, env = "SUMAC_CACHE", value_name = "DIR")]
     cache: Option<PathBuf>,
 
-    /// Give up when no coordinator has answered for so long at the start, in seconds.
-    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
-    patience: u64,
-
     /// When asked to end, wait so long to be let go from a running job, in seconds; then leave it after the step under way.
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     grace: u64,
 
-    /// End when the process that started this one ends.
-    #[arg(long)]
-    die_with_parent: bool,
+    /// End when the process that started this one ends; with its PID, also if it has ended already.
+    #[arg(long, value_name = "PID", num_args = 0..=1, require_equals = true)]
+    die_with_parent: Option<Option<i32>>,
 }
 
 fn main() -> ExitCode {
-    let Args { command: Command::Run(args) } = Args::parse();
+    let args = Args::parse();
     init_log();
-    match run(args) {
+    let ended = match args.command {
+        Command::Run(args) => run(args),
+        Command::Node(args) => node::run(args),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(Ending { why, code }) => {
             eprintln!("error: {why}");
@@ -103,22 +133,20 @@ fn ending(code: u8) -> impl Fn(&dyn std::fmt::Display) -> Ending {
 
 fn run(args: RunArgs) -> Result<(), Ending> {
     let as_it_is = ending(NOT_AS_IT_IS);
-    if args.die_with_parent {
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-            .map_err(|e| as_it_is(&e))?;
-    }
+    let RunArgs { place, name, patience } = args;
+    place.end_with_parent()?;
     let faults = Faults::from_env().map_err(|error| as_it_is(&error))?;
-    let patience = Duration::from_secs(args.patience);
-    let host = match args.host {
+    let patience = Duration::from_secs(patience);
+    let host = match place.host {
         Some(host) => host,
-        None => way_to(&args.coordinator, patience)?,
+        None => way_to(&place.coordinator, patience)?,
     };
     engine::set_up(&as_it_is)?;
     // Served for as long as the process lives: others may form groups in it.
     let (_store, store_at) = engine::serve_store(host, &as_it_is)?;
-    let node = args.node.unwrap_or_else(host_name);
+    let node = place.node.unwrap_or_else(host_name);
     let seat = Seat {
-        worker: WorkerId(args.name.unwrap_or_else(|| format!("{node}-{}", std::process::id()))),
+        worker: WorkerId(name.unwrap_or_else(|| format!("{node}-{}", std::process::id()))),
         incarnation: Incarnation(since_epoch()),
         node: NodeId(node),
         store: store_at,
@@ -128,20 +156,20 @@ fn run(args: RunArgs) -> Result<(), Ending> {
     info!(worker = %seat.worker, %host, "starting");
 
     let (mailbox, end) = (Arc::new(Mailbox::default()), Arc::new(Notify::new()));
-    hear_signals(Arc::clone(&mailbox), Duration::from_secs(args.grace)).map_err(|error| ending(RESTART_ME)(&error))?;
+    hear_signals(Arc::clone(&mailbox), Duration::from_secs(place.grace)).map_err(|error| ending(RESTART_ME)(&error))?;
     let me = seat.worker.clone();
     let conversation = {
         let (mailbox, end) = (Arc::clone(&mailbox), Arc::clone(&end));
         thread::Builder::new()
             .name("session".to_owned())
-            .spawn(move || converse(&args.coordinator, seat, mailbox, patience, end))
+            .spawn(move || converse(&place.coordinator, seat, mailbox, patience, end))
             .map_err(|error| ending(RESTART_ME)(&error))?
     };
     let desk = Desk {
         me,
         mailbox: &mailbox,
         faults,
-        cache: args.cache.unwrap_or_else(default_cache),
+        cache: place.cache.unwrap_or_else(default_cache),
         fingerprint: &fingerprint::on_cpu,
     };
     engine::work(&desk, host);
@@ -176,34 +204,63 @@ fn converse(
 /// SIGTERM, SIGINT or SIGUSR1: the process asks to be let go, and ends when it is, or after `grace` between two steps. A second
 /// one ends it at once. On a thread of its own, which ends with the process: whatever else hangs, a signal is heard.
 fn hear_signals(mailbox: Arc<Mailbox>, grace: Duration) -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut signals = {
         let _inside = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::user_defined1())?)
-    };
-    let mut next = async move || {
-        tokio::select! {
-            _ = signals.0.recv() => {}
-            _ = signals.1.recv() => {}
-            _ = signals.2.recv() => {}
-        }
+        Signals::listen()?
     };
     let hear = move || {
         runtime.block_on(async {
-            next().await;
+            signals.next().await;
             info!("told to end: it goes once it is let go; a second signal ends it at once");
             mailbox.leave();
-            if tokio::time::timeout(grace, next()).await.is_err() {
+            if tokio::time::timeout(grace, signals.next()).await.is_err() {
                 warn!(?grace, "not let go: finishing the step under way");
                 mailbox.close();
-                next().await;
+                signals.next().await;
             }
         });
-        error!("stopped at once by a second signal");
-        std::process::exit(130);
+        error!("{AT_ONCE}");
+        std::process::exit(i32::from(STOPPED_AT_ONCE));
     };
     thread::Builder::new().name("signals".to_owned()).spawn(hear).map(drop)
+}
+
+/// SIGTERM, SIGINT and SIGUSR1, one like the other.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    /// Within a runtime.
+    fn listen() -> std::io::Result<Self> {
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::user_defined1()];
+        let [terminate, interrupt, user] = kinds.map(signal);
+        Ok(Self([terminate?, interrupt?, user?]))
+    }
+
+    fn next(&mut self) -> impl Future<Output = ()> {
+        let [terminate, interrupt, user] = &mut self.0;
+        async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = user.recv() => {}
+            }
+        }
+    }
+}
+
+impl Place {
+    /// From here on the process dies with its parent, if it is to.
+    fn end_with_parent(&self) -> Result<(), Ending> {
+        use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+        let Some(parent) = self.die_with_parent else { return Ok(()) };
+        set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| ending(NOT_AS_IT_IS)(&error))?;
+        // One that ended before is never heard of: another process is the parent by now.
+        match parent.filter(|parent| getppid().is_none_or(|now| now.as_raw_nonzero().get() != *parent)) {
+            Some(parent) => Err(ending(RESTART_ME)(&format!("process {parent}, which started this one, has ended"))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The address from which this machine reaches the coordinator; others reach this machine there.
@@ -212,8 +269,12 @@ fn way_to(coordinator: &str, patience: Duration) -> Result<IpAddr, Ending> {
     let not_an_address = || ending(NOT_AS_IT_IS)(&SessionError::Address(coordinator.to_owned()));
     let begun = std::time::Instant::now();
     loop {
-        let resolved: Vec<SocketAddr> = bare.to_socket_addrs().map_err(|_| not_an_address())?.collect();
-        let mut why = "its name has no address".to_owned();
+        let (resolved, mut why): (Vec<SocketAddr>, _) = match bare.to_socket_addrs() {
+            Ok(resolved) => (resolved.collect(), "its name has no address".to_owned()),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => return Err(not_an_address()),
+            // Whoever knows names may be away like anybody else.
+            Err(error) => (Vec::new(), error.to_string()),
+        };
         for address in resolved {
             match TcpStream::connect_timeout(&address, Duration::from_secs(2)).and_then(|stream| stream.local_addr()) {
                 Ok(local) => return Ok(local.ip()),

@@ -8,7 +8,7 @@ use super::{
     failure::{Exit, Failure},
     follow::Watch,
     job_file,
-    nursery::{Nursery, worker_program},
+    node::{Node, worker_program},
     outcome,
     progress::Progress,
     render::{counted, say},
@@ -49,7 +49,13 @@ pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
     say("state", args.state.display());
     say("serving", coordinator.url());
     let dialled = Dialled::at(coordinator.url()).await?;
-    let mut nursery = Nursery::start(&program, count, verbose, &dialled);
+    let mut node = match Node::start(&program, count, verbose, &dialled.url) {
+        Ok(node) => node,
+        Err(failure) => {
+            stand::stop(coordinator).await?;
+            return Err(failure);
+        }
+    };
     let stopping = coordinator.stopping();
     let evening = async {
         forget_the_dead(dialled.clone()).await?;
@@ -64,15 +70,15 @@ pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
     };
     let ended = tokio::select! {
         ended = evening => ended,
-        failure = nursery.failed() => Err(failure),
+        failure = node.failed() => Err(failure),
         // Why it stopped is told by `stop` below.
         () = stopping.cancelled() => Ok(Exit::Failed),
     };
     let is_idle = coordinator.picture().borrow().jobs.iter().all(|entry| entry.job.state.is_over());
     if matches!(ended, Ok(Exit::Interrupted)) && !is_idle {
-        nursery.end_at_once().await;
+        node.end_at_once().await;
     } else {
-        nursery.stop().await;
+        node.stop().await;
     }
     stand::stop(coordinator).await?;
     ended

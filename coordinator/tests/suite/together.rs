@@ -8,7 +8,7 @@ use sumac_proto::v1;
 use tokio::process::Command;
 
 impl Sumac {
-    /// A program that stands in for `sumac-worker`.
+    /// A program that stands in for `sumac-worker node`.
     fn worker(&self, script: &str) -> std::path::PathBuf {
         let path = self.file("worker.sh", &format!("#!/bin/sh\n{script}\n"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -83,38 +83,38 @@ async fn a_log_is_for_programs_if_asked_and_where_there_is_no_terminal() {
 #[tokio::test]
 async fn up_ends_with_the_sentence_of_a_worker_that_cannot_run() {
     let sumac = Sumac::new();
-    let script = "echo started >> starts\necho 'error: libtorch 2.11.0 not found: run make setup' >&2\nexit 78";
-    let up = sumac.starts(&mut sumac.up(script, &["--workers", "1"]));
+    let sentence = "error: worker local-0 cannot run here: libtorch 2.11.0 not found: run make setup";
+    let script = format!("echo started >> starts\necho '{sentence}' >&2\nexit 78");
+    let up = sumac.starts(&mut sumac.up(&script, &["--workers", "1"]));
     let ended = up.ends().await.with(1);
-    assert!(
-        ended.stderr.contains("error: worker local-0 cannot run here: libtorch 2.11.0 not found: run make setup"),
-        "{ended:?}"
-    );
+    assert_eq!(ended.stderr.matches(sentence).count(), 1, "{ended:?}");
+    assert!(ended.stderr.contains("hint: mend that first"), "{ended:?}");
     let starts = std::fs::read_to_string(sumac.folder.path().join("starts")).unwrap();
     assert_eq!(starts.lines().count(), 1, "it is not started again");
 }
 
 #[tokio::test]
-async fn up_starts_a_dead_worker_again() {
+async fn up_shows_what_becomes_of_workers_and_what_they_log() {
     let sumac = Sumac::new();
-    // The first life ends with a crash; the second says that there is no sense in a third.
-    let script = "echo started >> starts\n[ $(wc -l < starts) -lt 2 ] && kill -9 $$\necho 'error: enough' >&2\nexit 2";
+    let script = "echo 'local-0 ended (signal: 9 (SIGKILL)); starts again in 100ms'\necho 'local-0: error: so be it' >&2\nexit 75";
     let ended = sumac.starts(&mut sumac.up(script, &["--workers", "1"])).ends().await.with(1);
-    assert!(ended.stderr.contains("local-0 ended (signal: 9 (SIGKILL)); starts again in 100ms"), "{ended:?}");
-    assert!(ended.stderr.contains("cannot run here: enough"), "{ended:?}");
+    let fact = "  worker    local-0 ended (signal: 9 (SIGKILL)); starts again in 100ms\n";
+    assert!(ended.stderr.contains(fact), "{ended:?}");
+    assert!(ended.stderr.contains("local-0: error: so be it\n"), "{ended:?}");
+    assert!(ended.stderr.contains("error: the workers ended with the process that looks after them"), "{ended:?}");
 }
 
 #[tokio::test]
-async fn up_passes_workers_what_they_need() {
+async fn up_passes_its_node_what_it_needs() {
     let sumac = Sumac::new();
-    let script = "echo \"$@\" > passed\necho \"error: log $SUMAC_LOG\" >&2\nexit 2";
-    let ended = sumac.starts(&mut sumac.up(script, &["--workers", "1"])).ends().await.with(1);
+    let script = "echo \"$@\" > passed\necho $PPID >> passed\necho \"error: log $SUMAC_LOG\" >&2\nexit 2";
+    let ended = sumac.starts(&mut sumac.up(script, &["--workers", "3"])).ends().await.with(1);
     assert!(ended.stderr.contains("log warn"), "{ended:?}");
     let passed = std::fs::read_to_string(sumac.folder.path().join("passed")).unwrap();
     let words: Vec<&str> = passed.split_whitespace().collect();
-    assert_eq!(words[..2], ["run", "--coordinator"]);
-    assert!(words[2].starts_with("http://127.0.0.1:"), "{passed}");
-    assert_eq!(words[3..], ["--name", "local-0", "--die-with-parent"]);
+    assert_eq!(words[..6], ["node", "--workers", "3", "--name", "local", "--coordinator"]);
+    assert!(words[6].starts_with("http://127.0.0.1:"), "{passed}");
+    assert_eq!(words[7..], [&format!("--die-with-parent={}", words[8]), words[8]]);
 }
 
 #[tokio::test]
