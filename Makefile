@@ -45,8 +45,9 @@ demo: build  ## Train on two small drawn data sets, on this machine
 test: build  ## Every test, real workers that are killed among them
 	$(CARGO) test --release --locked --no-fail-fast --workspace --features sumac-tests/torch
 
-chaos: build  ## Kill every victim at every point (the default tests take each point and each victim once)
+chaos: build  ## Kill every victim at every point, then play each fault often and print what it cost (half an hour, wants quiet)
 	SUMAC_FULL=1 $(CARGO) test --release --locked -p sumac-tests --features torch --test kills
+	$(CARGO) run --release --locked -p sumac-tests --features torch --example chaos -- $(CHAOS)
 
 SEEDS ?= 5000
 

@@ -9,7 +9,7 @@ use crate::{
     room::Room,
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, os::unix::process::ExitStatusExt as _};
+use std::{collections::BTreeMap, os::unix::process::ExitStatusExt as _, path::Path, process::Command};
 
 pub struct Cluster {
     // Workers go before the coordinator, processes before their folder.
@@ -23,7 +23,13 @@ impl Cluster {
     /// A coordinator alone.
     #[must_use]
     pub fn start(room: Room) -> Self {
-        let coordinator = serve(&room, "127.0.0.1:0");
+        Self::start_at(room, "127.0.0.1:0")
+    }
+
+    /// Listening there; port 0 takes any free one.
+    #[must_use]
+    pub fn start_at(room: Room, listen: &str) -> Self {
+        let coordinator = serve(&room, listen);
         let address = String::from_utf8_lossy(&room.read("state/address")).trim().to_owned();
         Self { workers: BTreeMap::new(), coordinator, address, room }
     }
@@ -72,11 +78,25 @@ impl Cluster {
         self.workers.insert(name.to_owned(), worker);
     }
 
+    /// Behind other words than those of the room, such as `nsenter --net=FILE`.
+    pub fn join_behind(&mut self, name: &str, prefix: &[&str]) {
+        let mut command = self.room.command(Path::new("env"));
+        self.tell_worker(command.args(prefix).arg(&binaries().worker), name);
+        let worker = Process::start(name, &mut command);
+        worker.says("attached", 1);
+        self.workers.insert(name.to_owned(), worker);
+    }
+
     pub fn start_worker(&self, name: &str, environment: &[(&str, &str)]) -> Process {
         let mut command = self.room.command(&binaries().worker);
-        command.args(["run", "--coordinator", &self.address, "--name", name, "--die-with-parent"]);
-        command.env("SUMAC_LOG", "info,sumac_worker::session=debug").envs(environment.iter().copied());
+        self.tell_worker(&mut command, name);
+        command.envs(environment.iter().copied());
         Process::start(name, &mut command)
+    }
+
+    fn tell_worker(&self, command: &mut Command, name: &str) {
+        command.args(["run", "--coordinator", &self.address, "--name", name, "--die-with-parent"]);
+        command.env("SUMAC_LOG", "info,sumac_worker::session=debug");
     }
 
     #[track_caller]
@@ -109,6 +129,12 @@ impl Cluster {
         self.worker(name).kill();
     }
 
+    /// All of them before any of their ends is waited for.
+    pub fn kill_all(&mut self, names: &[String]) {
+        names.iter().for_each(|name| self.worker(name).strike());
+        names.iter().for_each(|name| self.kill(name));
+    }
+
     // === the coordinator ===
 
     #[must_use]
@@ -136,6 +162,14 @@ impl Cluster {
     pub fn try_submit(&self, job: &Job) -> Ended {
         let arguments = job.write(&self.room);
         self.sumac(&["submit"].into_iter().chain(arguments.iter().map(String::as_str)).collect::<Vec<_>>())
+    }
+
+    /// Submits it, and follows it to its end: `sumac submit --follow`.
+    pub fn follow(&self, job: &Job) -> Process {
+        let arguments = job.write(&self.room);
+        let submit = ["submit", "--follow", "--coordinator", &self.address].into_iter();
+        let submit: Vec<&str> = submit.chain(arguments.iter().map(String::as_str)).collect();
+        self.room.start_sumac(&submit, &[])
     }
 
     /// Gives its id.
@@ -186,7 +220,9 @@ impl Cluster {
 }
 
 fn serve(room: &Room, listen: &str) -> Process {
-    let serving = room.start_sumac(&["serve", "--listen", listen, "--state", "state"], &[]);
+    let beyond = if listen.starts_with("127.") { None } else { Some("--insecure") };
+    let serve = ["serve", "--listen", listen, "--state", "state"].into_iter().chain(beyond);
+    let serving = room.start_sumac(&serve.collect::<Vec<_>>(), &[]);
     serving.says("serving", 1);
     serving
 }

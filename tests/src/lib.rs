@@ -21,5 +21,5 @@ pub use fault::Fault;
 pub use job::Job;
 pub use kin::{child, children, is_alive};
 pub use outcome::Outcome;
-pub use process::{Ended, PATIENCE, Process};
+pub use process::{Ended, Line, PATIENCE, Process};
 pub use room::Room;

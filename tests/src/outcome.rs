@@ -3,6 +3,7 @@
 use crate::room::Room;
 use serde_json::Value;
 
+#[derive(Clone)]
 pub struct Outcome {
     pub summary: Value,
     pub metrics: Vec<u8>,
@@ -34,17 +35,31 @@ impl Outcome {
         text.unwrap_or_else(|| panic!("the summary has no text at {pointer}: {}", self.summary))
     }
 
-    /// Fails the test unless both are the same run, bit for bit: state, trace, exported weights, metrics (L-2, L-3).
-    #[track_caller]
-    pub fn assert_same_run(&self, other: &Self, which: &str) {
+    /// What tells this run from the other, if anything does: state, trace, exported weights, metrics (L-2, L-3).
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<String> {
         for hash in ["/trace_sha256", "/state_sha256", "/refiner_sha256", "/discriminator_sha256"] {
-            assert_eq!(self.text(hash), other.text(hash), "{which}: another {hash}");
+            let (ours, theirs) = (self.text(hash), other.text(hash));
+            if ours != theirs {
+                return Some(format!("another {hash}: {ours}, not {theirs}"));
+            }
+        }
+        if self.metrics == other.metrics {
+            return None;
         }
         let lines = |metrics: &[u8]| String::from_utf8_lossy(metrics).lines().map(str::to_owned).collect::<Vec<_>>();
         let (ours, theirs) = (lines(&self.metrics), lines(&other.metrics));
-        if let Some((ours, theirs)) = ours.iter().zip(&theirs).find(|(ours, theirs)| ours != theirs) {
-            panic!("{which}: metrics.jsonl differs, first here:\n{ours}\n{theirs}");
+        Some(match ours.iter().zip(&theirs).find(|(ours, theirs)| ours != theirs) {
+            Some((ours, theirs)) => format!("metrics.jsonl differs, first here:\n{ours}\n{theirs}"),
+            None => format!("{} lines of metrics, not {}", ours.len(), theirs.len()),
+        })
+    }
+
+    /// Fails the test unless both are the same run, bit for bit.
+    #[track_caller]
+    pub fn assert_same_run(&self, other: &Self, which: &str) {
+        if let Some(difference) = self.difference(other) {
+            panic!("{which}: {difference}");
         }
-        assert!(self.metrics == other.metrics, "{which}: {} lines of metrics, not {}", ours.len(), theirs.len());
     }
 }

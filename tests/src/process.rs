@@ -31,7 +31,15 @@ pub struct Ended {
     pub stderr: String,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// A line that a process said, and when it was read.
+#[derive(Clone, Debug)]
+pub struct Line {
+    pub at: Instant,
+    pub text: String,
+    stream: Stream,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stream {
     Out,
     Err,
@@ -45,7 +53,7 @@ struct Said {
 
 #[derive(Default)]
 struct Lines {
-    all: Vec<(Stream, String)>,
+    all: Vec<Line>,
     /// Streams that reached their end; a process that ended has two.
     closed: usize,
 }
@@ -63,7 +71,7 @@ impl Said {
             while pipe.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
                 line.clear();
-                said.lines().all.push((stream, text));
+                said.lines().all.push(Line { at: Instant::now(), text, stream });
                 said.more.notify_all();
             }
             said.lines().closed += 1;
@@ -102,15 +110,26 @@ impl Process {
     /// # Panics
     /// If it ends without a word of it, or says nothing like it within [`PATIENCE`].
     pub fn says(&self, what: &str, n: usize) -> String {
-        let found = self.said.wait_for(|lines| {
-            let line = lines.all.iter().map(|(_, line)| line).filter(|line| line.contains(what)).nth(n - 1);
-            line.cloned().map(Some).or_else(|| (lines.closed == 2).then_some(None))
+        let found = self.hear(&format!("`{what}` {n} times"), |lines| {
+            lines.iter().map(|line| &line.text).filter(|line| line.contains(what)).nth(n - 1).cloned()
         });
-        match found {
-            Some(Some(line)) => line,
-            Some(None) => panic!("{} ended without saying `{what}` {n} times", self.name),
-            None => panic!("{} does not say `{what}` {n} times within {PATIENCE:?}", self.name),
-        }
+        found.unwrap_or_else(|| panic!("{} ended without saying `{what}` {n} times", self.name))
+    }
+
+    /// What `look` finds in all that it has said so far, as soon as it finds something; `None` if the process ends without it.
+    ///
+    /// # Panics
+    /// If there is nothing to find within [`PATIENCE`]; `what` says what was looked for.
+    pub fn hear<T>(&self, what: &str, look: impl Fn(&[Line]) -> Option<T>) -> Option<T> {
+        let found =
+            self.said.wait_for(|lines| look(&lines.all).map(Some).or_else(|| (lines.closed == 2).then_some(None)));
+        found.unwrap_or_else(|| panic!("{} does not say {what} within {PATIENCE:?}", self.name))
+    }
+
+    /// All that it has said so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<Line> {
+        self.said.lines().all.clone()
     }
 
     /// Waits for its end.
@@ -133,12 +152,18 @@ impl Process {
         status
     }
 
+    /// Whether all that it said was heard and it said it all.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.said.lines().closed == 2
+    }
+
     pub fn finish(mut self) -> Ended {
         let status = self.wait();
         let text = |wanted: Stream| {
             let lines = self.said.lines();
-            lines.all.iter().filter(|(stream, _)| *stream == wanted).fold(String::new(), |mut text, (_, line)| {
-                text.push_str(line);
+            lines.all.iter().filter(|line| line.stream == wanted).fold(String::new(), |mut text, line| {
+                text.push_str(&line.text);
                 text.push('\n');
                 text
             })
@@ -167,6 +192,16 @@ impl Process {
     /// SIGSTOP: it lives, keeps its connections, and does nothing any more.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT: as if nothing had been.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// SIGKILL, without waiting for its end.
+    pub fn strike(&self) {
+        self.signal(Signal::KILL);
     }
 
     /// From now on its files cannot grow beyond so many bytes, as on a disk that is full; `None` gives it room again.
@@ -227,8 +262,8 @@ impl Drop for Process {
             let lines = self.said.lines();
             let hidden = lines.all.len().saturating_sub(LINES_SHOWN);
             let mut text = format!("=== {} (pid {}, {hidden} lines before)\n", self.name, self.child.id());
-            for (_, line) in &lines.all[hidden..] {
-                let _ = writeln!(text, "    {line}");
+            for line in &lines.all[hidden..] {
+                let _ = writeln!(text, "    {}", line.text);
             }
             eprintln!("{text}");
         }

@@ -13,6 +13,8 @@ use tempfile::TempDir;
 
 pub struct Room {
     folder: TempDir,
+    /// Words before every command that runs here.
+    prefix: &'static [&'static str],
 }
 
 impl Default for Room {
@@ -25,15 +27,25 @@ impl Room {
     #[must_use]
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
-        Self { folder }
+        Self { folder, prefix: &[] }
     }
 
     /// With two small sets of drawn digits, 28x28 grey: `data/synthetic`, labelled, and `data/real`.
     #[must_use]
     pub fn with_digits(count: u32) -> Self {
-        let room = Self::new();
-        room.sumac(&["data", "demo", "digits", "data", "--count", &count.to_string()]).assert(0, &[]);
-        room
+        Self::new().draw_digits(count)
+    }
+
+    /// All its commands start behind these words, such as `setpriv --pdeathsig KILL`.
+    #[must_use]
+    pub fn behind(self, prefix: &'static [&'static str]) -> Self {
+        Self { prefix, ..self }
+    }
+
+    #[must_use]
+    pub fn draw_digits(self, count: u32) -> Self {
+        self.sumac(&["data", "demo", "digits", "data", "--count", &count.to_string()]).assert(0, &[]);
+        self
     }
 
     #[must_use]
@@ -73,7 +85,14 @@ impl Room {
     /// A command that runs in this room, whatever the surroundings of the test say.
     #[must_use]
     pub fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
+        let mut command = match self.prefix {
+            [] => Command::new(program),
+            [first, others @ ..] => {
+                let mut command = Command::new(first);
+                command.args(others).arg(program);
+                command
+            }
+        };
         command.current_dir(self.path());
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SUMAC_")) {
             command.env_remove(name);

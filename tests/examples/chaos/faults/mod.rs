@@ -1,0 +1,8 @@
+//! The faults, one noun a file. Each plays itself as often as it is told and fills in a row.
+
+pub(crate) mod blackhole;
+pub(crate) mod coordinator;
+pub(crate) mod deaths;
+pub(crate) mod freezes;
+pub(crate) mod leaving;
+pub(crate) mod regroupings;
