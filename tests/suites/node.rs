@@ -73,7 +73,7 @@ fn job() -> Job {
 #[test]
 fn a_worker_that_dies_is_replaced_and_the_run_is_the_same() {
     let cluster = Cluster::digits();
-    let node = node(&cluster, 2, Some(&Fault::die("after-backward", STEP)));
+    let node = node(&cluster, 2, Some(&Fault::die("before-apply", STEP)));
     let run = cluster.run(&job());
     node.says("ended (signal: 9 (SIGKILL)); starts again in 100ms", 1);
     assert!(run.count("/generations") > 1);
