@@ -72,6 +72,10 @@ struct RunArgs {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
+    /// Which of the processes of this name it is: later ones have higher numbers. For parents that report a death.
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    start: Option<u64>,
+
     /// Give up when no coordinator has answered for so long at the start, in seconds.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     patience: u64,
@@ -133,7 +137,7 @@ fn ending(code: u8) -> impl Fn(&dyn std::fmt::Display) -> Ending {
 
 fn run(args: RunArgs) -> Result<(), Ending> {
     let as_it_is = ending(NOT_AS_IT_IS);
-    let RunArgs { place, name, patience } = args;
+    let RunArgs { place, name, start, patience } = args;
     place.end_with_parent()?;
     let faults = Faults::from_env().map_err(|error| as_it_is(&error))?;
     let patience = Duration::from_secs(patience);
@@ -147,7 +151,7 @@ fn run(args: RunArgs) -> Result<(), Ending> {
     let node = place.node.unwrap_or_else(host_name);
     let seat = Seat {
         worker: WorkerId(name.unwrap_or_else(|| format!("{node}-{}", std::process::id()))),
-        incarnation: Incarnation(since_epoch()),
+        incarnation: Incarnation(start.unwrap_or_else(since_epoch)),
         node: NodeId(node),
         store: store_at,
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -5,7 +5,9 @@
 //! nothing. It refuses to know jobs, tensors and who else is in the cluster: what it says goes to stdout, what its workers write
 //! to stderr.
 
-use super::{AT_ONCE, Ending, NOT_AS_IT_IS, Place, RESTART_ME, STOPPED_AT_ONCE, Signals, USAGE, ending, host_name};
+use super::{
+    AT_ONCE, Ending, NOT_AS_IT_IS, Place, RESTART_ME, STOPPED_AT_ONCE, Signals, USAGE, ending, host_name, since_epoch,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     env,
@@ -140,12 +142,13 @@ impl Ward {
         let mut pause = None;
         loop {
             let born = Instant::now();
-            let (status, words) = match self.start() {
+            let start = since_epoch();
+            let (status, words) = match self.start(start) {
                 Ok(process) => self.attend(process, &mut asked).await,
                 Err(error) => (Err(error), None),
             };
             let lived = born.elapsed();
-            self.report_death().await;
+            self.report_death(start).await;
             let sentence = last_words(words).await;
             let leaves = *asked.borrow();
             let how = match status {
@@ -175,12 +178,13 @@ impl Ward {
     }
 
     /// In a process group of its own: ctrl-C is for the node, which asks its workers in turn.
-    fn start(&self) -> io::Result<Child> {
+    fn start(&self, start: u64) -> io::Result<Child> {
         let CommandLine { program, node, coordinator, rest } = &*self.line;
         let mut command = Command::new(program);
         command
             .args(["run", "--name", &self.name, "--node", node, "--coordinator", coordinator])
             .args(rest)
+            .args(["--start", &start.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -207,11 +211,12 @@ impl Ward {
         (status, words)
     }
 
-    async fn report_death(&self) {
+    /// Of that process: its name may be another's, here or elsewhere.
+    async fn report_death(&self, start: u64) {
         let report = async {
             let operator = OperatorClient::connect(self.line.coordinator.clone()).await;
             let mut operator = operator.map_err(|error| error.to_string())?;
-            let died = operator.died(DiedRequest { worker: self.name.to_string() }).await;
+            let died = operator.died(DiedRequest { worker: self.name.to_string(), incarnation: start }).await;
             died.map(drop).map_err(|status| status.to_string())
         };
         let heard = timeout(HEARD_WITHIN, report).await.unwrap_or_else(|late| Err(late.to_string()));

@@ -9,6 +9,7 @@ use crate::{
 use std::{pin::Pin, sync::Arc, time::Duration};
 use sumac_common::{
     cluster::Event,
+    conversation::Incarnation,
     ids::{JobId, WorkerId},
     spec,
 };
@@ -138,13 +139,12 @@ impl Operator for Window {
     }
 
     async fn died(&self, request: Request<v1::DiedRequest>) -> Result<Response<v1::DiedReply>, Status> {
-        let worker = WorkerId(request.into_inner().worker);
-        // The parent starts no successor before this is answered: the name means the process that died.
-        let incarnation = self.look().worker(&worker).map(|known| known.seat.incarnation);
-        if let Some(incarnation) = incarnation {
+        let v1::DiedRequest { worker, incarnation } = request.into_inner();
+        let (worker, incarnation) = (WorkerId(worker), Incarnation(incarnation));
+        let known = self.look().worker(&worker).is_some_and(|known| known.seat.incarnation == incarnation);
+        if known {
             self.command(Event::Died { worker, incarnation }).await?;
         }
-        let known = incarnation.is_some();
         Ok(Response::new(v1::DiedReply { known }))
     }
 

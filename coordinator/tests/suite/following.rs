@@ -70,7 +70,7 @@ async fn a_follower_is_told_each_new_fact_once() {
     let mut a = Played::joins(&url, "a").await;
     let job = a.takes_part(0).await.job;
     aside.says("generation 1 goes on").await;
-    operator(&url).await.died(v1::DiedRequest { worker: "a".to_owned() }).await.unwrap();
+    operator(&url).await.died(v1::DiedRequest { worker: "a".to_owned(), incarnation: 1 }).await.unwrap();
     let mut b = Played::joins(&url, "b").await;
     let opening = b.takes_part(0).await;
     aside.says("generation 2 goes on").await;
@@ -105,7 +105,7 @@ async fn a_failure_is_one_incident_with_its_cause_and_what_the_others_said() {
     let mut a = Played::joins(&url, "a").await;
     let job = a.takes_part(0).await.job;
     aside.says("generation 1 goes on").await;
-    operator(&url).await.died(v1::DiedRequest { worker: "a".to_owned() }).await.unwrap();
+    operator(&url).await.died(v1::DiedRequest { worker: "a".to_owned(), incarnation: 1 }).await.unwrap();
     let mut b = Played::joins(&url, "b").await;
     let opening = b.takes_part(0).await;
     aside.says("went on at step 0 as generation 2").await;

@@ -149,7 +149,7 @@ async fn a_death_that_its_parent_saw_is_known_at_once() {
     a.says(Report::Ready { job: prepared, readiness: readiness() }).await;
     assert_eq!(b.hears_wish().await, Wish::Regroup);
 
-    let died = v1::DiedRequest { worker: "b".to_owned() };
+    let died = v1::DiedRequest { worker: "b".to_owned(), incarnation: 1 };
     assert!(operator(&url).await.died(died).await.unwrap().into_inner().known);
     let opening = a.is_opened().await;
     assert_eq!(opening.roster.len(), 1);
@@ -165,7 +165,7 @@ async fn a_death_that_its_parent_saw_is_known_at_once() {
 async fn nobody_is_known_by_a_name_that_never_joined() {
     let state = tempdir().unwrap();
     let coordinator = coordinator(state.path()).await;
-    let died = v1::DiedRequest { worker: "ghost".to_owned() };
+    let died = v1::DiedRequest { worker: "ghost".to_owned(), incarnation: 1 };
     assert!(!operator(&coordinator.url()).await.died(died).await.unwrap().into_inner().known);
     coordinator.stop().await.unwrap();
 }
@@ -221,4 +221,20 @@ async fn a_watcher_is_told_that_the_coordinator_ends() {
         }
     };
     assert_eq!(ended.code(), Code::Unavailable, "{ended:?}");
+}
+
+#[tokio::test]
+async fn the_death_of_one_that_was_not_welcome_is_not_that_of_its_namesake() {
+    let (state, output) = (tempdir().unwrap(), tempdir().unwrap());
+    let coordinator = coordinator(state.path()).await;
+    let url = coordinator.url();
+    let mut a = Played::joins(&url, "a").await;
+    let (_, job) = submit(&url, &spec(output.path())).await;
+    a.takes_part(0).await;
+    let died = v1::DiedRequest { worker: "a".to_owned(), incarnation: 2 };
+    assert!(!operator(&url).await.died(died).await.unwrap().into_inner().known);
+    let workers = operator(&url).await.list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers;
+    assert_eq!(workers[0].presence(), v1::Presence::Here);
+    job_when(&url, &job.id, |job| job.state() == v1::JobState::Running).await;
+    coordinator.stop().await.unwrap();
 }

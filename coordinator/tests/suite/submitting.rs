@@ -52,6 +52,7 @@ async fn a_paused_run_goes_on_as_the_same_job_with_more_steps() {
     let mut a = Played::joins(&url, "a").await;
     let (_, job) = submit(&url, &spec(output.path())).await;
     let opening = a.takes_part(0).await;
+    operator(&url).await.pause(v1::PauseRequest { job: job.id.clone() }).await.unwrap();
     a.ends(&opening, 131, Ending::Parked).await;
     job_when(&url, &job.id, |job| job.state() == v1::JobState::Paused).await;
 

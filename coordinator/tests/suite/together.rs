@@ -1,6 +1,6 @@
 //! `serve` and `up` as processes: killed, drained, with workers that cannot run.
 
-use crate::play::{Played, Sumac, job_when, operator, submit};
+use crate::play::{Played, Sumac, job_when, operator, soon, submit};
 use rustix::process::Signal;
 use std::os::unix::fs::PermissionsExt as _;
 use sumac_common::conversation::{Ending, Wish};
@@ -212,7 +212,15 @@ async fn up_without_a_job_serves_until_a_signal_and_leaves_no_worker_behind() {
     let joined = up.says("worker").await;
     assert!(joined.starts_with("local-0  cpu (played)   joined in "), "{joined}");
     assert!(up.says("next").await.contains("sumac submit FILE"));
-    let pid = std::fs::read_to_string(sumac.folder.path().join("pid")).unwrap();
+    let written = async {
+        loop {
+            match std::fs::read_to_string(sumac.folder.path().join("pid")) {
+                Ok(pid) if pid.ends_with('\n') => return pid,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let pid = soon("the worker's number", written).await;
     up.signal(Signal::TERM);
     up.ends().await.with(0);
     assert!(!std::path::Path::new("/proc").join(pid.trim()).exists(), "worker {pid} is still there");
