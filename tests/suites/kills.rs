@@ -4,7 +4,6 @@
 //! first victim and every victim at one point; `SUMAC_FULL=1` takes the whole product. Every cell proves that its point was
 //! reached (the fault leaves a mark) and that the run noticed (generations, steps redone).
 
-use std::sync::OnceLock;
 use sumac_tests::{Cluster, Fault, Job, Outcome};
 
 /// Points in a step, or at the end of the last one.
@@ -47,14 +46,8 @@ impl Victim {
     }
 }
 
-/// The same job on one worker, left in peace.
-fn undisturbed() -> &'static Outcome {
-    static RUN: OnceLock<Outcome> = OnceLock::new();
-    RUN.get_or_init(|| Cluster::of(1).run(&Job::toy("undisturbed").exactly(1)))
-}
-
 fn kill(point: &'static str, victim: Victim) {
-    let expected = undisturbed();
+    let expected = Outcome::undisturbed();
     let mut cluster = Cluster::digits();
     let job = Job::toy("killed").at_most(3);
     let id = if IN_AN_ENTRY.contains(&point) {
@@ -259,7 +252,7 @@ fn losses_that_only_the_third_worker_saw_are_in_the_metrics() {
     let run = cluster.finished(&id, &job);
     let facts = cluster.facts(&id);
     assert!(facts.contains(&format!("generation 2 goes on at step {}", STEP + 1)), "{facts:#?}");
-    run.assert_same_run(undisturbed(), &format!("{facts:#?}"));
+    run.assert_same_run(Outcome::undisturbed(), &format!("{facts:#?}"));
 }
 
 // === SimGAN ===

@@ -1,22 +1,13 @@
 //! Workers that leave and come on purpose: between two steps, aborting nothing, with nothing done again (C-3, L-2). And one that
 //! is told to end where nobody lets it go: it does not wait long, and a second word ends it at once.
 
-use std::{
-    sync::OnceLock,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use sumac_tests::{Cluster, Fault, Job, Outcome};
 
 /// A discriminator step between two checkpoints: history is staged in it.
 const STEP: u64 = 17;
 /// Ten of grace, and five for the others; the rest is for a machine that is busy.
 const SOON: Duration = Duration::from_secs(45);
-
-/// The same job on one worker, left in peace.
-fn undisturbed() -> &'static Outcome {
-    static RUN: OnceLock<Outcome> = OnceLock::new();
-    RUN.get_or_init(|| Cluster::of(1).run(&Job::toy("undisturbed").exactly(1)))
-}
 
 /// `n` workers in the midst of a step, in which the last one holds them all. Gives the job's id and the last one's name.
 fn held(n: usize, job: &Job) -> (Cluster, String, String) {
@@ -33,7 +24,7 @@ fn held(n: usize, job: &Job) -> (Cluster, String, String) {
 fn assert_nothing_lost(cluster: &Cluster, id: &str, job: &Job, generations: u64) {
     let run = cluster.finished(id, job);
     let facts = cluster.facts(id);
-    run.assert_same_run(undisturbed(), &format!("{facts:#?}"));
+    run.assert_same_run(Outcome::undisturbed(), &format!("{facts:#?}"));
     assert_eq!(run.count("/steps_redone"), 0, "{facts:#?}");
     assert_eq!(run.count("/generations"), generations, "{facts:#?}");
     let is_bad = |fact: &&String| fact.contains("lost") || fact.contains("closed:");
@@ -98,7 +89,7 @@ fn an_evicted_worker_is_out_in_the_midst_of_a_step() {
     cluster.sumac(&["evict", &last]).assert(2, &["--yes", "sumac drain"]);
     cluster.sumac(&["evict", &last, "--yes"]).assert(0, &["evicted"]);
     let run = cluster.finished(&id, &job);
-    run.assert_same_run(undisturbed(), &format!("{:#?}", cluster.facts(&id)));
+    run.assert_same_run(Outcome::undisturbed(), &format!("{:#?}", cluster.facts(&id)));
     assert_eq!(run.count("/steps_redone"), 0);
 }
 

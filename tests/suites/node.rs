@@ -4,7 +4,6 @@
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::BTreeSet,
-    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
@@ -61,11 +60,6 @@ fn are_gone(workers: &BTreeSet<u32>) {
     }
 }
 
-fn undisturbed() -> &'static Outcome {
-    static RUN: OnceLock<Outcome> = OnceLock::new();
-    RUN.get_or_init(|| Cluster::of(1).run(&Job::toy("undisturbed").exactly(1)))
-}
-
 fn job() -> Job {
     Job::toy("boxed").exactly(2)
 }
@@ -78,7 +72,7 @@ fn a_worker_that_dies_is_replaced_and_the_run_is_the_same() {
     node.says("ended (signal: 9 (SIGKILL)); starts again in 100ms", 1);
     assert!(run.count("/generations") > 1);
     assert_eq!(run.count("/steps_redone"), 0);
-    run.assert_same_run(undisturbed(), "a worker replaced");
+    run.assert_same_run(Outcome::undisturbed(), "a worker replaced");
 }
 
 #[test]
@@ -94,7 +88,7 @@ fn a_worker_that_dies_while_the_coordinator_is_away_is_replaced() {
     Fault::release(cluster.room(), "either");
     let run = cluster.finished(&id, &job());
     assert_eq!(run.count("/steps_redone"), 0);
-    run.assert_same_run(undisturbed(), "a worker replaced in the coordinator's absence");
+    run.assert_same_run(Outcome::undisturbed(), "a worker replaced in the coordinator's absence");
 }
 
 #[test]
@@ -112,7 +106,7 @@ fn the_death_of_the_coordinator_ends_neither_node_nor_workers() {
     let run = cluster.finished(&id, &job());
     assert_eq!(children(node.pid()), workers, "another worker than before");
     assert_eq!((run.count("/generations"), run.count("/steps_redone")), (1, 0));
-    run.assert_same_run(undisturbed(), "with another coordinator");
+    run.assert_same_run(Outcome::undisturbed(), "with another coordinator");
 }
 
 #[test]
@@ -122,7 +116,7 @@ fn workers_of_a_stopped_node_keep_working() {
     send(node.pid(), Signal::STOP);
     let run = cluster.run(&job());
     assert_eq!(run.count("/generations"), 1);
-    run.assert_same_run(undisturbed(), "under a stopped node");
+    run.assert_same_run(Outcome::undisturbed(), "under a stopped node");
 }
 
 #[test]
@@ -142,7 +136,7 @@ fn killing_a_node_leaves_no_worker_and_the_run_goes_on_elsewhere() {
     let run = cluster.finished(&id, &job);
     assert!(run.count("/generations") > 1);
     assert_eq!(run.count("/steps_redone"), 0);
-    run.assert_same_run(undisturbed(), "gone on elsewhere");
+    run.assert_same_run(Outcome::undisturbed(), "gone on elsewhere");
 }
 
 #[test]
@@ -157,7 +151,7 @@ fn killing_the_only_node_costs_steps_and_nothing_else() {
     let _second = node(&cluster, 2, None);
     let run = cluster.finished(&id, &job());
     assert!(run.count("/steps_redone") > 0);
-    run.assert_same_run(undisturbed(), "from the checkpoint");
+    run.assert_same_run(Outcome::undisturbed(), "from the checkpoint");
 }
 
 #[test]
@@ -179,7 +173,7 @@ fn a_node_that_is_told_to_end_drains_its_workers_and_nothing_is_done_again() {
     let _second = node(&cluster, 2, None);
     let run = cluster.finished(&id, &job());
     assert_eq!(run.count("/steps_redone"), 0);
-    run.assert_same_run(undisturbed(), "drained and gone on");
+    run.assert_same_run(Outcome::undisturbed(), "drained and gone on");
 }
 
 #[test]

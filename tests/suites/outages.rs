@@ -1,15 +1,8 @@
 //! The coordinator is away, or its disk fails: jobs that run go on, and nothing it said is forgotten (C-2).
 
-use std::sync::OnceLock;
 use sumac_tests::{Cluster, Fault, Job, Outcome};
 
 const STEP: u64 = 17;
-
-/// The same job on one worker, left in peace.
-fn undisturbed() -> &'static Outcome {
-    static RUN: OnceLock<Outcome> = OnceLock::new();
-    RUN.get_or_init(|| Cluster::of(1).run(&Job::toy("undisturbed").exactly(1)))
-}
 
 #[test]
 fn a_full_disk_refuses_new_work_and_the_running_job_goes_on() {
@@ -30,9 +23,9 @@ fn a_full_disk_refuses_new_work_and_the_running_job_goes_on() {
     cluster.worker("w2").says("generation left", 1);
     cluster.coordinator().limit_files(None);
     let run = cluster.finished(&id, &job);
-    run.assert_same_run(undisturbed(), &format!("{:#?}", cluster.facts(&id)));
+    run.assert_same_run(Outcome::undisturbed(), &format!("{:#?}", cluster.facts(&id)));
     assert!(run.count("/generations") >= 2);
-    cluster.run(&Job::toy("more").at_most(1)).assert_same_run(undisturbed(), "submitted again");
+    cluster.run(&Job::toy("more").at_most(1)).assert_same_run(Outcome::undisturbed(), "submitted again");
 }
 
 #[test]

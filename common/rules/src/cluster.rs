@@ -7,7 +7,9 @@
 //! C-2 generations only grow: [`Job::generation`] is saved before any order that names it.
 //! C-6 a generation opens only after a member of the last one acknowledged leaving it (`Job::frozen`).
 
+mod attaching;
 mod fact;
+mod hearing;
 mod incident;
 mod job;
 mod leaving;
@@ -19,7 +21,7 @@ use job::Others;
 pub use job::{Job, JobState};
 
 use crate::{
-    conversation::{Beat, Ending, Holding, Incarnation, Leaving, Order, Report, Seat, Standing, Wish},
+    conversation::{Beat, Holding, Incarnation, Order, Report, Seat, Standing, Wish},
     ids::{Generation, JobId, WorkerId},
     spec::Spec,
 };
@@ -210,11 +212,11 @@ impl Cluster {
                 }
             }
             Event::Detached { worker, incarnation } => {
-                if self.present(&worker, incarnation).is_some_and(|known| known.presence == Presence::Here)
-                    && !self.has_left(&worker, &mut actions)
-                    && let Some(known) = self.present(&worker, incarnation)
+                if let Some(known) = self.present(&worker, incarnation)
+                    && known.presence == Presence::Here
                 {
                     known.presence = Presence::Suspect(now);
+                    self.take_leave(&worker, &mut actions);
                 }
             }
             Event::Died { worker, incarnation } => {
@@ -228,9 +230,13 @@ impl Cluster {
             Event::Cancelled { job } => self.end(&job, JobState::Cancelled, &mut actions),
             Event::PauseWished { job } => self.pause(&job, &mut actions),
             Event::Scaled { job, min, max } => self.scale(&job, min, max, &mut actions),
-            Event::Drained { .. } | Event::Undrained { .. } | Event::Evicted { .. } => {
-                self.drain(now, event, &mut actions);
+            Event::Drained { name, deadline } => {
+                actions.push(Action::Note(Fact::Drained { name: name.clone() }));
+                self.drain(name, deadline.map(|deadline| now + deadline), &mut actions);
             }
+            // A drain whose time is over at once.
+            Event::Evicted { name } => self.drain(name, Some(now), &mut actions),
+            Event::Undrained { name } => self.undrain(name, &mut actions),
             Event::GivenUp { job } => {
                 // The word is about members that are silent now, not about those of some later day.
                 if let Some(job) = self.jobs.iter_mut().find(|known| known.id == job && !known.state.is_open()) {
@@ -252,275 +258,6 @@ impl Cluster {
 
     fn hear(&mut self, now: Duration, worker: &WorkerId, incarnation: Incarnation) -> bool {
         self.present(worker, incarnation).map(|known| known.heard = now).is_some()
-    }
-
-    fn attached(&mut self, now: Duration, seat: Seat, standing: Option<Standing>, actions: &mut Vec<Action>) {
-        let worker = seat.worker.clone();
-        if seat.version != self.settings.version {
-            let why = format!(
-                "worker {worker} is sumac {}, this coordinator is {}: install the same version on both",
-                seat.version, self.settings.version
-            );
-            actions.push(Action::Refuse(worker, why));
-            return;
-        }
-        match self.workers.get(&worker) {
-            Some(known) if known.seat.incarnation > seat.incarnation => {
-                let why =
-                    format!("another process already joined as {worker}: give each worker a name of its own (--name)");
-                actions.push(Action::Refuse(worker, why));
-                return;
-            }
-            // Only a process whose stream broke can be taken for dead because of its successor.
-            Some(known) if known.seat.incarnation < seat.incarnation && known.presence == Presence::Here => {
-                let why = format!(
-                    "{worker} is the name of a worker that is here (on {}): end that one, or give this one another name (--name)",
-                    known.seat.node
-                );
-                actions.push(Action::Defer(worker, why));
-                return;
-            }
-            Some(known) if known.seat.incarnation < seat.incarnation && !known.is_gone() => {
-                self.lose(now, &worker, Loss::Died, actions);
-            }
-            _ => {}
-        }
-        let returns = self.workers.get(&worker).is_some_and(|known| known.seat.incarnation == seat.incarnation)
-            || standing.is_some();
-        self.arrivals += 1;
-        let arrived = self.arrivals;
-        let job = standing.as_ref().map(|standing| standing.job.clone());
-        let fresh = Worker {
-            seat,
-            presence: Presence::Here,
-            heard: now,
-            job: job.clone(),
-            beat: None,
-            says_goodbye: false,
-            drained: false,
-            evicted: false,
-            arrived,
-        };
-        self.workers.insert(worker.clone(), fresh);
-        self.mark_drained();
-        actions.push(Action::Note(if returns {
-            Fact::WorkerReturned { worker: worker.clone() }
-        } else {
-            Fact::WorkerJoined { worker: worker.clone() }
-        }));
-        let elsewhere = "it came back without taking part".to_owned();
-        self.stands_outside(now, &worker, job.as_ref(), elsewhere, actions);
-        self.reattach(now, &worker, standing, job, actions);
-    }
-
-    /// It takes no part in any job but this one: if it was a member of another's last generation, it has left that one, be it
-    /// by its death. A member that is gone and comes back as a new process is heard here, too.
-    fn stands_outside(
-        &mut self,
-        now: Duration,
-        worker: &WorkerId,
-        works_for: Option<&JobId>,
-        why: String,
-        actions: &mut Vec<Action>,
-    ) {
-        let others = self.jobs.iter_mut().filter(|job| Some(&job.id) != works_for && !job.state.is_over());
-        for job in others.filter(|job| job.was_member(worker)) {
-            job.ready.remove(worker);
-            job.standings.insert(worker.clone(), Standing::outside(job.id.clone()));
-            if job.roster.contains(worker) {
-                job.frozen = true;
-                let cause = Cause::Said { worker: worker.clone(), why: why.clone() };
-                job.close(now, worker, Some(cause), job.generation, Others::AreTold, actions);
-            }
-        }
-    }
-
-    /// What it says about itself replaces what was believed.
-    fn reattach(
-        &mut self,
-        now: Duration,
-        worker: &WorkerId,
-        standing: Option<Standing>,
-        job: Option<JobId>,
-        actions: &mut Vec<Action>,
-    ) {
-        let (Some(standing), Some(job_id)) = (standing, job) else { return };
-        let Some(job) = self.jobs.iter_mut().find(|known| known.id == job_id && !known.state.is_over()) else {
-            // It works for a job that ended, or that nobody knows.
-            actions.push(Action::Tell(worker.clone(), Order::Release { job: job_id, why: None }));
-            if let Some(known) = self.workers.get_mut(worker) {
-                known.job = None;
-            }
-            return;
-        };
-        if let Some(why) = standing.ready.as_ref().and_then(|readiness| job.misfit(readiness)) {
-            job.standings.insert(worker.clone(), Standing::outside(job_id.clone()));
-            job.unfit.insert(worker.clone(), why.clone());
-            self.turn_away(worker, job_id, why, actions);
-            return;
-        }
-        job.set_aside.remove(worker);
-        job.learn(worker, &standing);
-        match standing.engaged {
-            Some(engaged) if engaged == job.generation && job.state.is_open() => {
-                job.standings.remove(worker);
-                // What it was told before may not have reached it.
-                if let Some(wish) = job.asked {
-                    actions.push(Action::Tell(worker.clone(), Order::Wish { job: job_id.clone(), wish }));
-                }
-            }
-            Some(engaged) => {
-                // That generation is closed, or was never opened by anybody we know: leave it, then say where you stand.
-                actions.push(Action::Tell(worker.clone(), Order::Close { job: job_id, generation: engaged }));
-            }
-            None => {
-                job.standings.insert(worker.clone(), standing.clone());
-                if job.roster.contains(worker) {
-                    job.frozen = true;
-                    let why = "it had left when it came back".to_owned();
-                    let cause = Cause::Said { worker: worker.clone(), why };
-                    job.close(now, worker, Some(cause), job.generation, Others::AreTold, actions);
-                }
-                if standing.ready.is_none() {
-                    // It may have failed to prepare, and the word of it was lost.
-                    let spec = job.spec.clone();
-                    actions.push(Action::Tell(worker.clone(), Order::Prepare { job: job_id, spec }));
-                }
-            }
-        }
-        if let Some(readiness) = standing.ready {
-            job.ready.insert(worker.clone(), readiness);
-        }
-    }
-
-    fn said(&mut self, now: Duration, worker: &WorkerId, report: Report, actions: &mut Vec<Action>) {
-        if report == Report::Leaving {
-            return self.says_goodbye(worker);
-        }
-        if let Report::Beat(beat) = report {
-            if let Some(known) = self.workers.get_mut(worker) {
-                known.beat = beat.clone();
-            }
-            if let Some(beat) = beat
-                && let Some(job) = self.jobs.iter_mut().find(|known| known.id == beat.job)
-                && job.roster.first() == Some(worker)
-            {
-                if let Some(slow) = beat.slow.as_ref().filter(|slow| job.slow.as_ref() != Some(&slow.worker)) {
-                    job.slow = Some(slow.worker.clone());
-                    actions.push(Action::Note(Fact::WorkerSlow {
-                        job: job.id.clone(),
-                        worker: slow.worker.clone(),
-                        own_us: slow.own_us as u64,
-                        others_us: slow.others_us as u64,
-                    }));
-                }
-                job.beat = Some(beat);
-            }
-            return;
-        }
-        let id = match &report {
-            Report::Ready { job, .. }
-            | Report::Unable { job, .. }
-            | Report::Entered { job, .. }
-            | Report::Saved { job, .. }
-            | Report::Unsaved { job, .. }
-            | Report::Ended { job, .. } => job.clone(),
-            Report::Left { standing, .. } => standing.job.clone(),
-            Report::Beat(_) | Report::Leaving => return,
-        };
-        let Some(job) = self.jobs.iter_mut().find(|known| known.id == id && !known.state.is_over()) else { return };
-        match report {
-            // Released in the meantime: it said so before it heard of that.
-            Report::Ready { .. } if self.workers.get(worker).is_none_or(|known| known.job.as_ref() != Some(&id)) => {}
-            Report::Ready { readiness, .. } => {
-                if let Some(why) = job.misfit(&readiness).or_else(|| job.out_of_reach(worker, &self.workers)) {
-                    job.unfit.insert(worker.clone(), why.clone());
-                    self.turn_away(worker, id, why, actions);
-                } else {
-                    job.gathering_since.get_or_insert(now);
-                    let newcomer = || Standing::newcomer(id, readiness.clone());
-                    job.standings.entry(worker.clone()).or_insert_with(newcomer);
-                    job.ready.insert(worker.clone(), readiness);
-                }
-            }
-            Report::Unable { why, .. } => {
-                let ended = JobState::Failed(format!("{worker}: {why}"));
-                self.end(&id, ended, actions);
-            }
-            Report::Entered { generation, step, redone, .. } => {
-                let takes_part = generation == job.generation && job.roster.contains(worker);
-                // Rank 0 keeps the metrics, which know how far the run had come.
-                let counts = takes_part && redone > 0 && job.roster.first() == Some(worker);
-                if counts {
-                    job.so_far.steps_redone += redone;
-                }
-                let is_first = takes_part && job.enter(worker, generation, step);
-                if is_first || counts {
-                    actions.push(Action::Save(id.clone()));
-                }
-                if is_first {
-                    actions.push(Action::Note(Fact::GenerationEntered { job: id, generation, step }));
-                    actions.extend(job.mend_incident(now, step));
-                }
-            }
-            Report::Left { generation, standing, why } => {
-                let is_member = job.roster.contains(worker);
-                if is_member && generation != job.generation {
-                    // An old story, told again: where it stands now it will say when it leaves this generation.
-                    return;
-                }
-                job.learn(worker, &standing);
-                let at = standing.holds.map(|holds| holds.step);
-                if self.workers.get(worker).is_some_and(|known| known.job.as_ref() == Some(&id)) {
-                    job.standings.insert(worker.clone(), standing);
-                }
-                // Else it was released meanwhile, and what it held is forgotten.
-                if is_member {
-                    job.frozen = true;
-                    job.blame(&why);
-                    // Who was told to leave was not the only one: the others leave at the same step, aborting nothing.
-                    let others = if why == Leaving::Told { Others::LeaveByThemselves } else { Others::AreTold };
-                    let cause = why.sentence().map(|why| Cause::Said { worker: worker.clone(), why });
-                    job.close(now, worker, cause, generation, others, actions);
-                    job.hear_incident(worker, at, &why);
-                }
-            }
-            Report::Saved { step, there, .. } => {
-                job.saved = Some(step);
-                job.checkpoints = there;
-                job.cannot_save = false;
-                actions.push(Action::Save(id.clone()));
-                actions.push(Action::Note(Fact::CheckpointSaved { job: id, step }));
-            }
-            // Once until it works again: every member may say so, at every checkpoint.
-            Report::Unsaved { step, why, .. } => {
-                if !std::mem::replace(&mut job.cannot_save, true) {
-                    let worker = worker.clone();
-                    actions.push(Action::Note(Fact::CheckpointFailed { job: id, worker, step, why }));
-                }
-            }
-            Report::Ended { generation, step, ending, .. } => {
-                if generation == job.generation && job.roster.contains(worker) {
-                    job.reached = step;
-                    let state = match ending {
-                        Ending::Failed(why) => JobState::Failed(why),
-                        Ending::Finished => {
-                            job.saved = Some(step);
-                            JobState::Finished
-                        }
-                        Ending::Parked => {
-                            job.saved = Some(step);
-                            if !job.pause_wished {
-                                return job.park(worker, actions);
-                            }
-                            JobState::Paused
-                        }
-                    };
-                    self.end(&id, state, actions);
-                }
-            }
-            Report::Beat(_) | Report::Leaving => {}
-        }
     }
 
     /// This worker cannot take part in this job; the job goes on without it.
@@ -614,7 +351,7 @@ impl Cluster {
         job.standings.remove(worker);
         if !job.state.is_over() && job.roster.contains(worker) {
             let cause = Cause::Lost { worker: worker.clone(), why };
-            job.blame_incident(&cause);
+            job.put_incident_down_to(&cause);
             // A dead member cannot take another step, and every step needs all: that freezes its generation (C-6).
             job.frozen |= why == Loss::Died;
             job.close(now, worker, Some(cause), job.generation, Others::AreTold, actions);
@@ -673,7 +410,7 @@ impl Cluster {
             actions.push(Action::Note(Fact::AllLost { job: job.id.clone(), generation: job.generation }));
         }
         if let Some(opening) = opening {
-            job.blame_the_missing(&opening, &self.workers);
+            job.put_incident_down_to_the_missing(&opening, &self.workers);
             actions.extend(job.open(opening));
         }
     }

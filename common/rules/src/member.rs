@@ -165,11 +165,6 @@ impl Member {
     }
 
     #[must_use]
-    pub fn is_leaving(&self) -> bool {
-        self.leaving
-    }
-
-    #[must_use]
     pub fn standing(&self) -> Option<Standing> {
         let task = self.task.as_ref()?;
         Some(Standing {

@@ -1,6 +1,7 @@
 //! A job that runs and is followed, on workers that can be harmed and brought back. It refuses to know what is done to them.
 
 use crate::{
+    dice::Dice,
     journal::{Entered, Journal},
     row::Times,
 };
@@ -15,6 +16,8 @@ use sumac_tests::{Cluster, Job, Outcome, Room};
 const IMAGES: u32 = 200;
 /// Every process of the campaign dies with it, however it ends.
 const MORTAL: &[&str] = &["setpriv", "--pdeathsig", "KILL"];
+
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// What is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +59,11 @@ impl Model {
         };
         job.set("train.steps", self.steps())
     }
+}
+
+/// Between two faults, so that they meet the run anywhere.
+pub(crate) fn wait_a_moment(dice: &mut Dice) {
+    thread::sleep(dice.between(Duration::ZERO, MOMENT));
 }
 
 pub(crate) fn room() -> Room {
@@ -124,6 +132,14 @@ impl Stage {
         let entered = self.journal.runs_on(n)?;
         self.journal.committed(entered.step)?;
         Some(entered)
+    }
+
+    /// Once `n` workers train, some moment later: one of them. `None` if the run ended first.
+    pub(crate) fn victim(&self, n: usize, dice: &mut Dice) -> Option<(Entered, String)> {
+        let entered = self.whole(n)?;
+        let victim = entered.roster[dice.below(n)].clone();
+        wait_a_moment(dice);
+        Some((entered, victim))
     }
 
     /// From the fault at `since`, that struck this generation, to the coordinator's word of it and to the first step after it.

@@ -70,7 +70,7 @@ impl Incident {
     }
 
     /// A worker that is gone explains what the others said, whoever was heard first.
-    pub(super) fn blame(&mut self, cause: Cause) {
+    fn put_down_to(&mut self, cause: Cause) {
         if matches!(self.cause, Cause::Said { .. }) {
             self.cause = cause;
         }
@@ -78,14 +78,14 @@ impl Incident {
 }
 
 impl Job {
-    pub(super) fn blame_incident(&mut self, cause: &Cause) {
+    pub(super) fn put_incident_down_to(&mut self, cause: &Cause) {
         if let Some((_, incident)) = &mut self.incident {
-            incident.blame(cause.clone());
+            incident.put_down_to(cause.clone());
         }
     }
 
     /// A member of the broken generation that takes no part in the next, and whose stream is broken, is what went.
-    pub(super) fn blame_the_missing(&mut self, next: &Next, workers: &BTreeMap<WorkerId, Worker>) {
+    pub(super) fn put_incident_down_to_the_missing(&mut self, next: &Next, workers: &BTreeMap<WorkerId, Worker>) {
         let lost = |worker: &WorkerId| {
             let why = match workers.get(worker)?.presence {
                 Presence::Here => return None,
@@ -96,7 +96,7 @@ impl Job {
         };
         let missing = self.roster.iter().filter(|worker| !next.takes_part(worker)).find_map(lost);
         if let Some(cause) = missing {
-            self.blame_incident(&cause);
+            self.put_incident_down_to(&cause);
         }
     }
 

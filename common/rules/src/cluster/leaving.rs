@@ -1,7 +1,7 @@
 //! Who is to leave a running job, and how that costs no step: by regrouping where the others hold all lanes between them, and
 //! by parking the run in a checkpoint of that very step where they do not.
 
-use super::{Action, Cause, Cluster, Event, Fact, Job, JobState, Loss, Presence, Worker, job::Others};
+use super::{Action, Cause, Cluster, Fact, Job, JobState, Loss, Presence, Worker, job::Others};
 use crate::{
     conversation::{Order, Standing, Wish},
     ids::{JobId, Rank, WorkerId},
@@ -23,42 +23,29 @@ impl Worker {
 }
 
 impl Cluster {
-    /// A worker said that it is about to end.
-    pub(super) fn says_goodbye(&mut self, worker: &WorkerId) {
-        if let Some(known) = self.workers.get_mut(worker) {
-            known.says_goodbye = true;
+    /// Its stream has ended: if it had said goodbye and had nothing left to do, it is not missed.
+    pub(super) fn take_leave(&mut self, worker: &WorkerId, actions: &mut Vec<Action>) {
+        if let Some(known) = self.workers.get_mut(worker).filter(|known| known.says_goodbye && known.job.is_none()) {
+            known.presence = Presence::Gone(Loss::Left);
+            known.beat = None;
+            actions.push(Action::Note(Fact::WorkerLeft { worker: worker.clone() }));
         }
     }
 
-    /// Its stream ended after it had said goodbye and had nothing left to do.
-    pub(super) fn has_left(&mut self, worker: &WorkerId, actions: &mut Vec<Action>) -> bool {
-        let Some(known) = self.workers.get_mut(worker).filter(|known| known.says_goodbye && known.job.is_none()) else {
-            return false;
-        };
-        known.presence = Presence::Gone(Loss::Left);
-        known.beat = None;
-        actions.push(Action::Note(Fact::WorkerLeft { worker: worker.clone() }));
-        true
-    }
-
-    /// Operators name a worker, or a node and mean all workers there, those to come included.
-    pub(super) fn drain(&mut self, now: Duration, event: Event, actions: &mut Vec<Action>) {
-        match event {
-            Event::Drained { name, deadline } => {
-                actions.push(Action::Note(Fact::Drained { name: name.clone() }));
-                self.drains.insert(name, deadline.map(|deadline| now + deadline));
-            }
-            Event::Undrained { name } if self.drains.remove(&name).is_some() => {
-                actions.push(Action::Note(Fact::Undrained { name }));
-            }
-            Event::Evicted { name } => {
-                // Its time is over at once.
-                self.drains.insert(name, Some(now));
-            }
-            _ => return,
-        }
-        actions.push(Action::SaveDrains);
+    /// Operators name a worker, or a node and mean all workers there, those to come included. Whoever is not out by then is put
+    /// out.
+    pub(super) fn drain(&mut self, name: String, by: Option<Duration>, actions: &mut Vec<Action>) {
+        self.drains.insert(name, by);
         self.mark_drained();
+        actions.push(Action::SaveDrains);
+    }
+
+    pub(super) fn undrain(&mut self, name: String, actions: &mut Vec<Action>) {
+        if self.drains.remove(&name).is_some() {
+            self.mark_drained();
+            actions.push(Action::Note(Fact::Undrained { name }));
+            actions.push(Action::SaveDrains);
+        }
     }
 
     pub(super) fn mark_drained(&mut self) {

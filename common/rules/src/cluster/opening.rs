@@ -101,8 +101,8 @@ impl Job {
                 let put_out = known.evicted && (self.frozen || self.given_up);
                 let let_go = known.job.as_ref() != Some(&self.id);
                 // A broken stream is given its moment.
-                let has_left = known.presence == Presence::Here && (let_go || self.stands_outside(member));
-                known.is_gone() || put_out || has_left
+                let stands_aside = known.presence == Presence::Here && (let_go || self.stands_outside(member));
+                known.is_gone() || put_out || stands_aside
             }
             // Not seen since this coordinator started, at 0 on its clock.
             None => now >= settings.silent_after,

@@ -19,6 +19,8 @@ use sumac_common::{
 pub(crate) struct Process {
     pub(crate) incarnation: u64,
     pub(crate) alive: bool,
+    /// It was asked to end.
+    pub(crate) leaving: bool,
     pub(crate) paused_until: Option<Duration>,
     /// No other worker reaches it until then.
     pub(crate) unreached_until: Duration,
@@ -77,6 +79,7 @@ impl Process {
         Self {
             incarnation,
             alive: true,
+            leaving: false,
             paused_until: None,
             unreached_until: Duration::ZERO,
             member: Member::new(name),

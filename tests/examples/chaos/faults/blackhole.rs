@@ -6,11 +6,10 @@
 use crate::{
     campaign::Campaign,
     row::Row,
-    stage::{Model, Stage, room},
+    stage::{Model, Stage, room, wait_a_moment},
 };
 use std::{
     process::Command,
-    thread,
     time::{Duration, Instant},
 };
 use sumac_tests::{Cluster, Process};
@@ -21,7 +20,6 @@ const THERE: &str = "198.18.77.2";
 const WORKERS: usize = 3;
 /// The one on the other side.
 const FAR: &str = "w2";
-const MOMENT: Duration = Duration::from_millis(500);
 
 /// Another network, reached by one link.
 struct Beyond {
@@ -104,7 +102,7 @@ pub(crate) fn of_a_host(campaign: &mut Campaign, model: Model, n: u64) -> Row {
     let (mut played, mut healed) = (0, Vec::new());
     while played < n && stage.has_time() {
         let Some(before) = stage.whole(WORKERS) else { break };
-        thread::sleep(dice.between(Duration::ZERO, MOMENT));
+        wait_a_moment(&mut dice);
         let since = Instant::now();
         let cut = beyond.cut();
         let (times, entered) = stage.mended(since, before.generation);

@@ -3,7 +3,7 @@
 use crate::{
     campaign::{Campaign, Play},
     row::{Row, Times},
-    stage::{Model, Stage},
+    stage::{Model, Stage, wait_a_moment},
 };
 use std::{
     thread,
@@ -11,8 +11,6 @@ use std::{
 };
 
 const WORKERS: usize = 3;
-/// Between two faults, so that they meet the run anywhere.
-const MOMENT: Duration = Duration::from_millis(500);
 /// About as long as the writing of a checkpoint takes.
 const SAVING: Duration = Duration::from_millis(20);
 
@@ -25,9 +23,7 @@ pub(crate) fn of_a_worker(campaign: &mut Campaign, model: Model, n: u64) -> Row 
         &play,
         |job| job,
         |stage, row, dice| {
-            let Some(before) = stage.whole(WORKERS) else { return false };
-            let victim = before.roster[dice.below(WORKERS)].clone();
-            thread::sleep(dice.between(Duration::ZERO, MOMENT));
+            let Some((before, victim)) = stage.victim(WORKERS, dice) else { return false };
             let since = Instant::now();
             stage.cluster.kill(&victim);
             let (times, entered) = stage.mended(since, before.generation);
@@ -49,7 +45,7 @@ pub(crate) fn of_a_worker_and_its_guard(campaign: &mut Campaign, model: Model, n
         let Some(before) = stage.whole(WORKERS) else { return false };
         let rank = dice.below(WORKERS);
         let victims = [rank, (rank + 1) % WORKERS].map(|rank| before.roster[rank].clone());
-        thread::sleep(dice.between(Duration::ZERO, MOMENT));
+        wait_a_moment(dice);
         back_to_a_checkpoint(stage, row, before.generation, &victims).is_some()
     });
     row

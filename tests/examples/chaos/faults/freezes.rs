@@ -13,7 +13,6 @@ use std::{
 const WORKERS: usize = 3;
 /// Below the five seconds after which a silent worker counts as gone.
 const A_WHILE: Duration = Duration::from_secs(3);
-const MOMENT: Duration = Duration::from_millis(500);
 
 /// Nobody is put out, nothing is regrouped: all wait.
 pub(crate) fn for_a_while(campaign: &mut Campaign, model: Model, n: u64) -> Row {
@@ -25,9 +24,7 @@ pub(crate) fn for_a_while(campaign: &mut Campaign, model: Model, n: u64) -> Row 
         &play,
         |job| job,
         |stage, row, dice| {
-            let Some(before) = stage.whole(WORKERS) else { return false };
-            let victim = before.roster[dice.below(WORKERS)].clone();
-            thread::sleep(dice.between(Duration::ZERO, MOMENT));
+            let Some((before, victim)) = stage.victim(WORKERS, dice) else { return false };
             let since = Instant::now();
             stage.cluster.worker(&victim).freeze();
             thread::sleep(A_WHILE);
@@ -54,9 +51,7 @@ pub(crate) fn for_ever(campaign: &mut Campaign, model: Model, n: u64) -> Row {
         &play,
         |job| job,
         |stage, row, dice| {
-            let Some(before) = stage.whole(WORKERS) else { return false };
-            let victim = before.roster[dice.below(WORKERS)].clone();
-            thread::sleep(dice.between(Duration::ZERO, MOMENT));
+            let Some((before, victim)) = stage.victim(WORKERS, dice) else { return false };
             let since = Instant::now();
             stage.cluster.worker(&victim).freeze();
             let (times, entered) = stage.mended(since, before.generation);

@@ -3,15 +3,11 @@
 use crate::{
     campaign::{Campaign, Play},
     row::{Row, Times},
-    stage::Model,
+    stage::{Model, wait_a_moment},
 };
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
 const WORKERS: usize = 3;
-const MOMENT: Duration = Duration::from_millis(500);
 
 /// 1 -> 4 -> 2 -> 3 by `sumac scale`; recovery is from the command to the first step of the new generation.
 pub(crate) fn by_scaling(campaign: &mut Campaign, model: Model, n: u64) -> Row {
@@ -25,7 +21,7 @@ pub(crate) fn by_scaling(campaign: &mut Campaign, model: Model, n: u64) -> Row {
         |stage, row, dice| {
             // The last one makes it whole for the next time.
             for workers in [1, 4, 2, 3, 4] {
-                thread::sleep(dice.between(Duration::ZERO, MOMENT));
+                wait_a_moment(dice);
                 let since = Instant::now();
                 stage.scale(workers);
                 let Some(_) = stage.whole(workers) else { return false };
@@ -47,9 +43,7 @@ pub(crate) fn by_signal(campaign: &mut Campaign, model: Model, n: u64) -> Row {
         &play,
         |job| job,
         |stage, row, dice| {
-            let Some(before) = stage.whole(WORKERS) else { return false };
-            let victim = before.roster[dice.below(WORKERS)].clone();
-            thread::sleep(dice.between(Duration::ZERO, MOMENT));
+            let Some((before, victim)) = stage.victim(WORKERS, dice) else { return false };
             let since = Instant::now();
             stage.cluster.worker(&victim).terminate();
             let entered = stage.journal.entered(before.generation);
