@@ -5,6 +5,7 @@ use crate::{
     process::{Ended, Process},
 };
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -94,7 +95,8 @@ impl Room {
             }
         };
         command.current_dir(self.path());
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SUMAC_")) {
+        let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("SUMAC_"));
+        for name in ours.chain(["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"].map(OsString::from)) {
             command.env_remove(name);
         }
         command.env("SUMAC_CACHE", self.at("cache")).env("SUMAC_WORKER_BIN", &binaries().worker);

@@ -244,7 +244,10 @@ impl Sumac {
         for name in ["COORDINATOR", "STATE_DIR", "LISTEN", "INSECURE", "WORKER_BIN", "LOG"] {
             command.env_remove(format!("SUMAC_{name}"));
         }
-        command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for name in ["RUST_LOG", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(name);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
