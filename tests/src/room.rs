@@ -95,7 +95,8 @@ impl Room {
             }
         };
         command.current_dir(self.path());
-        let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("SUMAC_"));
+        let ours =
+            std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("SUMAC_"));
         for name in ours.chain(["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"].map(OsString::from)) {
             command.env_remove(name);
         }

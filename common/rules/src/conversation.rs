@@ -69,19 +69,21 @@ pub struct Standing {
     pub offered: Option<Holding>,
     /// Data frozen and model built: may be given a roster. What it said when it became ready.
     pub ready: Option<Readiness>,
+    /// Its last word in a generation that it saw through: the stream that carried it may have broken.
+    pub ended: Option<End>,
 }
 
 impl Standing {
     /// Not in any generation, with nothing in hands and not ready.
     #[must_use]
     pub fn outside(job: JobId) -> Self {
-        Self { job, engaged: None, holds: None, offered: None, ready: None }
+        Self { job, engaged: None, holds: None, offered: None, ready: None, ended: None }
     }
 
     /// Ready for a job, with nothing of it in hands.
     #[must_use]
     pub fn newcomer(job: JobId, readiness: Readiness) -> Self {
-        Self { job, engaged: None, holds: None, offered: None, ready: Some(readiness) }
+        Self { ready: Some(readiness), ..Self::outside(job) }
     }
 }
 
@@ -198,11 +200,10 @@ pub enum Report {
         step: Step,
         why: String,
     },
+    /// It has seen its generation through.
     Ended {
         job: JobId,
-        generation: Generation,
-        step: Step,
-        ending: Ending,
+        end: End,
     },
     /// About once a second.
     Beat(Option<Beat>),
@@ -234,6 +235,14 @@ impl Leaving {
             }
         }
     }
+}
+
+/// How a generation ended that did not break.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    pub generation: Generation,
+    pub step: Step,
+    pub ending: Ending,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

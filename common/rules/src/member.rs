@@ -11,7 +11,7 @@ mod tests;
 
 use crate::{
     checkpoint::Saved,
-    conversation::{Basis, Ending, Holding, Leaving, Opening, Order, Readiness, Report, Standing, Wish},
+    conversation::{Basis, End, Ending, Holding, Leaving, Opening, Order, Readiness, Report, Standing, Wish},
     ids::{Generation, JobId, Step, WorkerId},
     spec::Spec,
     tail::Wishes,
@@ -128,15 +128,15 @@ enum Stage {
     Entering(Box<Opening>, With),
     Training(Box<Opening>, Step),
     Sealing(Box<Opening>, Step, Ending),
-    /// Nothing more to do for this job but to be released.
-    Over,
+    /// Nothing more to do for this job but to be released. Its last word, if it saw a generation through.
+    Over(Option<End>),
 }
 
 impl Stage {
     fn opening(&self) -> Option<&Opening> {
         match self {
             Self::Entering(opening, _) | Self::Training(opening, _) | Self::Sealing(opening, _, _) => Some(opening),
-            Self::Preparing | Self::Waiting | Self::Over => None,
+            Self::Preparing | Self::Waiting | Self::Over(_) => None,
         }
     }
 }
@@ -166,14 +166,7 @@ impl Member {
 
     #[must_use]
     pub fn standing(&self) -> Option<Standing> {
-        let task = self.task.as_ref()?;
-        Some(Standing {
-            job: task.job.clone(),
-            engaged: self.engaged(),
-            holds: task.holds,
-            offered: task.offered,
-            ready: task.ready.clone(),
-        })
+        self.task.as_ref().map(Task::standing)
     }
 
     /// Whether this order must be heard in the midst of a step or an entry, or can wait until it is done.
@@ -192,7 +185,7 @@ impl Member {
         let Some(task) = &self.task else { return Next::Wait };
         match &task.stage {
             Stage::Preparing => Next::Prepare { job: &task.job, spec: &task.spec },
-            Stage::Waiting | Stage::Over => Next::Wait,
+            Stage::Waiting | Stage::Over(_) => Next::Wait,
             Stage::Entering(opening, with) => Next::Enter { opening, with: *with },
             Stage::Training(opening, step) => {
                 // With nobody to leave the state to, it is saved first; the others would hear of it from the coordinator.
@@ -221,7 +214,7 @@ impl Member {
                 vec![Report::Ready { job: task.job.clone(), readiness }]
             }
             Event::Unprepared(why) => {
-                task.stage = Stage::Over;
+                task.stage = Stage::Over(None);
                 vec![Report::Unable { job: task.job.clone(), why }]
             }
             Event::Aligned(step) => {
@@ -298,13 +291,27 @@ impl Task {
         }
     }
 
+    fn standing(&self) -> Standing {
+        Standing {
+            job: self.job.clone(),
+            engaged: self.stage.opening().map(|opening| opening.generation),
+            holds: self.holds,
+            offered: self.offered,
+            ready: self.ready.clone(),
+            ended: match &self.stage {
+                Stage::Over(ended) => ended.clone(),
+                _ => None,
+            },
+        }
+    }
+
     fn is_news(&self, opening: &Opening) -> bool {
         self.job == opening.job && opening.generation > self.newest
     }
 
     /// It failed to prepare: told again, it tries again.
     fn is_unprepared(&self) -> bool {
-        matches!(self.stage, Stage::Over) && self.ready.is_none()
+        matches!(self.stage, Stage::Over(_)) && self.ready.is_none()
     }
 
     fn open(&mut self, opening: Box<Opening>) {
@@ -369,30 +376,29 @@ impl Task {
 
     fn sealed(&mut self) -> Vec<Report> {
         let Stage::Sealing(opening, step, ending) = &self.stage else { return vec![] };
-        let ended = Report::Ended {
-            job: self.job.clone(),
-            generation: opening.generation,
-            step: *step,
-            ending: ending.clone(),
-        };
-        if *ending == Ending::Parked {
+        let end = End { generation: opening.generation, step: *step, ending: ending.clone() };
+        if end.ending == Ending::Parked {
             // The checkpoint has it.
             self.holds = None;
             self.wishes = Wishes::default();
         }
-        self.stage = Stage::Over;
-        vec![ended]
+        vec![self.sees_through(end)]
+    }
+
+    fn sees_through(&mut self, end: End) -> Report {
+        self.stage = Stage::Over(Some(end.clone()));
+        Report::Ended { job: self.job.clone(), end }
     }
 
     fn failed(&mut self, why: String) -> Vec<Report> {
         let generation = self.stage.opening().map(|opening| opening.generation);
         let step = self.holds.map(|holds| holds.step).unwrap_or_default();
-        self.stage = Stage::Over;
         match generation {
-            Some(generation) => {
-                vec![Report::Ended { job: self.job.clone(), generation, step, ending: Ending::Failed(why) }]
+            Some(generation) => vec![self.sees_through(End { generation, step, ending: Ending::Failed(why) })],
+            None => {
+                self.stage = Stage::Over(None);
+                vec![Report::Unable { job: self.job.clone(), why }]
             }
-            None => vec![Report::Unable { job: self.job.clone(), why }],
         }
     }
 
@@ -401,13 +407,6 @@ impl Task {
         let generation = self.stage.opening()?.generation;
         self.stage = Stage::Waiting;
         self.wishes.regroup = false;
-        let standing = Standing {
-            job: self.job.clone(),
-            engaged: None,
-            holds: self.holds,
-            offered: self.offered,
-            ready: self.ready.clone(),
-        };
-        Some(Report::Left { generation, standing, why })
+        Some(Report::Left { generation, standing: self.standing(), why })
     }
 }

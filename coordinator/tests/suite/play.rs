@@ -9,7 +9,7 @@ use sumac::serve::{Coordinator, Place};
 use sumac_common::{
     cluster::Settings,
     conversation::{
-        Ending, Fingerprint, Holding, Incarnation, Opening, Order, Readiness, Report, Seat, Standing, Wish,
+        End, Ending, Fingerprint, Holding, Incarnation, Opening, Order, Readiness, Report, Seat, Standing, Wish,
     },
     ids::{Digest, Generation, JobId, NodeId, Step, Term},
     spec::{self, Spec},
@@ -128,11 +128,9 @@ pub(crate) fn readiness() -> Readiness {
 pub(crate) fn engaged(job: &str, generation: u64, step: u64) -> Standing {
     let generation = Generation(generation);
     Standing {
-        job: job.into(),
         engaged: Some(generation),
         holds: Some(Holding { generation, step: Step(step) }),
-        offered: None,
-        ready: Some(readiness()),
+        ..Standing::newcomer(job.into(), readiness())
     }
 }
 
@@ -214,7 +212,7 @@ impl Played {
 
     pub(crate) async fn ends(&self, opening: &Opening, step: u64, ending: Ending) {
         let Opening { job, generation, .. } = opening.clone();
-        self.says(Report::Ended { job, generation, step: Step(step), ending }).await;
+        self.says(Report::Ended { job, end: End { generation, step: Step(step), ending } }).await;
     }
 }
 

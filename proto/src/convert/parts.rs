@@ -4,7 +4,9 @@ use super::{BadWire, present};
 use crate::v1;
 use sumac_common::{
     checkpoint::Saved,
-    conversation::{Beat, Doing, Fingerprint, Holding, Incarnation, Readiness, Seat, SlowWorker, SoFar, Standing},
+    conversation::{
+        Beat, Doing, End, Ending, Fingerprint, Holding, Incarnation, Readiness, Seat, SlowWorker, SoFar, Standing,
+    },
     ids::{Digest, Generation, JobId, NodeId, Step, WorkerId},
     losses::{Losses, Mean},
     pace::Times,
@@ -62,6 +64,7 @@ impl From<Standing> for v1::Standing {
             engaged: standing.engaged.map(|generation| generation.0),
             holds: standing.holds.map(Into::into),
             offered: standing.offered.map(Into::into),
+            ended: standing.ended.map(Into::into),
             ready: standing.ready.map(Into::into),
         }
     }
@@ -77,7 +80,32 @@ impl TryFrom<v1::Standing> for Standing {
             holds: standing.holds.map(Into::into),
             offered: standing.offered.map(Into::into),
             ready: standing.ready.map(TryInto::try_into).transpose()?,
+            ended: standing.ended.map(TryInto::try_into).transpose()?,
         })
+    }
+}
+
+impl From<End> for v1::End {
+    fn from(end: End) -> Self {
+        let ending = match end.ending {
+            Ending::Finished => v1::end::Ending::Finished(v1::end::Finished {}),
+            Ending::Parked => v1::end::Ending::Parked(v1::end::Parked {}),
+            Ending::Failed(why) => v1::end::Ending::Failed(v1::end::Failed { why }),
+        };
+        Self { generation: end.generation.0, step: end.step.0, ending: Some(ending) }
+    }
+}
+
+impl TryFrom<v1::End> for End {
+    type Error = BadWire;
+
+    fn try_from(end: v1::End) -> Result<Self, BadWire> {
+        let ending = match present(end.ending, "End", "ending")? {
+            v1::end::Ending::Finished(_) => Ending::Finished,
+            v1::end::Ending::Parked(_) => Ending::Parked,
+            v1::end::Ending::Failed(failed) => Ending::Failed(failed.why),
+        };
+        Ok(Self { generation: Generation(end.generation), step: Step(end.step), ending })
     }
 }
 

@@ -6,8 +6,8 @@ use prost::Message as _;
 use sumac_common::{
     checkpoint::Saved,
     conversation::{
-        Basis, Beat, Doing, Ending, Fingerprint, Holding, Incarnation, Leaving, Opening, Place, Readiness, SlowWorker,
-        SoFar, Wish,
+        Basis, Beat, Doing, End, Ending, Fingerprint, Holding, Incarnation, Leaving, Opening, Place, Readiness,
+        SlowWorker, SoFar, Wish,
     },
     ids::{Digest, Generation, JobId, NodeId, Step, WorkerId},
     losses::{Losses, Mean},
@@ -50,6 +50,7 @@ fn standing() -> Standing {
         holds: Some(Holding { generation: Generation(3), step: Step(0) }),
         offered: Some(Holding { generation: Generation(4), step: Step(70) }),
         ready: Some(readiness()),
+        ended: Some(End { generation: Generation(3), step: Step(0), ending: Ending::Parked }),
     }
 }
 
@@ -122,7 +123,8 @@ fn every_report_comes_back_as_itself() {
         Report::Beat(None),
     ];
     let left = |why| Report::Left { generation: Generation(1), standing: standing(), why };
-    let ended = |ending| Report::Ended { job: job(), generation: Generation(9), step: Step(600), ending };
+    let end = |ending| End { generation: Generation(9), step: Step(600), ending };
+    let ended = |ending| Report::Ended { job: job(), end: end(ending) };
     reports.extend(leaving.map(left));
     reports.extend(endings.map(ended));
     reports.extend(doings.map(|doing| Report::Beat(Some(beat(doing)))));
@@ -133,7 +135,7 @@ fn every_report_comes_back_as_itself() {
 
 #[test]
 fn a_join_comes_back_as_itself_with_and_without_a_standing() {
-    let bare = Standing { job: job(), engaged: None, holds: None, offered: None, ready: None };
+    let bare = Standing::outside(job());
     for standing in [None, Some(standing()), Some(bare)] {
         let join = Up::Join { seat: seat(), standing };
         assert_eq!(up_and_back(join.clone()), join);

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::v1::{self, from_worker::Said};
 use sumac_common::{
-    conversation::{Ending, Leaving, Report},
+    conversation::{Leaving, Report},
     ids::{Generation, Step, WorkerId},
 };
 
@@ -43,12 +43,7 @@ impl From<Report> for v1::FromWorker {
                 Said::Saved(v1::Saved { job: job.0, step: step.0, there: there.into_iter().map(Into::into).collect() })
             }
             Report::Unsaved { job, step, why } => Said::Unsaved(v1::Unsaved { job: job.0, step: step.0, why }),
-            Report::Ended { job, generation, step, ending } => Said::Ended(v1::Ended {
-                job: job.0,
-                generation: generation.0,
-                step: step.0,
-                ending: Some(ending.into()),
-            }),
+            Report::Ended { job, end } => Said::Ended(v1::Ended { job: job.0, end: Some(end.into()) }),
             Report::Beat(beat) => Said::Heartbeat(v1::Heartbeat { beat: beat.map(Into::into) }),
         };
         Self { said: Some(said) }
@@ -89,12 +84,9 @@ impl TryFrom<v1::FromWorker> for Up {
             Said::Unsaved(unsaved) => {
                 Report::Unsaved { job: job(unsaved.job, "Unsaved")?, step: Step(unsaved.step), why: unsaved.why }
             }
-            Said::Ended(ended) => Report::Ended {
-                job: job(ended.job, "Ended")?,
-                generation: Generation(ended.generation),
-                step: Step(ended.step),
-                ending: present(ended.ending, "Ended", "ending")?.into(),
-            },
+            Said::Ended(ended) => {
+                Report::Ended { job: job(ended.job, "Ended")?, end: present(ended.end, "Ended", "end")?.try_into()? }
+            }
             Said::Heartbeat(v1::Heartbeat { beat }) => Report::Beat(beat.map(TryInto::try_into).transpose()?),
         }))
     }
@@ -125,25 +117,5 @@ impl TryFrom<v1::left::Why> for Leaving {
                 Self::Unformed { unreached: unreached.collect::<Result<Vec<WorkerId>, _>>()?, why: unformed.why }
             }
         })
-    }
-}
-
-impl From<Ending> for v1::ended::Ending {
-    fn from(ending: Ending) -> Self {
-        match ending {
-            Ending::Finished => Self::Finished(v1::ended::Finished {}),
-            Ending::Parked => Self::Parked(v1::ended::Parked {}),
-            Ending::Failed(why) => Self::Failed(v1::ended::Failed { why }),
-        }
-    }
-}
-
-impl From<v1::ended::Ending> for Ending {
-    fn from(ending: v1::ended::Ending) -> Self {
-        match ending {
-            v1::ended::Ending::Finished(_) => Self::Finished,
-            v1::ended::Ending::Parked(_) => Self::Parked,
-            v1::ended::Ending::Failed(failed) => Self::Failed(failed.why),
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Action, Cause, Cluster, Fact, Loss, Presence, Worker, job::Others};
 use crate::{
-    conversation::{Order, Seat, Standing},
+    conversation::{Order, Report, Seat, Standing},
     ids::{JobId, WorkerId},
 };
 use std::time::Duration;
@@ -105,6 +105,12 @@ impl Cluster {
         actions: &mut Vec<Action>,
     ) {
         let (Some(standing), Some(job_id)) = (standing, job) else { return };
+        if let Some(end) = standing.ended.clone() {
+            self.said(now, worker, Report::Ended { job: job_id.clone(), end }, actions);
+            if self.workers.get(worker).is_none_or(|known| known.job.is_none()) {
+                return;
+            }
+        }
         let Some(job) = self.jobs.iter_mut().find(|known| known.id == job_id && !known.state.is_over()) else {
             // It works for a job that ended, or that nobody knows.
             actions.push(Action::Tell(worker.clone(), Order::Release { job: job_id, why: None }));

@@ -2,7 +2,7 @@
 
 use super::{Action, Cause, Cluster, Fact, JobState, job::Others};
 use crate::{
-    conversation::{Ending, Leaving, Report, Standing},
+    conversation::{End, Ending, Leaving, Report, Standing},
     ids::WorkerId,
 };
 use std::time::Duration;
@@ -117,7 +117,7 @@ impl Cluster {
                     actions.push(Action::Note(Fact::CheckpointFailed { job: id, worker, step, why }));
                 }
             }
-            Report::Ended { generation, step, ending, .. } => {
+            Report::Ended { end: End { generation, step, ending }, .. } => {
                 if generation == job.generation && job.roster.contains(worker) {
                     job.reached = step;
                     let state = match ending {

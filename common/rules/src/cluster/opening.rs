@@ -120,9 +120,12 @@ impl Job {
         let mut newcomers: Vec<&WorkerId> = self.newcomers(workers).filter(here).collect();
         newcomers.sort_by_key(|id| workers[*id].arrived);
         let mut all: Vec<WorkerId> = self.roster.iter().filter(here).chain(newcomers).cloned().collect();
-        // Whoever holds something comes first, so that no room is given away that its lanes need.
-        let entered = self.entered.as_ref().map(|(_, roster)| roster.as_slice()).unwrap_or_default();
-        all.sort_by_key(|id| entered.iter().position(|member| member == id).unwrap_or(entered.len()));
+        // Whoever holds something comes first, so that no room is given away that its lanes need. A restarted member holds nothing.
+        if let Some((generation, roster)) = &self.entered {
+            let holds =
+                |id: &WorkerId| self.standings.get(id).is_some_and(|standing| holding(standing, *generation).is_some());
+            all.sort_by_key(|id| roster.iter().position(|member| member == id && holds(id)).unwrap_or(roster.len()));
+        }
         let left_out = |id: &&WorkerId| self.is_set_aside(now, id) || self.most_blamed() == Some(*id);
         let reached: Vec<WorkerId> = all.iter().filter(|id| !left_out(id)).cloned().collect();
         let mut members = if reached.len() < self.least() { all } else { reached };

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    conversation::{Fingerprint, Place, SoFar},
+    conversation::{End, Fingerprint, Place, SoFar},
     ids::Digest,
     spec,
 };
@@ -228,7 +228,10 @@ fn an_agreed_stop_seals_after_the_step() {
     a.step(committed(Wishes { park: true, ..Wishes::default() }));
     assert!(matches!(a.next(), Next::Seal { step: Step(8), ending: Ending::Parked, .. }));
     let reports = a.step(Event::Sealed);
-    assert!(matches!(&reports[..], [Report::Ended { step: Step(8), ending: Ending::Parked, .. }]), "{reports:?}");
+    assert!(
+        matches!(&reports[..], [Report::Ended { end: End { step: Step(8), ending: Ending::Parked, .. }, .. }]),
+        "{reports:?}"
+    );
 }
 
 #[test]
@@ -270,7 +273,7 @@ fn ten_skipped_steps_in_a_row_fail_the_run() {
     let mut a = trained(7);
     assert_eq!(a.step(Event::Committed { wishes: Wishes::default(), skipped_in_a_row: 9 }), vec![]);
     let reports = a.step(Event::Committed { wishes: Wishes::default(), skipped_in_a_row: 10 });
-    let [Report::Ended { step: Step(9), ending: Ending::Failed(why), .. }] = &reports[..] else {
+    let [Report::Ended { end: End { step: Step(9), ending: Ending::Failed(why), .. }, .. }] = &reports[..] else {
         panic!("{reports:?}")
     };
     assert!(why.contains("not finite"), "{why}");
