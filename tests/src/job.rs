@@ -53,6 +53,26 @@ checkpoint_every = "1h"
 checkpoint_steps = 8
 "#;
 
+/// The preset as users get it, on small batches.
+const DIGITS: &str = r#"
+kind = "train"
+[data]
+synthetic = "data/synthetic"
+real = "data/real"
+[model]
+preset = "digits"
+[train]
+seed = 11
+batch = 16
+lanes = 8
+steps = 100
+pretrain = { refiner = 2, discriminator = 2 }
+history.size = 64
+[output]
+checkpoint_every = "1h"
+checkpoint_steps = 500
+"#;
+
 impl Job {
     #[must_use]
     pub fn toy(name: &str) -> Self {
@@ -62,6 +82,11 @@ impl Job {
     #[must_use]
     pub fn simgan(name: &str) -> Self {
         Self { text: SIMGAN, name: name.to_owned(), sets: vec![] }
+    }
+
+    #[must_use]
+    pub fn digits(name: &str) -> Self {
+        Self { text: DIGITS, name: name.to_owned(), sets: vec![] }
     }
 
     #[must_use]

@@ -47,7 +47,7 @@ where
             With::Offered(_) => self.state.lanes.append(&mut self.shadow),
             With::Held(_) | With::Nothing => self.shadow.clear(),
         }
-        let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
+        let listening = Listening::to(self.desk.mailbox, self.member);
         let link = self.dial.form(opening, &self.desk.me, &listening).map_err(Trouble::Left)?;
         let rank = link.rank();
         self.link = Some(link);
@@ -86,7 +86,7 @@ where
         } else {
             None
         };
-        let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
+        let listening = Listening::to(self.desk.mailbox, self.member);
         let link = self.link.as_mut().ok_or_else(crate::train::no_link)?;
         let said = link.broadcast(Rank(0), found.as_ref().map(<[u8; 8]>::as_slice), &listening)?;
         let step = Reader::new(&said).u64().map_err(|_| damaged(Rank(0), "the checkpoint's step"))?;
@@ -109,7 +109,7 @@ where
             None
         };
         let checksum = mine.as_deref().map(Digest::of);
-        let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
+        let listening = Listening::to(self.desk.mailbox, self.member);
         let link = self.link.as_mut().ok_or_else(crate::train::no_link)?;
         let checksum = link.broadcast(donor, checksum.as_ref().map(|digest| digest.0.as_slice()), &listening)?;
         if rank == donor {
@@ -140,7 +140,7 @@ where
     }
 
     fn move_lanes(&mut self, entry: &Entry, rank: Rank) -> Result<(), Trouble> {
-        let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
+        let listening = Listening::to(self.desk.mailbox, self.member);
         let link = self.link.as_mut().ok_or_else(crate::train::no_link)?;
         for moved in &entry.moves {
             if rank == moved.from {
@@ -171,7 +171,7 @@ where
             lanes: keeps.iter().map(|lane| (*lane, slots(lane).digest())).collect(),
         };
         self.tell(Event::Offered(step));
-        let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
+        let listening = Listening::to(self.desk.mailbox, self.member);
         let link = self.link.as_mut().ok_or_else(crate::train::no_link)?;
         let said = link.gather(&pack(&mine), &listening)?;
         let read = |(rank, bytes): (u32, &Vec<u8>)| unpack(bytes).map_err(|_| damaged(Rank(rank), "its account"));

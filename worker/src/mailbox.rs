@@ -7,6 +7,9 @@ use std::{
 };
 use sumac_common::conversation::{Beat, Order, Report, Standing};
 
+/// Who waits says so every few milliseconds.
+const WAITS_NO_MORE_AFTER: Duration = Duration::from_millis(500);
+
 #[derive(Default)]
 pub struct Mailbox {
     inside: Mutex<Inside>,
@@ -19,6 +22,8 @@ struct Inside {
     reports: Vec<Report>,
     standing: Option<Standing>,
     beat: Option<Beat>,
+    /// Since when the loop waits for the others, and when it last said that it still does.
+    waiting: Option<(Instant, Instant)>,
     /// The process is asked to end in good order; whether the loop has heard of it.
     goodbye: Option<bool>,
     /// When the end was asked for.
@@ -87,6 +92,11 @@ impl Mailbox {
         self.inside().beat = beat;
     }
 
+    /// Said again and again while the loop waits for other members since then.
+    pub fn waits(&self, since: Instant) {
+        self.inside().waiting = Some((since, Instant::now()));
+    }
+
     // === the conversation's side ===
 
     pub fn deliver(&self, order: Order) {
@@ -125,6 +135,9 @@ impl Mailbox {
     }
 
     pub fn last_beat(&self) -> Option<Beat> {
-        self.inside().beat.clone()
+        let inside = self.inside();
+        let waiting = inside.waiting.filter(|(_, said)| said.elapsed() < WAITS_NO_MORE_AFTER);
+        let waits_ms = waiting.map_or(0, |(since, _)| since.elapsed().as_millis() as u64);
+        inside.beat.clone().map(|beat| Beat { waits_ms, ..beat })
     }
 }

@@ -219,7 +219,7 @@ where
 
     /// Everybody has come this far.
     fn meet(&mut self) -> Result<(), Trouble> {
-        let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
+        let listening = Listening::to(self.desk.mailbox, self.member);
         self.link.as_mut().ok_or_else(no_link)?.gather(&[1], &listening)?;
         Ok(())
     }

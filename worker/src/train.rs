@@ -101,12 +101,20 @@ impl From<Damaged> for Trouble {
 
 /// Hears whether the member must leave what it is doing.
 pub(crate) struct Listening<'a> {
-    pub(crate) mailbox: &'a Mailbox,
-    pub(crate) member: &'a Member,
+    mailbox: &'a Mailbox,
+    member: &'a Member,
+    since: Instant,
+}
+
+impl<'a> Listening<'a> {
+    pub(crate) fn to(mailbox: &'a Mailbox, member: &'a Member) -> Self {
+        Self { mailbox, member, since: Instant::now() }
+    }
 }
 
 impl Ear for Listening<'_> {
     fn called(&self) -> bool {
+        self.mailbox.waits(self.since);
         self.mailbox.closed_for() >= Some(PARTING) || self.mailbox.any(|order| self.member.interrupts(order))
     }
 }
@@ -338,7 +346,7 @@ where
             unsaved,
         };
         let lanes_max = lanes.div_ceil(workers as u32) as usize;
-        let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
+        let listening = Listening::to(self.desk.mailbox, self.member);
         let link = self.link.as_mut().ok_or_else(no_link)?;
         let waiting = Instant::now();
         let reduced = link.reduce(
@@ -403,7 +411,7 @@ where
     /// Streams what was staged to this member's guard, and does not go on before it has what it guards itself.
     fn guard(&mut self, plan: &Plan, staged: Staged, workers: usize) -> Result<(), Trouble> {
         let guarded = if workers > 1 && self.replicas() > 0 && plan.offered > 0 {
-            let listening = Listening { mailbox: self.desk.mailbox, member: self.member };
+            let listening = Listening::to(self.desk.mailbox, self.member);
             let link = self.link.as_mut().ok_or_else(no_link)?;
             let bytes = link.pass_on(&staged.pack(), &listening)?;
             let theirs = Staged::unpack(&bytes).map_err(|short| Trouble::Left(Leaving::Broke(short.to_string())))?;
@@ -482,6 +490,7 @@ where
             losses: self.losses,
             steps_per_second,
             images_per_second: steps_per_second * f64::from(self.spec.what.train.batch),
+            waits_ms: 0,
             times: self.link.as_ref().map(|link| self.pace.recent.times(link.rank())).unwrap_or_default(),
             slow: self.slow_worker(),
             history: u64::from(self.schedule.slots(progress).occupied) * u64::from(self.lanes()),

@@ -37,6 +37,8 @@ pub struct Settings {
     pub reattach_within: Duration,
     /// When every member of the last generation is silent, none acknowledged and so long has passed, the job goes back to its checkpoint.
     pub all_lost_after: Duration,
+    /// When every member of a generation has waited for the others for so long, nothing will come any more.
+    pub standstill_after: Duration,
     /// A job that could use more workers waits so long for them before it first starts.
     pub gather_for: Duration,
 }
@@ -48,6 +50,7 @@ impl Default for Settings {
             silent_after: Duration::from_secs(5),
             reattach_within: Duration::from_secs(2),
             all_lost_after: Duration::from_secs(600),
+            standstill_after: Duration::from_secs(10),
             gather_for: Duration::from_secs(2),
         }
     }
@@ -247,6 +250,7 @@ impl Cluster {
         }
         self.notice_silence(now, &mut actions);
         self.notice_deadlines(now, &mut actions);
+        self.notice_standstill(now, &mut actions);
         self.settle(now, &mut actions);
         actions
     }
@@ -337,6 +341,22 @@ impl Cluster {
         }
     }
 
+    /// Everybody is heard here, and everybody waits for the others: what is between them is broken.
+    fn notice_standstill(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let limit = self.settings.standstill_after.as_millis() as u64;
+        for job in self.jobs.iter_mut().filter(|job| job.state.is_open()) {
+            let beat = |member: &WorkerId| {
+                let known = self.workers.get(member).filter(|known| known.presence == Presence::Here)?;
+                known.beat.as_ref().filter(|beat| beat.job == job.id && beat.generation == job.generation)
+            };
+            let waits = |member| beat(member).is_some_and(|beat| beat.waits_ms >= limit);
+            if job.roster.len() > 1 && job.roster.iter().all(waits) {
+                let step = job.roster.iter().filter_map(beat).map(|beat| beat.step).max().unwrap_or_default();
+                job.close(now, None, Some(Cause::Standstill { step }), job.generation, Others::AreTold, actions);
+            }
+        }
+    }
+
     fn lose(&mut self, now: Duration, worker: &WorkerId, why: Loss, actions: &mut Vec<Action>) {
         let Some(known) = self.workers.get_mut(worker) else { return };
         known.presence = Presence::Gone(why);
@@ -354,7 +374,7 @@ impl Cluster {
             job.put_incident_down_to(&cause);
             // A dead member cannot take another step, and every step needs all: that freezes its generation (C-6).
             job.frozen |= why == Loss::Died;
-            job.close(now, worker, Some(cause), job.generation, Others::AreTold, actions);
+            job.close(now, Some(worker), Some(cause), job.generation, Others::AreTold, actions);
         }
     }
 
@@ -396,7 +416,7 @@ impl Cluster {
                 // It was a member before this coordinator started, at 0 on its clock, and has not come back.
                 Some(member) if now >= self.settings.silent_after => {
                     let cause = Cause::Lost { worker: member.clone(), why: Loss::Silent };
-                    job.close(now, &member, Some(cause), job.generation, Others::AreTold, actions);
+                    job.close(now, Some(&member), Some(cause), job.generation, Others::AreTold, actions);
                 }
                 _ => job.ask_for_change(now, &self.workers, actions),
             }

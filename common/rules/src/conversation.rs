@@ -253,7 +253,7 @@ pub enum Ending {
     Failed(String),
 }
 
-/// How far a worker is: shown to people, used for no decision.
+/// How far a worker is: for people, but that nobody who waits can go on when all do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Beat {
     pub job: JobId,
@@ -268,6 +268,8 @@ pub struct Beat {
     pub history: u64,
     /// Of this worker.
     pub times: Times,
+    /// For so long it has been waiting for the other members in one call, in milliseconds.
+    pub waits_ms: u64,
     /// Who holds the others up, as all members see it.
     pub slow: Option<SlowWorker>,
 }

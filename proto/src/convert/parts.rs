@@ -169,6 +169,7 @@ impl From<Beat> for v1::Beat {
             steps_per_second: beat.steps_per_second,
             images_per_second: beat.images_per_second,
             history: beat.history,
+            waits_ms: beat.waits_ms,
             own_us: beat.times.own_us,
             waited_us: beat.times.waited_us,
             slow: beat.slow.map(|slow| v1::Slow {
@@ -193,6 +194,7 @@ impl TryFrom<v1::Beat> for Beat {
             steps_per_second: beat.steps_per_second,
             images_per_second: beat.images_per_second,
             history: beat.history,
+            waits_ms: beat.waits_ms,
             times: Times { own_us: beat.own_us, waited_us: beat.waited_us },
             slow: beat.slow.map(slow).transpose()?,
         })

@@ -77,6 +77,7 @@ fn beat(doing: Doing) -> Beat {
         images_per_second: 6_042.25,
         history: 50_000,
         times: Times { own_us: 61_000.5, waited_us: 1_250.0 },
+        waits_ms: 350,
         slow: Some(SlowWorker { worker: WorkerId::from("w3"), own_us: 61_000.5, others_us: 20_000.25 }),
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum Model {
     Toy,
     /// SimGAN as narrow as it can be.
     SimGan,
+    /// The preset of this name, nothing narrowed.
+    Digits,
 }
 
 impl Model {
@@ -33,6 +35,7 @@ impl Model {
         match self {
             Self::Toy => "toy",
             Self::SimGan => "simgan",
+            Self::Digits => "digits",
         }
     }
 
@@ -40,6 +43,7 @@ impl Model {
         match self {
             Self::Toy => 16_000,
             Self::SimGan => 400,
+            Self::Digits => 1_200,
         }
     }
 
@@ -48,6 +52,7 @@ impl Model {
         match self {
             Self::Toy => 1_500,
             Self::SimGan => 80,
+            Self::Digits => 150,
         }
     }
 
@@ -56,6 +61,7 @@ impl Model {
         let job = match self {
             Self::Toy => Job::toy(name).set("output.checkpoint_steps", 5_000),
             Self::SimGan => Job::simgan(name).set("output.checkpoint_steps", 100),
+            Self::Digits => Job::digits(name),
         };
         job.set("train.steps", self.steps())
     }

@@ -19,7 +19,7 @@ use sumac_common::{
 use tch::{IndexOp, Kind, Tensor};
 
 /// For reaching each other. Everybody was ready when the generation was opened.
-const FORMING: Duration = Duration::from_secs(20);
+const FORMING: Duration = Duration::from_secs(10);
 /// The last line against a peer that hangs: its silence is the coordinator's business long before.
 const CALL: Duration = Duration::from_secs(600);
 /// Between two looks at the coordinator's word.

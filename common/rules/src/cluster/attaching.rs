@@ -62,6 +62,8 @@ impl Cluster {
             arrived,
         };
         self.workers.insert(worker.clone(), fresh);
+        // It dialled anew: it may be reached again, too.
+        self.jobs.iter_mut().for_each(|job| drop(job.set_aside.remove(&worker)));
         self.mark_drained();
         actions.push(Action::Note(if returns {
             Fact::WorkerReturned { worker: worker.clone() }
@@ -90,7 +92,7 @@ impl Cluster {
             if job.roster.contains(worker) {
                 job.frozen = true;
                 let cause = Cause::Said { worker: worker.clone(), why: why.clone() };
-                job.close(now, worker, Some(cause), job.generation, Others::AreTold, actions);
+                job.close(now, Some(worker), Some(cause), job.generation, Others::AreTold, actions);
             }
         }
     }
@@ -125,7 +127,6 @@ impl Cluster {
             self.turn_away(worker, job_id, why, actions);
             return;
         }
-        job.set_aside.remove(worker);
         job.learn(worker, &standing);
         match standing.engaged {
             Some(engaged) if engaged == job.generation && job.state.is_open() => {
@@ -145,7 +146,7 @@ impl Cluster {
                     job.frozen = true;
                     let why = "it had left when it came back".to_owned();
                     let cause = Cause::Said { worker: worker.clone(), why };
-                    job.close(now, worker, Some(cause), job.generation, Others::AreTold, actions);
+                    job.close(now, Some(worker), Some(cause), job.generation, Others::AreTold, actions);
                 }
                 if standing.ready.is_none() {
                     // It may have failed to prepare, and the word of it was lost.

@@ -199,7 +199,7 @@ impl Fact {
             | Self::WorkerSlow { worker, .. }
             | Self::CheckpointFailed { worker, .. }
             | Self::WorkerUnfit { worker, .. } => Some(worker),
-            Self::Incident(incident) => Some(incident.cause.worker()),
+            Self::Incident(incident) => incident.cause.worker(),
             _ => None,
         }
     }

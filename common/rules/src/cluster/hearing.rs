@@ -99,7 +99,7 @@ impl Cluster {
                     // Who was told to leave was not the only one: the others leave at the same step, aborting nothing.
                     let others = if why == Leaving::Told { Others::LeaveByThemselves } else { Others::AreTold };
                     let cause = why.sentence().map(|why| Cause::Said { worker: worker.clone(), why });
-                    job.close(now, worker, cause, generation, others, actions);
+                    job.close(now, Some(worker), cause, generation, others, actions);
                     job.hear_incident(worker, at, &why);
                 }
             }

@@ -40,6 +40,10 @@ pub enum Cause {
     Evicted {
         worker: WorkerId,
     },
+    /// All members were here, and each waited for the others.
+    Standstill {
+        step: Step,
+    },
     /// Nobody is known to be gone.
     Said {
         worker: WorkerId,
@@ -118,9 +122,10 @@ impl Job {
 
 impl Cause {
     #[must_use]
-    pub fn worker(&self) -> &WorkerId {
+    pub fn worker(&self) -> Option<&WorkerId> {
         match self {
-            Self::Lost { worker, .. } | Self::Evicted { worker } | Self::Said { worker, .. } => worker,
+            Self::Lost { worker, .. } | Self::Evicted { worker } | Self::Said { worker, .. } => Some(worker),
+            Self::Standstill { .. } => None,
         }
     }
 }
@@ -130,6 +135,9 @@ impl fmt::Display for Cause {
         match self {
             Self::Lost { worker, why } => write!(f, "{worker} was lost: {why}"),
             Self::Evicted { worker } => write!(f, "{worker} was evicted"),
+            Self::Standstill { step } => {
+                write!(f, "each member waited for the others at step {step}: some cannot reach each other")
+            }
             Self::Said { worker, why } => write!(f, "{worker} said: {why}"),
         }
     }

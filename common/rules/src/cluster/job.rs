@@ -59,11 +59,23 @@ impl fmt::Display for JobState {
     }
 }
 
+/// A worker that nobody reached is not asked again for so long, at first.
+const SET_ASIDE_FOR: Duration = Duration::from_secs(60);
+/// To about an hour.
+const SET_ASIDE_DOUBLINGS: u32 = 6;
+
 /// The rest of a generation that one member has left.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Others {
     AreTold,
     LeaveByThemselves,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SetAside {
+    until: Duration,
+    /// For longer each time.
+    times: u32,
 }
 
 /// What is serialised is what re-attaching workers cannot rebuild.
@@ -120,9 +132,9 @@ pub struct Job {
     /// How often each was named as not reached in the last attempt.
     #[serde(skip)]
     pub(super) blamed: BTreeMap<WorkerId, u32>,
-    /// Not reached twice in a row: left out until this time, if there are enough others.
+    /// Not reached twice in a row: left out for a while, if there are enough others.
     #[serde(skip)]
-    pub(super) set_aside: BTreeMap<WorkerId, Duration>,
+    pub(super) set_aside: BTreeMap<WorkerId, SetAside>,
     /// The last attempt at a checkpoint failed, and a fact says so.
     #[serde(skip)]
     pub(super) cannot_save: bool,
@@ -307,6 +319,7 @@ impl Job {
         self.standings.remove(worker);
         self.failures = 0;
         self.blamed.clear();
+        self.set_aside.retain(|known, _| !self.roster.contains(known));
         let first = self.entered.as_ref().is_none_or(|(entered, _)| *entered < generation);
         if first {
             self.reached = step;
@@ -326,11 +339,11 @@ impl Job {
         }
     }
 
-    /// Closes the open generation, if it is this one: because of a failure, or by agreement. `worker` knows already.
+    /// Closes the open generation, if it is this one: because of a failure, or by agreement. `knows`: who needs not be told.
     pub(super) fn close(
         &mut self,
         now: Duration,
-        worker: &WorkerId,
+        knows: Option<&WorkerId>,
         cause: Option<Cause>,
         generation: Generation,
         others: Others,
@@ -353,13 +366,20 @@ impl Job {
         }
         if others == Others::AreTold {
             let order = Order::Close { job: self.id.clone(), generation };
-            let others = self.roster.iter().filter(|member| *member != worker);
+            let others = self.roster.iter().filter(|member| Some(*member) != knows);
             actions.extend(others.map(|member| Action::Tell(member.clone(), order.clone())));
         }
     }
 
+    /// An attempt with it costs everybody a pause.
+    pub(super) fn set_aside(&mut self, now: Duration, worker: WorkerId) {
+        let times = self.set_aside.get(&worker).map_or(0, |aside| aside.times) + 1;
+        let until = now + SET_ASIDE_FOR * (1 << (times - 1).min(SET_ASIDE_DOUBLINGS));
+        self.set_aside.insert(worker, SetAside { until, times });
+    }
+
     pub(super) fn is_set_aside(&self, now: Duration, worker: &WorkerId) -> bool {
-        self.set_aside.get(worker).is_some_and(|until| now < *until)
+        self.set_aside.get(worker).is_some_and(|aside| now < aside.until)
     }
 
     /// Ready workers outside the last roster that could take part now.

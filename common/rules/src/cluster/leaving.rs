@@ -82,7 +82,7 @@ impl Cluster {
                 let close = Order::Close { job: job.id.clone(), generation: job.generation };
                 actions.push(Action::Tell(worker.clone(), close));
                 let cause = Cause::Evicted { worker: worker.clone() };
-                job.close(now, worker, Some(cause), job.generation, Others::AreTold, actions);
+                job.close(now, Some(worker), Some(cause), job.generation, Others::AreTold, actions);
             }
         }
     }

@@ -10,9 +10,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 type Workers = BTreeMap<WorkerId, Worker>;
 
-/// A worker that nobody reached is not asked again for so long: each attempt with it costs everybody a pause.
-const SET_ASIDE_FOR: Duration = Duration::from_secs(60);
-
 /// What opens next.
 pub(super) struct Next {
     roster: Vec<Place>,
@@ -83,7 +80,7 @@ impl Job {
             return None;
         }
         if let Some(worker) = self.most_blamed().filter(|worker| !members.contains(*worker)).cloned() {
-            self.set_aside.insert(worker, now + SET_ASIDE_FOR);
+            self.set_aside(now, worker);
         }
         let place = |worker: &WorkerId| Place { worker: worker.clone(), store: workers[worker].seat.store };
         Some(Next { roster: members.iter().map(place).collect(), basis })

@@ -105,6 +105,7 @@ scripts! {
     who_was_to_leave_takes_part_again_where_the_others_do_not_hold_everything,
     steps_done_again_are_counted_once,
     one_of_the_silent_returns_and_what_it_holds_is_enough,
+    members_that_all_wait_for_each_other_start_anew_without_the_one_not_reached,
     reattaching_to_a_restarted_coordinator_changes_nothing,
     survivors_go_on_from_the_furthest,
     the_certain_death_of_all_takes_the_run_back_at_once,

@@ -7,6 +7,7 @@
 //! | `restart W` | its process is another one from here on, with nothing in its hands |
 //! | `W ready [data D] [libtorch L]`, `W unable WHY`, `W enters STEP [again N]`, `W offers STEP`, `W saved STEP`, `W seals` | it reports |
 //! | `W at STEP` | it commits steps until it stands there |
+//! | `W waits 12s` | it beats, and says for how long it has waited for the others |
 //! | `W leaves`, `W breaks`, `W unformed W..` | it leaves its generation: told to, by a failed collective, without having formed |
 //! | `detach W`, `died W`, `tick` | what the coordinator notices |
 //! | `mute W`, `unmute W` | an attached worker beats at every full second, unless its process stands still |
@@ -26,9 +27,11 @@ use std::{
 use sumac_common::{
     checkpoint::Saved,
     cluster::{Action, Cluster, Event, Job, JobState, Settings},
-    conversation::{Basis, Fingerprint, Incarnation, Leaving, Order, Readiness, Report, Seat, Wish},
+    conversation::{Basis, Beat, Doing, Fingerprint, Incarnation, Leaving, Order, Readiness, Report, Seat, Wish},
     ids::{Digest, JobId, NodeId, Step, WorkerId},
+    losses::Losses,
     member::{self, Member, Next},
+    pace::Times,
     tail::Wishes,
 };
 
@@ -197,9 +200,28 @@ impl Stage {
                 member::Event::Told(Order::Close { job, generation })
             }
             ["at", at] => return self.walk(name, step(at)),
+            ["waits", time] => return self.wait(name, seconds(time)),
             _ => panic!("{name} does not know how to {does:?}"),
         };
         self.raise(name, event);
+    }
+
+    fn wait(&mut self, name: &WorkerId, time: Duration) {
+        let Some(standing) = self.actor(name).member.standing() else { return };
+        let beat = Beat {
+            job: standing.job,
+            doing: Doing::Training,
+            generation: standing.engaged.unwrap_or_default(),
+            step: standing.holds.map(|holds| holds.step).unwrap_or_default(),
+            losses: Losses::default(),
+            steps_per_second: 0.0,
+            images_per_second: 0.0,
+            history: 0,
+            times: Times::default(),
+            waits_ms: time.as_millis() as u64,
+            slow: None,
+        };
+        self.say(name, Report::Beat(Some(beat)));
     }
 
     fn walk(&mut self, name: &WorkerId, to: Step) {

@@ -16,7 +16,7 @@ const SAVING: Duration = Duration::from_millis(20);
 
 pub(crate) fn of_a_worker(campaign: &mut Campaign, model: Model, n: u64) -> Row {
     let mut row = Row::new("kill -9 a worker", model.name());
-    let play = Play { n, per_run: 20, workers: WORKERS, redone_max: Some(0) };
+    let play = Play { n, per_run: 25, workers: WORKERS, redone_max: Some(0) };
     campaign.play(
         &mut row,
         model,
@@ -54,7 +54,7 @@ pub(crate) fn of_a_worker_and_its_guard(campaign: &mut Campaign, model: Model, n
 /// While a checkpoint is being written: the newest one that was whole when they died is the one they go on from.
 pub(crate) fn of_everybody(campaign: &mut Campaign, model: Model, n: u64) -> Row {
     let mut row = Row::new("kill -9 everybody while saving", model.name());
-    let play = Play { n, per_run: 10, workers: WORKERS, redone_max: None };
+    let play = Play { n, per_run: 25, workers: WORKERS, redone_max: None };
     let (mut loadable, mut torn) = (0, 0);
     let job = |job: sumac_tests::Job| job.set("output.checkpoint_steps", if model == Model::Toy { 100 } else { 10 });
     campaign.play(&mut row, model, &play, job, |stage, row, dice| {
