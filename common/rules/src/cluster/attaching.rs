@@ -63,7 +63,9 @@ impl Cluster {
         };
         self.workers.insert(worker.clone(), fresh);
         // It dialled anew: it may be reached again, too.
-        self.jobs.iter_mut().for_each(|job| drop(job.set_aside.remove(&worker)));
+        for job in &mut self.jobs {
+            job.set_aside.remove(&worker);
+        }
         self.mark_drained();
         actions.push(Action::Note(if returns {
             Fact::WorkerReturned { worker: worker.clone() }
