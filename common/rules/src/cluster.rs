@@ -37,8 +37,10 @@ pub struct Settings {
     pub reattach_within: Duration,
     /// When every member of the last generation is silent, none acknowledged and so long has passed, the job goes back to its checkpoint.
     pub all_lost_after: Duration,
-    /// When every member of a generation has waited for the others for so long, nothing will come any more.
+    /// When every member of a running generation has waited for the others for so long, nothing will come any more.
     pub standstill_after: Duration,
+    /// The same while they form one: that ends by itself, and says who was not reached.
+    pub unformed_after: Duration,
     /// A job that could use more workers waits so long for them before it first starts.
     pub gather_for: Duration,
 }
@@ -51,6 +53,7 @@ impl Default for Settings {
             reattach_within: Duration::from_secs(2),
             all_lost_after: Duration::from_secs(600),
             standstill_after: Duration::from_secs(10),
+            unformed_after: Duration::from_secs(60),
             gather_for: Duration::from_secs(2),
         }
     }
@@ -343,13 +346,17 @@ impl Cluster {
 
     /// Everybody is heard here, and everybody waits for the others: what is between them is broken.
     fn notice_standstill(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let limit = self.settings.standstill_after.as_millis() as u64;
-        for job in self.jobs.iter_mut().filter(|job| job.state.is_open()) {
+        for job in &mut self.jobs {
+            let limit = match job.state {
+                JobState::Running => self.settings.standstill_after,
+                JobState::Forming => self.settings.unformed_after,
+                _ => continue,
+            };
             let beat = |member: &WorkerId| {
                 let known = self.workers.get(member).filter(|known| known.presence == Presence::Here)?;
                 known.beat.as_ref().filter(|beat| beat.job == job.id && beat.generation == job.generation)
             };
-            let waits = |member| beat(member).is_some_and(|beat| beat.waits_ms >= limit);
+            let waits = |member| beat(member).is_some_and(|beat| Duration::from_millis(beat.waits_ms) >= limit);
             if job.roster.len() > 1 && job.roster.iter().all(waits) {
                 let step = job.roster.iter().filter_map(beat).map(|beat| beat.step).max().unwrap_or_default();
                 job.close(now, None, Some(Cause::Standstill { step }), job.generation, Others::AreTold, actions);

@@ -151,9 +151,15 @@ impl Stage {
     /// From the fault at `since`, that struck this generation, to the coordinator's word of it and to the first step after it.
     pub(crate) fn mended(&self, since: Instant, generation: u64) -> (Times, Option<Entered>) {
         let detection = self.journal.detected(since).map(|at| at - since);
+        let (times, entered) = self.went_on(since, generation);
+        (Times { detection, ..times }, entered)
+    }
+
+    /// The same for what the coordinator tells as an incident only when it is over.
+    pub(crate) fn went_on(&self, since: Instant, generation: u64) -> (Times, Option<Entered>) {
         let entered = self.journal.entered(generation);
         let recovery = entered.as_ref().and_then(|entered| self.journal.committed(entered.step)).map(|at| at - since);
-        (Times { detection, recovery }, entered)
+        (Times { detection: None, recovery }, entered)
     }
 
     pub(crate) fn scale(&self, n: usize) {

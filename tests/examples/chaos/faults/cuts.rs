@@ -50,7 +50,7 @@ pub(crate) fn of_one_way(campaign: &mut Campaign, model: Model, n: u64) -> Row {
         wait_a_moment(dice);
         let since = Instant::now();
         network.part(2, 3)?;
-        let (times, entered) = stage.mended(since, before.generation);
+        let (times, entered) = stage.went_on(since, before.generation);
         network.join(2, 3)?;
         row.time(times);
         let Some(entered) = entered else { return Ok(false) };
