@@ -137,6 +137,14 @@ fn a_group_dropped_with_a_call_in_flight_does_not_wait_for_it() {
 }
 
 #[test]
+fn a_transfer_may_take_longer_than_forming_the_group_was_allowed_to() {
+    let mut peers = cast("late_transfer", 2);
+    peers[0].hear("still waits");
+    peers[1].say("send");
+    finish(peers);
+}
+
+#[test]
 fn transfers_in_flight_end_when_the_group_is_abandoned() {
     let mut peers = cast("abandon_transfers", 2);
     peers[0].hear("both ended");
@@ -238,6 +246,7 @@ fn child() {
         "freeze" => me.freeze(),
         "drop" => me.drop_in_flight(),
         "abandon_transfers" => me.abandon_transfers(),
+        "late_transfer" => me.late_transfer(),
         "give_up" => me.give_up(),
         "come_and_go" => me.come_and_go(),
         unknown => panic!("no part is called {unknown}"),
@@ -322,6 +331,24 @@ impl Me {
         assert!(!error.to_string().contains('\n'), "{error}");
         assert!(work.poll().expect("has ended").is_err(), "a failed call goes on saying so");
         assert!(group.barrier().and_then(settle).is_err(), "a broken group is of no more use");
+    }
+
+    fn late_transfer(&self) {
+        let forming = Duration::from_secs(1);
+        let meeting = Meeting { store: self.store, prefix: self.prefix.clone() };
+        let seat = Seat { rank: self.rank, size: 2, host: HOST };
+        let mut group = Group::form(meeting, seat, Patience { forming, call: LONG }).unwrap();
+        let group = group.wait_up_to(LONG).expect("forms").unwrap();
+        let tensor = filled(self.rank as f32, 2);
+        if self.rank == 1 {
+            await_word("send");
+            return settle(group.send(&tensor, 0, 0).unwrap()).unwrap();
+        }
+        let mut transfer = group.recv(&tensor, 1, 0).unwrap();
+        assert!(transfer.wait_up_to(forming * 2).is_none(), "ended without its peer");
+        tell("still waits", "");
+        settle(transfer).unwrap();
+        assert_eq!(values(&tensor), [1.0, 1.0]);
     }
 
     fn survive(&self) {

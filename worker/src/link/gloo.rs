@@ -10,9 +10,13 @@ use crate::{
     native::{Group, Meeting, NativeError, Patience, Seat, Work},
     simgan::Gradient,
 };
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
 use sumac_common::{
-    conversation::{Leaving, Opening},
+    conversation::{Leaving, Opening, Place},
     ids::{Rank, WorkerId},
     reduce,
 };
@@ -20,6 +24,8 @@ use tch::{IndexOp, Kind, Tensor};
 
 /// For reaching each other. Everybody was ready when the generation was opened.
 const FORMING: Duration = Duration::from_secs(10);
+/// For an answer of somebody who did not come: only whether there is one counts.
+const ANSWER: Duration = Duration::from_secs(2);
 /// The last line against a peer that hangs: its silence is the coordinator's business long before.
 const CALL: Duration = Duration::from_secs(600);
 /// Between two looks at the coordinator's word.
@@ -87,9 +93,11 @@ impl<S: AsTensor> Dial<S> for GlooDial {
         let place = |rank: usize| opening.roster.get(rank).map(|place| place.worker.clone());
         let unformed = |error: NativeError| {
             let unreached = match &error {
-                NativeError::Form { missing, .. } => missing.iter().filter_map(|rank| place(*rank)).collect(),
+                NativeError::Form { missing, .. } if !missing.is_empty() => {
+                    missing.iter().filter_map(|rank| place(*rank)).collect()
+                }
                 NativeError::Meet { .. } => place(0).into_iter().collect(),
-                _ => vec![],
+                _ => unanswered(opening, me),
             };
             Leaving::Unformed { unreached, why: error.to_string() }
         };
@@ -103,15 +111,35 @@ impl<S: AsTensor> Dial<S> for GlooDial {
             Meeting { store: opening.roster[0].store, prefix: format!("{}/{}", opening.job, opening.generation) };
         let seat = Seat { rank, size: opening.roster.len(), host: self.host };
         let mut forming = Group::form(meeting, seat, Patience { forming: FORMING, call: CALL }).map_err(unformed)?;
+        let begun = Instant::now();
         loop {
             match forming.wait_up_to(GLANCE) {
                 Some(Ok(group)) => return Ok(Box::new(GlooLink { group, seat })),
                 Some(Err(error)) => return Err(unformed(error)),
                 None if ear.called() => return Err(Leaving::Told),
+                // Gloo dials each of them several times, with this patience each time.
+                None if begun.elapsed() > FORMING + ANSWER => {
+                    let why = format!("not connected after {} s", begun.elapsed().as_secs());
+                    return Err(Leaving::Unformed { unreached: unanswered(opening, me), why });
+                }
                 None => {}
             }
         }
     }
+}
+
+/// The members whose rendezvous stores do not answer a knock from here.
+fn unanswered(opening: &Opening, me: &WorkerId) -> Vec<WorkerId> {
+    let others: Vec<&Place> = opening.roster.iter().filter(|place| place.worker != *me).collect();
+    let knock = |place: &Place| TcpStream::connect_timeout(&place.store, ANSWER).is_err();
+    thread::scope(|scope| {
+        let knocks: Vec<_> = others.iter().map(|place| scope.spawn(move || knock(place))).collect();
+        others
+            .iter()
+            .zip(knocks)
+            .filter_map(|(place, knock)| knock.join().ok()?.then(|| place.worker.clone()))
+            .collect()
+    })
 }
 
 struct GlooLink {

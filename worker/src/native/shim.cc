@@ -19,9 +19,11 @@ struct sumac_store {
 };
 struct sumac_group {
   c10::intrusive_ptr<c10d::Backend> backend;
+  std::chrono::milliseconds call;
 };
 struct sumac_work {
   c10::intrusive_ptr<c10d::Work> work;
+  std::chrono::milliseconds call;
 };
 
 namespace {
@@ -47,8 +49,8 @@ at::Tensor borrowed(sumac_tensor tensor) {
   return *static_cast<const at::Tensor*>(tensor);
 }
 
-void hand_over(c10::intrusive_ptr<c10d::Work> work, sumac_work** out) {
-  *out = new sumac_work{std::move(work)};
+void hand_over(const sumac_group* group, c10::intrusive_ptr<c10d::Work> work, sumac_work** out) {
+  *out = new sumac_work{std::move(work), group->call};
 }
 
 // Every forming prints "[Gloo] Rank 0 is connected to ..." to the process's standard output, which is not Gloo's; and
@@ -124,7 +126,7 @@ sumac_fault sumac_group_gloo(sumac_store* store, int rank, int size, const char*
     options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(host));
     auto backend = c10::make_intrusive<c10d::ProcessGroupGloo>(store->store, rank, size, options);
     backend->setTimeout(milliseconds(call_ms));
-    *out = new sumac_group{std::move(backend)};
+    *out = new sumac_group{std::move(backend), milliseconds(call_ms)};
   });
 }
 
@@ -133,7 +135,7 @@ sumac_fault sumac_group_all_to_all(sumac_group* group, sumac_tensor output, suma
     auto to = borrowed(output);
     auto from = borrowed(input);
     std::vector<int64_t> equal_splits;
-    hand_over(group->backend->alltoall_base(to, from, equal_splits, equal_splits), out);
+    hand_over(group, group->backend->alltoall_base(to, from, equal_splits, equal_splits), out);
   });
 }
 
@@ -141,7 +143,7 @@ sumac_fault sumac_group_all_gather(sumac_group* group, sumac_tensor output, suma
   return attempt([&] {
     auto to = borrowed(output);
     auto from = borrowed(input);
-    hand_over(group->backend->_allgather_base(to, from), out);
+    hand_over(group, group->backend->_allgather_base(to, from), out);
   });
 }
 
@@ -150,26 +152,26 @@ sumac_fault sumac_group_broadcast(sumac_group* group, sumac_tensor tensor, int r
     std::vector<at::Tensor> tensors{borrowed(tensor)};
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    hand_over(group->backend->broadcast(tensors, options), out);
+    hand_over(group, group->backend->broadcast(tensors, options), out);
   });
 }
 
 sumac_fault sumac_group_send(sumac_group* group, sumac_tensor tensor, int to, int tag, sumac_work** out) {
   return attempt([&] {
     std::vector<at::Tensor> tensors{borrowed(tensor)};
-    hand_over(group->backend->send(tensors, to, tag), out);
+    hand_over(group, group->backend->send(tensors, to, tag), out);
   });
 }
 
 sumac_fault sumac_group_recv(sumac_group* group, sumac_tensor tensor, int from, int tag, sumac_work** out) {
   return attempt([&] {
     std::vector<at::Tensor> tensors{borrowed(tensor)};
-    hand_over(group->backend->recv(tensors, from, tag), out);
+    hand_over(group, group->backend->recv(tensors, from, tag), out);
   });
 }
 
 sumac_fault sumac_group_barrier(sumac_group* group, sumac_work** out) {
-  return attempt([&] { hand_over(group->backend->barrier(), out); });
+  return attempt([&] { hand_over(group, group->backend->barrier(), out); });
 }
 
 // Gloo has no abort. But a receive that runs out of time fails its whole context: it closes all pairs and wakes whatever
@@ -200,7 +202,8 @@ sumac_fault sumac_work_wait(sumac_work* work, int64_t at_most_ms, int* ended) {
   *ended = 1;
   if (at_most_ms < 0) {
     return attempt([&] {
-      if (!work->work->wait()) {
+      // Without a time, a send or receive would take the one that the group was formed with.
+      if (!work->work->wait(work->call)) {
         throw std::runtime_error("the call was aborted");
       }
     });

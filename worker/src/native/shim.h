@@ -41,7 +41,7 @@ sumac_fault sumac_group_cut(sumac_group* group);
 void sumac_group_free(sumac_group* group);
 
 // Waits until the work has ended or the time is over, and says which in `ended`. A fault is the work's own, so only with
-// `ended`. A negative time means the group's. A send or recv takes no other: c10d reads a shorter wait as the group's failure.
+// `ended`. A negative time means that of the group's calls. A send or recv takes no other: c10d reads a shorter wait as the group's failure.
 sumac_fault sumac_work_wait(sumac_work* work, int64_t at_most_ms, int* ended);
 void sumac_work_free(sumac_work* work);
 
