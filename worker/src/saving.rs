@@ -47,7 +47,7 @@ enum Stage {
 }
 
 impl Saving {
-    pub(crate) fn into(checkpoints: &Checkpoints, faults: &Faults) -> Self {
+    pub(crate) fn of(checkpoints: &Checkpoints, faults: &Faults) -> Self {
         let scribe = Scribe::of(checkpoints.clone(), faults.clone());
         Self { scribe, under_way: None, last: Instant::now() }
     }

@@ -223,7 +223,7 @@ where
         let Prepared { id, pantry, schedule, state } = prepared;
         let checkpoints = Checkpoints::of(&spec.how.output.dir);
         Self {
-            saving: Saving::into(&checkpoints, &desk.faults),
+            saving: Saving::of(&checkpoints, &desk.faults),
             checkpoints,
             metrics: Metrics::of(&spec.how.output.dir),
             desk,

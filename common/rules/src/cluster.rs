@@ -277,17 +277,23 @@ impl Cluster {
     }
 
     fn submitted(&mut self, id: JobId, spec: Box<Spec>, actions: &mut Vec<Action>) {
-        if let Some(known) = self.jobs.iter_mut().find(|known| known.id == id) {
+        let fact = match self.jobs.iter_mut().find(|known| known.id == id) {
             // The same run again: it goes on from its checkpoint, perhaps with more steps or other workers.
-            if known.state.is_over() {
-                known.spec = spec;
+            Some(known) if known.state.is_over() => {
+                let before = std::mem::replace(&mut known.spec, spec).what.train.steps;
                 known.queue_again();
+                let steps = known.spec.what.train.steps;
+                let steps_before = (before != steps).then_some(before);
+                Fact::JobResumed { job: id.clone(), from: known.saved, steps, steps_before }
             }
-        } else {
-            self.jobs.push(Job::new(id.clone(), spec));
-        }
-        actions.push(Action::Save(id.clone()));
-        actions.push(Action::Note(Fact::JobSubmitted { job: id }));
+            Some(_) => Fact::JobSubmitted { job: id.clone() },
+            None => {
+                self.jobs.push(Job::new(id.clone(), spec));
+                Fact::JobSubmitted { job: id.clone() }
+            }
+        };
+        actions.push(Action::Save(id));
+        actions.push(Action::Note(fact));
     }
 
     fn pause(&mut self, id: &JobId, actions: &mut Vec<Action>) {

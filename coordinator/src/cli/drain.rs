@@ -12,8 +12,11 @@ use std::{collections::BTreeSet, time::Duration};
 use sumac_proto::v1;
 use tokio::time::sleep;
 
-const MEMBER: Named =
-    Named { what: "worker or node", list: "sumac nodes", first: "`sumac-worker run --coordinator URL` starts one" };
+const MEMBER: Named = Named {
+    what: "worker or node",
+    list: "sumac nodes",
+    first: "`sumac-worker node --coordinator URL` starts one per device",
+};
 /// How often it is looked whether the workers are free.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 

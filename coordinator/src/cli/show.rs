@@ -182,7 +182,9 @@ pub(super) async fn nodes(list: List) -> Result<Exit, Failure> {
     match list.read.output {
         Output::Json => print_items(&workers),
         Output::Table if workers.is_empty() => {
-            anstream::eprintln!("no worker has joined yet: `sumac-worker run --coordinator URL` starts one");
+            anstream::eprintln!(
+                "no worker has joined yet: `sumac-worker node --coordinator URL` starts one per device"
+            );
         }
         Output::Table => {
             let heads = ["WORKER", "NODE", "STATE", "DEVICE", "JOB", "STEP", "STEP/S", "OWN/WAIT ms", "SEEN", "REASON"];

@@ -1,7 +1,10 @@
 //! What happened, for the journal and for people: a sentence each. Decides nothing.
 
 use super::Incident;
-use crate::ids::{Generation, JobId, Step, WorkerId};
+use crate::{
+    ids::{Generation, JobId, Step, WorkerId},
+    spec::plural,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -52,6 +55,15 @@ pub enum Fact {
     },
     JobSubmitted {
         job: JobId,
+    },
+    /// It was over, and is wanted again.
+    JobResumed {
+        job: JobId,
+        /// Of the checkpoint it goes on from; without one it begins anew.
+        from: Option<Step>,
+        /// Its length, and what it was before if that is another.
+        steps: Step,
+        steps_before: Option<Step>,
     },
     JobScaled {
         job: JobId,
@@ -153,6 +165,7 @@ impl Fact {
                 "operator"
             }
             Self::JobSubmitted { .. }
+            | Self::JobResumed { .. }
             | Self::GenerationOpened { .. }
             | Self::GenerationEntered { .. }
             | Self::GenerationClosed { why: None, .. }
@@ -166,6 +179,7 @@ impl Fact {
     pub fn job(&self) -> Option<&JobId> {
         match self {
             Self::JobSubmitted { job }
+            | Self::JobResumed { job, .. }
             | Self::JobScaled { job, .. }
             | Self::JobParked { job, .. }
             | Self::GenerationOpened { job, .. }
@@ -226,7 +240,20 @@ impl fmt::Display for Fact {
             Self::Drained { name } => write!(f, "{name} drained: it gets no more work"),
             Self::Undrained { name } => write!(f, "{name} may work again"),
             Self::JobSubmitted { job } => write!(f, "{job} submitted"),
-            Self::JobScaled { min, max, .. } => write!(f, "to run on {min} to {max} workers"),
+            Self::JobResumed { job, from, steps, steps_before } => {
+                match from {
+                    Some(step) => write!(f, "{job} resumed from step {step}")?,
+                    None => write!(f, "{job} resumed from the start")?,
+                }
+                match steps_before {
+                    Some(before) => write!(f, ", to {} instead of {before}", plural(steps.0, "step")),
+                    None => Ok(()),
+                }
+            }
+            Self::JobScaled { min, max, .. } => {
+                let least = if min == max { String::new() } else { format!("{min} to ") };
+                write!(f, "to run on {least}{}", plural(u64::from(*max), "worker"))
+            }
             Self::GenerationOpened { generation, workers, from, .. } => {
                 let names: Vec<&str> = workers.iter().map(|worker| worker.0.as_str()).collect();
                 write!(f, "generation {generation} opened: {} from {from}", names.join(" "))
@@ -254,5 +281,29 @@ impl fmt::Display for Fact {
             }
             Self::JobEnded { state, .. } => write!(f, "{state}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_worker_is_not_several() {
+        let scaled = |min, max| Fact::JobScaled { job: JobId::from("eyes"), min, max }.to_string();
+        assert_eq!(scaled(1, 1), "to run on 1 worker");
+        assert_eq!(scaled(2, 2), "to run on 2 workers");
+        assert_eq!(scaled(1, 4), "to run on 1 to 4 workers");
+    }
+
+    #[test]
+    fn a_resumed_job_says_from_where_and_how_far_if_that_has_changed() {
+        let resumed = |from: Option<u64>, before: Option<u64>| {
+            let (from, steps_before) = (from.map(Step), before.map(Step));
+            Fact::JobResumed { job: JobId::from("eyes"), from, steps: Step(700), steps_before }.to_string()
+        };
+        assert_eq!(resumed(Some(131), None), "eyes resumed from step 131");
+        assert_eq!(resumed(None, None), "eyes resumed from the start");
+        assert_eq!(resumed(Some(131), Some(600)), "eyes resumed from step 131, to 700 steps instead of 600");
     }
 }

@@ -7,6 +7,7 @@ use super::{Action, Fact, Job, Loss, Presence, Worker, opening::Next};
 use crate::{
     conversation::Leaving,
     ids::{Generation, JobId, Step, WorkerId},
+    spec::plural,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -163,7 +164,7 @@ impl fmt::Display for Incident {
         }
         let heard = self.evidence.iter().map(|evidence| &evidence.worker).collect::<BTreeSet<_>>().len();
         if heard > 0 {
-            write!(f, " by the word of {heard} of {} members", self.members)?;
+            write!(f, " by the word of {heard} of {}", plural(self.members as u64, "member"))?;
         }
         match &self.mended {
             Some(Mended { generation, step, members, after }) => write!(

@@ -5,6 +5,7 @@ use crate::{
     conversation::{Basis, Opening, Order, Place, Wish},
     ids::{Rank, Step, WorkerId},
     lanes,
+    spec::plural,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -49,7 +50,7 @@ impl Job {
         }
         let members = self.candidates(now, workers);
         if members.len() < self.least() {
-            let short = format!("{} of at least {} workers ready", members.len(), self.least());
+            let short = format!("{} of at least {} ready", members.len(), plural(self.least() as u64, "worker"));
             self.waits_for = Some(match self.unfit.iter().next_back() {
                 Some((worker, why)) => format!("{short}; {worker} does not fit: {why}"),
                 None => short,
@@ -59,7 +60,8 @@ impl Job {
         if self.roster.is_empty() {
             let since = *self.gathering_since.get_or_insert(now);
             if members.len() < self.wanted() && now < since + settings.gather_for {
-                self.waits_for = Some(format!("{} workers ready, gathering up to {}", members.len(), self.wanted()));
+                let ready = plural(members.len() as u64, "worker");
+                self.waits_for = Some(format!("{ready} ready, gathering up to {}", self.wanted()));
                 return None;
             }
         }

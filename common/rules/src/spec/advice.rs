@@ -5,7 +5,7 @@
 use super::{
     History, ImageShape, Psi, Spec, Train,
     model::{Layer, RefinerOutput},
-    quantity::grouped,
+    quantity::{grouped, plural},
     training::LANE_IMAGES,
     words::Choice as _,
 };
@@ -118,8 +118,9 @@ impl Spec {
         let images = batch / lanes;
         (lanes > 1 && images < LANE_IMAGES).then(|| {
             format!(
-                "a lane has {images} images (train.batch = {batch}, train.lanes = {lanes}); below {LANE_IMAGES} \
-                 a step spends its time on starting lanes"
+                "a lane has {} (train.batch = {batch}, train.lanes = {lanes}); below {LANE_IMAGES} \
+                 a step spends its time on starting lanes",
+                plural(u64::from(images), "image")
             )
         })
     }
@@ -130,8 +131,9 @@ impl Spec {
             let even = (1..max).rev().find(|workers| lanes.is_multiple_of(*workers)).unwrap_or(1);
             format!(
                 "{lanes} lanes do not divide evenly over workers.max = {max}: some have {} and the others wait for \
-                 them; {even} workers would share evenly",
-                lanes.div_ceil(max)
+                 them; {} would share evenly",
+                lanes.div_ceil(max),
+                plural(u64::from(even), "worker")
             )
         })
     }
@@ -273,13 +275,4 @@ impl Spec {
         let count = if min == max { plural(u64::from(max), "worker") } else { format!("{min} to {max} workers") };
         format!("{count}, device {}, {} each", workers.device.word(), plural(u64::from(self.what.threads), "thread"))
     }
-}
-
-fn plural(count: u64, noun: &str) -> String {
-    let ending = match (count, noun) {
-        (1, _) => "",
-        (_, "patch") => "es",
-        _ => "s",
-    };
-    format!("{} {noun}{ending}", grouped(count))
 }

@@ -18,6 +18,7 @@ mod words;
 mod writing;
 
 pub use fault::{Fault, Faults, Place};
+pub(crate) use quantity::plural;
 pub use reading::read;
 
 use crate::ids::{Digest, Step};

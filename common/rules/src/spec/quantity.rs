@@ -50,6 +50,16 @@ pub(super) fn grouped(number: impl Into<u64>) -> String {
     text
 }
 
+/// `1 worker`, `1,200 workers`.
+pub(crate) fn plural(count: u64, noun: &str) -> String {
+    let ending = match (count, noun) {
+        (1, _) => "",
+        (_, "patch") => "es",
+        _ => "s",
+    };
+    format!("{} {noun}{ending}", grouped(count))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

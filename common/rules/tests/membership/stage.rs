@@ -2,7 +2,7 @@
 //!
 //! | line | what happens |
 //! |---|---|
-//! | `submit JOB [min N] [max N] [replicas N]` | a job of 4 lanes and 100 steps |
+//! | `submit JOB [min N] [max N] [replicas N] [steps N]` | a job of 4 lanes and, if nothing else is said, 100 steps |
 //! | `join W [version V] [start N] [node N]` | a worker attaches and says where it stands; its first start is 1 |
 //! | `restart W` | its process is another one from here on, with nothing in its hands |
 //! | `W ready [data D] [libtorch L]`, `W unable WHY`, `W enters STEP [again N]`, `W offers STEP`, `W saved STEP`, `W seals` | it reports |
@@ -118,7 +118,7 @@ impl Stage {
                 let number = |name: &str, usual: u32| named(rest, name).map_or(usual, |n| n.parse().expect("a number"));
                 let wanted = Wanted {
                     lanes: 4,
-                    steps: 100,
+                    steps: number("steps", 100).into(),
                     workers_min: number("min", 1),
                     workers_max: number("max", 4),
                     replicas: number("replicas", 1),
