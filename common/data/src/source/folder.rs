@@ -137,6 +137,7 @@ impl Folder {
             key: image.key,
             stamp: image.stamp,
             place: Place::File(image.path),
+            stretches: Vec::new(),
         };
         (self.images.drain(..).map(sample).collect(), classes)
     }
@@ -160,7 +161,7 @@ fn key_of(root: &Path, path: &Path) -> Option<String> {
 }
 
 /// The key without its ending: what a sidecar shares with its image.
-fn stem(key: &str) -> &str {
+pub(super) fn stem(key: &str) -> &str {
     let name = key.rfind('/').map_or(0, |slash| slash + 1);
     key[name..].rfind('.').filter(|&dot| dot > 0).map_or(key, |dot| &key[..name + dot])
 }

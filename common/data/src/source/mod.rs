@@ -8,29 +8,33 @@ mod folder;
 mod idx;
 mod inspection;
 mod npy;
+mod original;
+mod rows;
 mod stack;
 mod table;
 
 pub use error::SourceError;
 pub use inspection::{Inspection, LabelSummary, SizeCount};
+pub use original::{Form, Original, Piece};
 
 use crate::{
-    decode::{self, FILE_BYTES_MAX, Fault},
+    decode::{self, Fault},
     label::Label,
     manifest::Bad,
     picture::Picture,
 };
-use folder::{Folder, link_fault, start_of};
+use folder::{Folder, start_of};
+use original::{Stretch, Whole};
+use rows::{table_beside, table_of};
 use serde::{Deserialize, Serialize};
 use stack::Stack;
 use std::{
-    collections::{BTreeMap, HashMap},
-    fs::{self, File},
-    io::{self, Read},
+    collections::BTreeMap,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
-use table::{Table, is_table};
+use table::is_table;
 
 /// A data set as it lies there.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub struct Source {
     bad: Vec<Bad>,
     classes: Vec<String>,
     stack: Option<Stack>,
+    /// The files that hold stretches: tars, tables.
+    wholes: Vec<Whole>,
     table: Option<PathBuf>,
     /// A table beside the folder, which nobody asked for but which may be what was meant.
     table_beside: Option<PathBuf>,
@@ -71,12 +77,15 @@ pub struct Sample {
     pub sidecars: Vec<String>,
     stamp: Stamp,
     place: Place,
+    /// Where its label's bytes lie, if inside larger files: its row, or one stretch for each member of the label.
+    stretches: Vec<Stretch>,
 }
 
 #[derive(Debug)]
 enum Place {
     File(PathBuf),
     Record(u64),
+    Stretch(Stretch),
 }
 
 /// What tells that a file has not been touched since.
@@ -127,7 +136,8 @@ impl Source {
         let root = path.parent().unwrap_or(path).to_owned();
         let key = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let stamp = Stamp::of(&fs::metadata(path).map_err(|source| SourceError::unreadable(path, source))?);
-        let sample = Sample { key, label: None, sidecars: Vec::new(), stamp, place: Place::File(path.to_owned()) };
+        let place = Place::File(path.to_owned());
+        let sample = Sample { key, label: None, sidecars: Vec::new(), stamp, place, stretches: Vec::new() };
         Ok(Self { samples: vec![sample], ..Self::empty(root, Kind::Image) })
     }
 
@@ -183,6 +193,7 @@ impl Source {
             sidecars: Vec::new(),
             stamp,
             place: Place::Record(at),
+            stretches: Vec::new(),
         };
         let samples: Vec<Sample> = (0..stack.count).map(sample).collect();
         if samples.is_empty() {
@@ -193,57 +204,9 @@ impl Source {
         Ok(Self { samples, classes, stack: Some(stack), ..Self::empty(path.to_owned(), kind) })
     }
 
-    /// A table that was named itself: its rows are the samples, and nothing else is.
-    fn table(path: &Path) -> Result<Self, SourceError> {
-        let table = Table::read(path)?
-            .map_err(|columns| SourceError::NoFileColumn { path: path.to_owned(), columns: columns.join(", ") })?;
-        if table.rows.is_empty() {
-            return Err(SourceError::Empty { path: path.to_owned(), others: 0 });
-        }
-        let root = folder_of(&table);
-        let (mut samples, mut bad) = (Vec::new(), Vec::new());
-        for row in unique(&table)? {
-            let file = root.join(&row.file);
-            match (link_fault(&root, &file), fs::metadata(&file).ok().filter(fs::Metadata::is_file)) {
-                (Some(fault), _) => bad.push(Bad::new(&row.file, &fault)),
-                (None, None) => bad.push(Bad::new(&row.file, &Fault::NoSuchFile)),
-                (None, Some(metadata)) => samples.push(Sample {
-                    key: row.file.clone(),
-                    label: Some(Label::Row(row.fields.clone())),
-                    sidecars: Vec::new(),
-                    stamp: Stamp::of(&metadata),
-                    place: Place::File(file),
-                }),
-            }
-        }
-        samples.sort_by(|a, b| a.key.cmp(&b.key));
-        bad.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(Self { samples, bad, table: Some(table.path), ..Self::empty(root, Kind::Table) })
-    }
-
-    /// A table inside the folder gives each image its row; images without a row stay, without a label.
-    fn label_by(&mut self, table: Table) -> Result<(), SourceError> {
-        let by_key: HashMap<String, usize> =
-            self.samples.iter().enumerate().map(|(at, sample)| (sample.key.clone(), at)).collect();
-        self.samples.iter_mut().for_each(|sample| sample.label = None);
-        for row in unique(&table)? {
-            match by_key.get(&row.file) {
-                Some(&at) => self.samples[at].label = Some(Label::Row(row.fields.clone())),
-                // Listed already, for another reason.
-                None if self.bad.iter().any(|bad| bad.key == row.file) => {}
-                None => self.bad.push(Bad::new(&row.file, &Fault::NoSuchFile)),
-            }
-        }
-        self.bad.sort_by(|a, b| a.key.cmp(&b.key));
-        self.kind = Kind::Table;
-        self.classes = Vec::new();
-        self.table = Some(table.path);
-        Ok(())
-    }
-
     fn empty(root: PathBuf, kind: Kind) -> Self {
-        let (samples, bad, classes) = (Vec::new(), Vec::new(), Vec::new());
-        Self { root, kind, samples, bad, classes, stack: None, table: None, table_beside: None }
+        let (samples, bad, classes, wholes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { root, kind, samples, bad, classes, stack: None, wholes, table: None, table_beside: None }
     }
 
     #[must_use]
@@ -278,89 +241,27 @@ impl Source {
         self.table_beside.as_deref()
     }
 
-    /// The image file of a sample; none in a stack.
+    /// The image file of a sample; none in a stack or a tar.
     #[must_use]
     pub fn file_of(&self, at: usize) -> Option<&Path> {
         match &self.samples[at].place {
             Place::File(path) => Some(path),
-            Place::Record(_) => None,
+            Place::Record(_) | Place::Stretch(_) => None,
         }
     }
 
     /// One sample, decoded, in its own size and depth.
     pub fn picture(&self, at: usize) -> Result<Picture, Unread> {
+        let bytes = self.image_bytes(at)?;
         match (&self.samples[at].place, &self.stack) {
-            (Place::File(path), _) => decode::decode(&encoded(path)?).map_err(Unread::Fault),
-            (Place::Record(record), Some(stack)) => {
-                let bytes = stack.record(*record).map_err(|source| Unread::Io { path: self.root.clone(), source })?;
-                stack.picture(&bytes).map_err(Unread::Fault)
-            }
-            (Place::Record(_), None) => unreachable!("records are listed together with their stack"),
+            (Place::Record(_), Some(stack)) => stack.picture(&bytes),
+            _ => decode::decode(&bytes),
         }
+        .map_err(Unread::Fault)
     }
 
     /// What every file of the listing looked like from outside: equal as long as nothing was touched.
     pub(crate) fn listing(&self) -> impl Iterator<Item = (&str, Stamp, Option<&Label>)> {
         self.samples.iter().map(|sample| (sample.key.as_str(), sample.stamp, sample.label.as_ref()))
     }
-}
-
-/// A whole image file, capped before it is read.
-fn encoded(path: &Path) -> Result<Vec<u8>, Unread> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
-    read.map_err(|source| Unread::Io { path: path.to_owned(), source })?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        let bytes = fs::metadata(path).map_or(bytes.len() as u64, |metadata| metadata.len());
-        return Err(Unread::Fault(Fault::TooBig { bytes }));
-    }
-    Ok(bytes)
-}
-
-/// The folder's own table: one of the well-known names, or the only one there whose rows name images that are there.
-fn table_of(folder: &Folder) -> Result<Option<Table>, SourceError> {
-    let top = |found: &&folder::Found| !found.key.contains('/') && is_table(&found.path);
-    let tables: Vec<&folder::Found> = folder.others.iter().filter(top).collect();
-    for name in ["metadata.csv", "metadata.jsonl", "labels.csv"] {
-        if let Some(found) = tables.iter().find(|found| found.key == name) {
-            return Ok(Table::read(&found.path)?.ok());
-        }
-    }
-    let [only] = tables[..] else { return Ok(None) };
-    // Some csv that has nothing to do with the images, or belongs to one of them, is left alone.
-    let Ok(Ok(table)) = Table::read(&only.path) else { return Ok(None) };
-    let names_an_image =
-        table.rows.iter().any(|row| folder.images.binary_search_by(|image| image.key.cmp(&row.file)).is_ok());
-    Ok(Some(table).filter(|_| names_an_image))
-}
-
-/// Where the files of a table lie: in the folder of the same stem beside it, if there is one, else beside it.
-fn folder_of(table: &Table) -> PathBuf {
-    let beside = table.path.parent().unwrap_or(&table.path);
-    let stem = table.path.file_stem().unwrap_or_default().to_string_lossy();
-    let named = LABEL_ENDINGS.iter().filter_map(|end| stem.strip_suffix(end)).chain([stem.as_ref()]);
-    let folder = named.filter(|name| !name.is_empty()).map(|name| beside.join(name)).find(|folder| folder.is_dir());
-    let found = folder.unwrap_or_else(|| beside.to_owned());
-    // The folder may itself be a link: what counts is where it leads.
-    fs::canonicalize(&found).unwrap_or(found)
-}
-
-const LABEL_ENDINGS: [&str; 4] = ["-labels", "_labels", "-metadata", "_metadata"];
-
-fn table_beside(root: &Path) -> Option<PathBuf> {
-    let name = root.file_name()?.to_str()?;
-    let named = LABEL_ENDINGS.iter().map(|end| format!("{name}{end}.csv")).chain([format!("{name}.csv")]);
-    named.map(|name| root.with_file_name(name)).find(|path| path.is_file())
-}
-
-/// The rows, once it is sure that no two name the same file.
-fn unique(table: &Table) -> Result<&[table::Row], SourceError> {
-    let mut seen: HashMap<&str, u64> = HashMap::new();
-    for row in &table.rows {
-        if let Some(first) = seen.insert(&row.file, row.line) {
-            let (path, file) = (table.path.clone(), row.file.clone());
-            return Err(SourceError::NamedTwice { path, file, first, second: row.line });
-        }
-    }
-    Ok(&table.rows)
 }

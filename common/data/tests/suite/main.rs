@@ -5,5 +5,7 @@ mod demo;
 mod formats;
 mod freezing;
 mod hostile;
+mod identity;
+mod originals;
 mod packs;
 mod shelf;
