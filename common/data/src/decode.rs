@@ -3,6 +3,8 @@
 //! The bytes are hostile: the format is taken from the content, never from a name; sizes are capped before anything is
 //! allocated; a decoder that panics has found a bad image. Knows nothing of files and folders.
 
+pub use crate::fault::Fault;
+
 use crate::picture::{Depth, Picture, Pixels};
 use image::{
     DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits,
@@ -22,50 +24,6 @@ pub const LABEL_BYTES_MAX: u64 = 64 << 20;
 pub const SIDE_MAX: u32 = 16_384;
 /// Most bytes of one decoded image.
 pub const DECODED_BYTES_MAX: u64 = 512 << 20;
-
-/// Why one image cannot be used: a property of its content, the same on every machine.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    #[error("the file is empty")]
-    Empty,
-    #[error("the file has {bytes} bytes, more than the {FILE_BYTES_MAX} that are read for one image")]
-    TooBig { bytes: u64 },
-    #[error("its content is none of png, jpeg, bmp, tiff, webp, pnm")]
-    NotAnImage,
-    #[error("it is a {format} file, which is not read: convert it to png")]
-    NotRead { format: &'static str },
-    #[error("it is an animation: export its frames as single images")]
-    Animated,
-    #[error("it holds several pages: export them as single images")]
-    SeveralPages,
-    #[error("it claims more pixels than are decoded (16384 a side, 512 MiB in all)")]
-    TooManyPixels,
-    #[error("it is cut short: the file ends before the image does")]
-    Truncated,
-    #[error("it cannot be decoded: {0}")]
-    Damaged(String),
-    #[error("it is {}x{} pixels, not {}x{}", found.0, found.1, wanted.0, wanted.1)]
-    Size { found: (u32, u32), wanted: (u32, u32) },
-    #[error("it is {}x{} pixels, too small to cut {}x{} out of it", found.0, found.1, wanted.0, wanted.1)]
-    TooSmall { found: (u32, u32), wanted: (u32, u32) },
-    #[error("its {found} channels cannot become {wanted}")]
-    Channels { found: u32, wanted: u32 },
-    #[error("it holds a value that is not a finite number")]
-    NotFinite,
-    #[error(
-        "its label `{name}` has {bytes} bytes, more than the {LABEL_BYTES_MAX} that are carried for one label: \
-         keep what is so large outside the data set"
-    )]
-    LabelTooBig { name: String, bytes: u64 },
-    #[error("the table names it, but there is no such file")]
-    NoSuchFile,
-    #[error("it is a link that leads out of the folder")]
-    LeadsOut,
-    #[error("it is a link to a folder, which is not followed")]
-    LinkedFolder,
-    #[error("its name is not valid UTF-8")]
-    Name,
-}
 
 /// What an image says of itself before it is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

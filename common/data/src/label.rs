@@ -10,6 +10,8 @@ pub enum Label {
     Class { index: u32, name: String },
     /// Files of the same stem beside it, relative to the source's root, sorted.
     Sidecars(Vec<String>),
+    /// Members of a tar that share its key: what follows the key and its dot, as they lie.
+    Members(Vec<String>),
     /// Its row of the table: (column, text) in the table's order, the file column included.
     Row(Vec<(String, String)>),
 }
@@ -20,7 +22,7 @@ impl Label {
     pub fn field(&self, column: &str) -> Option<&str> {
         match self {
             Self::Row(fields) => fields.iter().find(|(name, _)| name == column).map(|(_, text)| text.as_str()),
-            Self::Class { .. } | Self::Sidecars(_) => None,
+            Self::Class { .. } | Self::Sidecars(_) | Self::Members(_) => None,
         }
     }
 
@@ -29,6 +31,7 @@ impl Label {
         match self {
             Self::Class { .. } => LabelKind::Class,
             Self::Sidecars(_) => LabelKind::Sidecar,
+            Self::Members(_) => LabelKind::Member,
             Self::Row(_) => LabelKind::Row,
         }
     }
@@ -39,5 +42,6 @@ impl Label {
 pub enum LabelKind {
     Class,
     Sidecar,
+    Member,
     Row,
 }

@@ -2,7 +2,10 @@
 //!
 //! Links are looked at, never trusted: none leads out of the folder, none makes a circle. Order never depends on the disk.
 
-use super::{Place, Sample, SourceError, Stamp};
+use super::{
+    Place, Sample, SourceError, Stamp,
+    shard::{Shard, is_shard},
+};
 use crate::{
     decode::{Fault, looks_like_an_image},
     label::Label,
@@ -15,8 +18,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const IMAGE_ENDINGS: [&str; 12] =
-    ["png", "jpg", "jpeg", "jpe", "bmp", "tif", "tiff", "webp", "pnm", "pgm", "ppm", "pbm"];
+/// Where several could be meant, as in a tar, the first is.
+pub(super) const IMAGE_ENDINGS: [&str; 12] =
+    ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "tif", "tiff", "ppm", "pgm", "pnm", "pbm"];
 const SIDECAR_ENDINGS: [&str; 6] = ["json", "txt", "npy", "xml", "csv", "yaml"];
 const MASK_ENDINGS: [&str; 2] = ["_mask", ".mask"];
 
@@ -78,6 +82,13 @@ impl Folder {
             if is_image(&found.path)? { self.images.push(found) } else { self.others.push(found) }
         }
         Ok(())
+    }
+
+    /// The tars among what is no image, if there are any.
+    pub(super) fn shards(&self) -> Option<Vec<Shard>> {
+        let shard = |found: &Found| Shard { name: found.key.clone(), path: found.path.clone() };
+        let shards: Vec<Shard> = self.others.iter().filter(|other| is_shard(&other.path)).map(shard).collect();
+        Some(shards).filter(|shards| !shards.is_empty())
     }
 
     /// Takes the masks out of the images, and gives each image the files that share its stem.

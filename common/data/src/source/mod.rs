@@ -1,4 +1,5 @@
-//! What is there: any data set a user has, as one list of samples in one stable order (by the bytes of their keys).
+//! What is there: any data set a user has, as one list of samples in one stable order: by the bytes of their keys, in a tar
+//! and a stack as they lie.
 //!
 //! [`Source::look`] recognises the kind by content and decodes nothing; [`Source::picture`] decodes one sample. Knows
 //! nothing of the shape a job wants, and writes nothing.
@@ -9,7 +10,9 @@ mod idx;
 mod inspection;
 mod npy;
 mod original;
+mod pattern;
 mod rows;
+mod shard;
 mod stack;
 mod table;
 
@@ -27,6 +30,7 @@ use folder::{Folder, start_of};
 use original::{Stretch, Whole};
 use rows::{table_beside, table_of};
 use serde::{Deserialize, Serialize};
+use shard::is_shard;
 use stack::Stack;
 use std::{
     collections::BTreeMap,
@@ -63,6 +67,8 @@ pub enum Kind {
     ClassFolders,
     /// Images named by the rows of a table.
     Table,
+    /// WebDataset: tars of samples.
+    Tar,
     Idx,
     Npy,
 }
@@ -111,15 +117,25 @@ pub enum Unread {
 }
 
 impl Source {
-    /// Finds out what `path` is and lists it: a folder, a csv or jsonl table, an idx or npy file, or one image.
+    /// Finds out what `path` is and lists it: a folder, a csv or jsonl table, a tar or a pattern of tars
+    /// (`train-{000..127}.tar`, `train-*.tar`), an idx or npy file, or one image.
     pub fn look(path: &Path) -> Result<Self, SourceError> {
-        let root = fs::canonicalize(path).map_err(|source| SourceError::unreadable(path, source))?;
+        let root = match fs::canonicalize(path) {
+            Ok(root) => root,
+            Err(source) => match pattern::shards(path)? {
+                Some((root, shards)) => return Self::shards(root, shards, Vec::new()),
+                None => return Err(SourceError::unreadable(path, source)),
+            },
+        };
         if root.is_dir() { Self::folder(root) } else { Self::file(&root) }
     }
 
     fn file(path: &Path) -> Result<Self, SourceError> {
         if is_table(path) {
             return Self::table(path);
+        }
+        if is_shard(path) {
+            return Self::shard(path);
         }
         let start = start_of(path)?;
         if npy::is_npy(&start) {
@@ -143,6 +159,11 @@ impl Source {
 
     fn folder(root: PathBuf) -> Result<Self, SourceError> {
         let mut folder = Folder::walk(&root)?;
+        if folder.images.is_empty()
+            && let Some(shards) = folder.shards()
+        {
+            return Self::shards(root, shards, folder.bad);
+        }
         if folder.images.is_empty() && folder.bad.is_empty() {
             return Self::only_stack(&root, &folder);
         }

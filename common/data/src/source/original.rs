@@ -79,6 +79,12 @@ impl Source {
                 vec![Piece { ending: "cls".to_owned(), bytes: index.to_string().into_bytes() }]
             }
             Some(Label::Row(_)) => self.rows_of(sample)?,
+            Some(Label::Members(endings)) => {
+                let piece = |(ending, stretch): (&String, &Stretch)| {
+                    Ok(Piece { ending: ending.clone(), bytes: self.label_bytes(ending, *stretch)? })
+                };
+                endings.iter().zip(&sample.stretches).map(piece).collect::<Result<_, _>>()?
+            }
             Some(Label::Sidecars(_)) | None => Vec::new(),
         };
         for sidecar in &sample.sidecars {

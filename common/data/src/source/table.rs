@@ -99,7 +99,7 @@ impl Row {
 }
 
 /// A relative path that stays inside, with `/`.
-fn inside(name: &str) -> Option<String> {
+pub(super) fn inside(name: &str) -> Option<String> {
     let name = name.replace('\\', "/");
     let parts: Vec<&str> = name.split('/').filter(|part| *part != ".").collect();
     let stays = parts.iter().all(|part| !part.is_empty() && *part != ".." && !part.contains('\0'));

@@ -148,6 +148,10 @@ fn flipped_and_cut_bytes_never_panic() {
     let picture = colourful().resize_exact(16, 12, image::imageops::FilterType::Nearest);
     let table = b"file,gaze\na.png,1\nb.png,2\n".to_vec();
     let lines = b"{\"file\": \"a.png\", \"gaze\": [1, 2]}\n".to_vec();
+    let shelf = Shelf::new();
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append_path_with_name(shelf.grey("a.png", 1), "a.png").unwrap();
+    let tar = builder.into_inner().unwrap();
     let originals = [
         ("x.png", encoded(&picture, ImageFormat::Png)),
         ("x.jpg", encoded(&picture, ImageFormat::Jpeg)),
@@ -160,9 +164,8 @@ fn flipped_and_cut_bytes_never_panic() {
         ("x.npy", npy("|u1", "(2, 3, 4)", &[7; 24])),
         ("x.csv", table),
         ("x.jsonl", lines),
+        ("x.tar", tar),
     ];
-    let shelf = Shelf::new();
-    shelf.grey("a.png", 1);
     for (name, original) in originals {
         for seed in 0..60 {
             let path = shelf.put(name, mutated(&original, seed));

@@ -9,3 +9,4 @@ mod identity;
 mod originals;
 mod packs;
 mod shelf;
+mod tars;
