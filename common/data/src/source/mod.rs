@@ -28,7 +28,7 @@ use crate::{
 };
 use folder::{Folder, start_of};
 use original::{Stretch, Whole};
-use rows::{table_beside, table_of};
+use rows::{table_beside, tables_of};
 use serde::{Deserialize, Serialize};
 use shard::is_shard;
 use stack::Stack;
@@ -51,7 +51,6 @@ pub struct Source {
     stack: Option<Stack>,
     /// The files that hold stretches: tars, tables.
     wholes: Vec<Whole>,
-    table: Option<PathBuf>,
     /// A table beside the folder, which nobody asked for but which may be what was meant.
     table_beside: Option<PathBuf>,
 }
@@ -167,7 +166,7 @@ impl Source {
         if folder.images.is_empty() && folder.bad.is_empty() {
             return Self::only_stack(&root, &folder);
         }
-        let table = table_of(&folder)?;
+        let tables = tables_of(&folder)?;
         let bad = std::mem::take(&mut folder.bad);
         let (samples, classes) = folder.samples();
         let kind = if classes.is_some() { Kind::ClassFolders } else { Kind::Folder };
@@ -176,8 +175,8 @@ impl Source {
         let classes = classes.into_iter().map(|(name, _)| name).collect();
         let table_beside = table_beside(&root);
         let mut source = Self { samples, bad, classes, table_beside, ..Self::empty(root, kind) };
-        if let Some(table) = table {
-            source.label_by(table)?;
+        if !tables.is_empty() {
+            source.label_by(tables)?;
         }
         Ok(source)
     }
@@ -227,7 +226,7 @@ impl Source {
 
     fn empty(root: PathBuf, kind: Kind) -> Self {
         let (samples, bad, classes, wholes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { root, kind, samples, bad, classes, stack: None, wholes, table: None, table_beside: None }
+        Self { root, kind, samples, bad, classes, stack: None, wholes, table_beside: None }
     }
 
     #[must_use]
@@ -252,10 +251,9 @@ impl Source {
         &self.bad
     }
 
-    /// The table that labels come from.
-    #[must_use]
-    pub fn table_path(&self) -> Option<&Path> {
-        self.table.as_deref()
+    /// The tables that labels come from, if they come from tables.
+    pub fn tables(&self) -> impl Iterator<Item = &Path> {
+        self.wholes.iter().filter(|_| self.kind == Kind::Table).map(|whole| whole.path.as_path())
     }
 
     pub(crate) fn table_beside(&self) -> Option<&Path> {

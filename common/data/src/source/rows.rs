@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{decode::Fault, label::Label, manifest::Bad};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs,
     path::{Path, PathBuf},
 };
@@ -42,49 +42,75 @@ impl Source {
         samples.sort_by(|a, b| a.key.cmp(&b.key));
         bad.sort_by(|a, b| a.key.cmp(&b.key));
         let wholes = vec![table.whole()];
-        Ok(Self { samples, bad, wholes, table: Some(table.path), ..Self::empty(root, Kind::Table) })
+        Ok(Self { samples, bad, wholes, ..Self::empty(root, Kind::Table) })
     }
 
-    /// A table inside the folder gives each image its row; images without a row stay, without a label.
-    pub(super) fn label_by(&mut self, table: Table) -> Result<(), SourceError> {
+    /// A table inside the folder gives each image in its own folder or below its row; those without a row stay, without a
+    /// label. Images that no table speaks for keep what they have.
+    pub(super) fn label_by(&mut self, tables: Vec<Inner>) -> Result<(), SourceError> {
         let by_key: HashMap<String, usize> =
             self.samples.iter().enumerate().map(|(at, sample)| (sample.key.clone(), at)).collect();
-        self.samples.iter_mut().for_each(|sample| sample.label = None);
-        for row in unique(&table)? {
-            match by_key.get(&row.file) {
-                Some(&at) => {
+        let mut bad: BTreeSet<String> = self.bad.iter().map(|bad| bad.key.clone()).collect();
+        for (within, Inner { folder, table }) in (0..).zip(tables) {
+            let below = self.samples.iter_mut().filter(|sample| sample.key.starts_with(&folder));
+            below.for_each(|sample| (sample.label, sample.stretches) = (None, Vec::new()));
+            for row in unique(&table)? {
+                let key = format!("{folder}{}", row.file);
+                if let Some(&at) = by_key.get(&key) {
                     self.samples[at].label = Some(Label::Row(row.fields.clone()));
-                    self.samples[at].stretches = vec![row.stretch(0)];
+                    self.samples[at].stretches = vec![row.stretch(within)];
+                } else if bad.insert(key.clone()) {
+                    // Else it is listed already, for another reason.
+                    self.bad.push(Bad::new(key, &Fault::NoSuchFile));
                 }
-                // Listed already, for another reason.
-                None if self.bad.iter().any(|bad| bad.key == row.file) => {}
-                None => self.bad.push(Bad::new(&row.file, &Fault::NoSuchFile)),
             }
+            self.wholes.push(table.whole());
         }
         self.bad.sort_by(|a, b| a.key.cmp(&b.key));
         self.kind = Kind::Table;
         self.classes = Vec::new();
-        self.wholes = vec![table.whole()];
-        self.table = Some(table.path);
         Ok(())
     }
 }
 
-/// The folder's own table: one of the well-known names, or the only one there whose rows name images that are there.
-pub(super) fn table_of(folder: &Folder) -> Result<Option<Table>, SourceError> {
-    let top = |found: &&folder::Found| !found.key.contains('/') && is_table(&found.path);
-    let tables: Vec<&folder::Found> = folder.others.iter().filter(top).collect();
+/// A table inside the folder, and what the keys of its images begin with: nothing, or its folder and a slash.
+pub(super) struct Inner {
+    folder: String,
+    table: Table,
+}
+
+/// The folder's own table: one of the well-known names, or the only one there whose rows name images that are there. Where
+/// there is none, those of its sub-folders, under the names that Hugging Face's ImageFolder gives them.
+pub(super) fn tables_of(folder: &Folder) -> Result<Vec<Inner>, SourceError> {
+    let tables = folder.others.iter().filter(|other| is_table(&other.path));
+    let (below, top): (Vec<&folder::Found>, Vec<&folder::Found>) = tables.partition(|found| found.key.contains('/'));
+    let own = |table: Table| vec![Inner { folder: String::new(), table }];
     for name in ["metadata.csv", "metadata.jsonl", "labels.csv"] {
-        if let Some(found) = tables.iter().find(|found| found.key == name) {
-            return Ok(Table::read(&found.path)?.ok());
+        if let Some(found) = top.iter().find(|found| found.key == name) {
+            return Ok(Table::read(&found.path)?.map(own).unwrap_or_default());
         }
     }
-    let [only] = tables[..] else { return Ok(None) };
     // Some csv that has nothing to do with the images, or belongs to one of them, is left alone.
-    let Ok(Ok(table)) = Table::read(&only.path) else { return Ok(None) };
-    let names_an_image =
-        table.rows.iter().any(|row| folder.images.binary_search_by(|image| image.key.cmp(&row.file)).is_ok());
-    Ok(Some(table).filter(|_| names_an_image))
+    if let [only] = top[..]
+        && let Ok(Ok(table)) = Table::read(&only.path)
+    {
+        let is_there = |file: &str| folder.images.binary_search_by(|image| image.key.as_str().cmp(file)).is_ok();
+        if table.rows.iter().any(|row| is_there(&row.file)) {
+            return Ok(own(table));
+        }
+    }
+    // By the folder: what lies deeper speaks later, and so has the last word.
+    let mut inner: BTreeMap<&str, Table> = BTreeMap::new();
+    for found in below {
+        if let Some(folder) = ["metadata.csv", "metadata.jsonl"].iter().find_map(|name| found.key.strip_suffix(name))
+            && folder.ends_with('/')
+            && !inner.contains_key(folder)
+            && let Ok(table) = Table::read(&found.path)?
+        {
+            inner.insert(folder, table);
+        }
+    }
+    Ok(inner.into_iter().map(|(folder, table)| Inner { folder: folder.to_owned(), table }).collect())
 }
 
 /// Where the files of a table lie: in the folder of the same stem beside it, if there is one, else beside it.

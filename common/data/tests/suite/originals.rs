@@ -1,12 +1,12 @@
 //! What is carried along: the bytes of image and label, exactly as somebody wrote them.
 
-use crate::shelf::{Shelf, encoded, grey, idx, npy};
+use crate::shelf::{Shelf, encoded, grey, idx, keys, npy, python};
 use image::ImageFormat;
 use std::fs;
 use sumac_data::{
     Source,
     decode::{Fault, Format, LABEL_BYTES_MAX},
-    source::{Form, Piece, Unread},
+    source::{Form, Kind, Piece, Unread},
 };
 
 fn pieces(source: &Source, at: usize) -> Vec<(String, Vec<u8>)> {
@@ -83,6 +83,68 @@ fn a_line_of_json_is_carried_with_its_own_spaces_and_numbers() {
     let source = shelf.look("set");
     assert_eq!(pieces(&source, 0), [piece("json", rows[1]), piece("txt", "beside")]);
     assert_eq!(pieces(&source, 1), [piece("json", rows[0])]);
+}
+
+#[test]
+fn tables_of_sub_folders_speak_for_the_images_below_them_and_for_no_others() {
+    let shelf = Shelf::new();
+    for name in ["set/train/a.png", "set/train/deep/b.png", "set/test/a.png", "set/test/c.png", "set/more/a.png"] {
+        shelf.grey(name, 1);
+    }
+    shelf.put("set/train/metadata.csv", "file_name,gaze\ndeep/b.png,1\na.png,2\ngone.png,3\n");
+    shelf.put("set/test/metadata.jsonl", "{\"file_name\": \"a.png\"}\n");
+    shelf.put("set/more/a.json", "{}");
+    shelf.put("set/more/some.csv", "file_name\na.png\n");
+    let source = shelf.look("set");
+    assert_eq!(source.kind(), Kind::Table);
+    assert_eq!(keys(&source), ["more/a.png", "test/a.png", "test/c.png", "train/a.png", "train/deep/b.png"]);
+    let wanted = [
+        vec![piece("json", "{}")],
+        vec![piece("json", "{\"file_name\": \"a.png\"}")],
+        vec![],
+        vec![piece("csv", "a.png,2")],
+        vec![piece("csv", "deep/b.png,1")],
+    ];
+    assert_eq!((0..5).map(|at| pieces(&source, at)).collect::<Vec<_>>(), wanted);
+    assert_eq!(source.bad()[0].key, "train/gone.png");
+    let tables: Vec<_> = source.tables().map(|path| path.file_name().unwrap().to_owned()).collect();
+    assert_eq!(tables, ["metadata.jsonl", "metadata.csv"]);
+
+    // The deeper one has the last word, and of two in one folder the csv.
+    shelf.put("set/train/deep/metadata.jsonl", "{\"file_name\": \"./b.png\"}\n");
+    shelf.put("set/train/metadata.jsonl", "{\"file_name\": \"a.png\"}\n");
+    let source = shelf.look("set");
+    assert_eq!(pieces(&source, 3), [piece("csv", "a.png,2")]);
+    assert_eq!(pieces(&source, 4), [piece("json", "{\"file_name\": \"./b.png\"}")]);
+
+    // One table at the top speaks for all.
+    shelf.put("set/metadata.csv", "file_name,gaze\ntest/c.png,9\n");
+    let source = shelf.look("set");
+    assert_eq!(pieces(&source, 2), [piece("csv", "test/c.png,9")]);
+    assert_eq!((source.samples().iter().filter(|sample| sample.label.is_some()).count(), source.bad().len()), (1, 0));
+}
+
+#[test]
+fn python_reads_back_the_rows_that_it_wrote() {
+    let shelf = Shelf::new();
+    let names = ["a.png", "b,b.png", "c \"c\".png"];
+    names.iter().for_each(|name| drop(shelf.grey(&format!("set/{name}"), 1)));
+    let script = "import csv, sys\n\
+                  with open('set/metadata.csv', 'w', newline='') as file:\n    \
+                      table = csv.writer(file)\n    \
+                      table.writerow(['file_name', 'note'])\n    \
+                      table.writerows([name, f'\"{name}\"\\nsecond line'] for name in reversed(sys.argv[1:]))\n";
+    let Some(()) = python(&shelf.path(""), script, &names) else { return };
+    let source = shelf.look("set");
+    let text = fs::read_to_string(shelf.path("set/metadata.csv")).unwrap();
+    let rows: Vec<String> =
+        (0..3).rev().map(|at| String::from_utf8(pieces(&source, at).remove(0).1).unwrap()).collect();
+    assert_eq!(format!("file_name,note\r\n{}\r\n", rows.join("\r\n")), text);
+    let noted: Vec<_> = source.samples().iter().map(|sample| sample.label.as_ref()?.field("note")).collect();
+    assert_eq!(
+        noted,
+        [Some("\"a.png\"\nsecond line"), Some("\"b,b.png\"\nsecond line"), Some("\"c \"c\".png\"\nsecond line")]
+    );
 }
 
 #[test]

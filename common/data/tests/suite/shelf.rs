@@ -5,6 +5,7 @@ use std::{
     fs,
     io::Cursor,
     path::{Path, PathBuf},
+    process::Command,
 };
 use sumac_common::spec::{ImageShape, Labels, Resize};
 use sumac_data::{FreezeError, Frozen, Source, freeze, freeze::Terms};
@@ -116,4 +117,15 @@ pub(crate) fn pack(name: &str) -> Option<PathBuf> {
         return None;
     }
     Some(path)
+}
+
+/// Runs it, if there is a Python here.
+pub(crate) fn python(folder: &Path, script: &str, arguments: &[&str]) -> Option<()> {
+    let ran = Command::new("python3").args(["-c", script]).args(arguments).current_dir(folder).output();
+    let Ok(output) = ran else {
+        eprintln!("skipped: no python3 here to write data sets with");
+        return None;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(())
 }

@@ -1,12 +1,8 @@
 //! WebDataset tars: samples by key, read where they lie, from every writer there is.
 
-use crate::shelf::{Shelf, encoded, grey, gzipped, keys, terms};
+use crate::shelf::{Shelf, encoded, grey, gzipped, keys, python, terms};
 use image::ImageFormat;
-use std::{
-    fs::{self, File},
-    path::Path,
-    process::Command,
-};
+use std::fs::{self, File};
 use sumac_common::{ids::SampleId, spec::Labels};
 use sumac_data::{
     Label, Source,
@@ -353,15 +349,4 @@ fn every_dialect_of_python_reads_the_same() {
             assert_eq!(source.label_pieces(at).unwrap(), [piece("json", read("json"))], "{dialect}");
         }
     }
-}
-
-/// Runs it, if there is a Python here.
-fn python(folder: &Path, script: &str, arguments: &[&str]) -> Option<()> {
-    let ran = Command::new("python3").args(["-c", script]).args(arguments).current_dir(folder).output();
-    let Ok(output) = ran else {
-        eprintln!("skipped: no python3 here to write tars with");
-        return None;
-    };
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some(())
 }
