@@ -38,6 +38,14 @@ pub enum Fault {
     LabelTooBig { name: String, bytes: u64 },
     #[error("the table names it, but there is no such file")]
     NoSuchFile,
+    #[error("another record of the tub names the same image: keep one record per image")]
+    ToldTwice,
+    #[error("the record is torn, {0}: take it out, or copy the tub again")]
+    TornRecord(String),
+    #[error(
+        "none of its lines tells what was deleted: copy the tub again, or take the manifest out to use every record"
+    )]
+    NoDeletions,
     #[error("it is a link that leads out of the folder")]
     LeadsOut,
     #[error("it is a link to a folder, which is not followed")]

@@ -15,6 +15,7 @@ mod rows;
 mod shard;
 mod stack;
 mod table;
+mod tub;
 
 pub use error::SourceError;
 pub use inspection::{Inspection, LabelSummary, SizeCount};
@@ -39,6 +40,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use table::is_table;
+use tub::Tubs;
 
 /// A data set as it lies there.
 #[derive(Debug)]
@@ -66,6 +68,8 @@ pub enum Kind {
     ClassFolders,
     /// Images named by the rows of a table.
     Table,
+    /// What donkeycar records.
+    Tub,
     /// WebDataset: tars of samples.
     Tar,
     Idx,
@@ -167,6 +171,7 @@ impl Source {
             return Self::only_stack(&root, &folder);
         }
         let tables = tables_of(&folder)?;
+        let tubs = Tubs::of(&folder);
         let bad = std::mem::take(&mut folder.bad);
         let (samples, classes) = folder.samples();
         let kind = if classes.is_some() { Kind::ClassFolders } else { Kind::Folder };
@@ -177,6 +182,8 @@ impl Source {
         let mut source = Self { samples, bad, classes, table_beside, ..Self::empty(root, kind) };
         if !tables.is_empty() {
             source.label_by(tables)?;
+        } else if let Some(tubs) = tubs {
+            source.label_by_tubs(&tubs)?;
         }
         Ok(source)
     }

@@ -88,7 +88,9 @@ impl Source {
             Some(Label::Sidecars(_)) | None => Vec::new(),
         };
         for sidecar in &sample.sidecars {
-            let ending = sidecar.strip_prefix(stem(&sample.key)).unwrap_or(sidecar).trim_start_matches(['.', '_']);
+            // A record of a tub has a stem of its own.
+            let own = || sidecar.rsplit_once('.').map_or("", |(_, ending)| ending);
+            let ending = sidecar.strip_prefix(stem(&sample.key)).unwrap_or_else(own).trim_start_matches(['.', '_']);
             let path = self.root.join(sidecar);
             let too_big = |bytes| Fault::LabelTooBig { name: sidecar.clone(), bytes };
             pieces.push(Piece { ending: ending.to_owned(), bytes: whole_file(&path, LABEL_BYTES_MAX, too_big)? });
@@ -99,7 +101,7 @@ impl Source {
     fn rows_of(&self, sample: &Sample) -> Result<Vec<Piece>, Unread> {
         let piece = |stretch: &Stretch| {
             let ending = match ending(&self.wholes[stretch.within as usize].path).as_deref() {
-                Some("jsonl") => "json".to_owned(),
+                Some("jsonl" | "catalog") => "json".to_owned(),
                 ending => ending.unwrap_or("csv").to_owned(),
             };
             Ok(Piece { bytes: self.label_bytes(&ending, *stretch)?, ending })

@@ -14,7 +14,7 @@ use std::{
 };
 
 /// Most bytes of a table.
-const TABLE_BYTES_MAX: u64 = 512 << 20;
+pub(super) const TABLE_BYTES_MAX: u64 = 512 << 20;
 /// Columns that may name the file, best first.
 const FILE_COLUMNS: [&str; 7] = ["file_name", "file", "filename", "image", "path", "image_path", "img"];
 
@@ -140,7 +140,6 @@ fn csv(text: &str) -> Records {
 }
 
 fn jsonl(text: &str) -> Records {
-    use serde_json::{Map, Value};
     let mut columns = Vec::new();
     let mut records = Vec::new();
     let mut begin = 0;
@@ -151,16 +150,22 @@ fn jsonl(text: &str) -> Records {
         if row.trim().is_empty() {
             continue;
         }
-        let row: Map<String, Value> = serde_json::from_str(row).map_err(|error| (line, error.to_string()))?;
+        let fields = json_fields(row).map_err(|what| (line, what))?;
         if columns.is_empty() {
-            columns = row.keys().cloned().collect();
+            columns = fields.iter().map(|(column, _)| column.clone()).collect();
         }
-        let plain = |value: Value| match value {
-            Value::String(text) => text,
-            other => other.to_string(),
-        };
-        let fields = row.into_iter().map(|(column, value)| (column, plain(value))).collect();
         records.push(Record { line, fields, span });
     }
     Ok((columns, records))
+}
+
+/// The fields of one JSON object as text: strings without their quotes, all else as JSON writes it.
+pub(super) fn json_fields(text: &str) -> Result<Vec<(String, String)>, String> {
+    use serde_json::{Map, Value};
+    let row: Map<String, Value> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let plain = |value: Value| match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    Ok(row.into_iter().map(|(column, value)| (column, plain(value))).collect())
 }

@@ -10,3 +10,4 @@ mod originals;
 mod packs;
 mod shelf;
 mod tars;
+mod tubs;
