@@ -253,6 +253,8 @@ fn acceptable(source: &Source, manifest: &Manifest, Terms { labels, max_bad, .. 
             (Some(table), _) => format!("name the table `{}` instead of the folder", table.display()),
             (None, Kind::Tar) => "give each key a member with its label (1.jpg, 1.json)".to_owned(),
             (None, Kind::Tub) => "take out the images that no record of their tub names".to_owned(),
+            (None, Kind::Npy) => "put the labels of its name beside it (images.npy, labels.npy)".to_owned(),
+            (None, Kind::Npz) => "save an array of labels with the images (numpy.savez, images and labels)".to_owned(),
             (None, Kind::Idx) => "put the labels file of its name beside it (images-idx3, labels-idx1)".to_owned(),
             (None, _) => {
                 "give each image a file of the same stem (1.png, 1.json), a class folder or a row in metadata.csv"

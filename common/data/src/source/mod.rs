@@ -4,6 +4,7 @@
 //! [`Source::look`] recognises the kind by content and decodes nothing; [`Source::picture`] decodes one sample. Knows
 //! nothing of the shape a job wants, and writes nothing.
 
+mod array;
 mod error;
 mod folder;
 mod idx;
@@ -16,6 +17,7 @@ mod shard;
 mod stack;
 mod table;
 mod tub;
+mod zip;
 
 pub use error::SourceError;
 pub use inspection::{Inspection, LabelSummary, SizeCount};
@@ -27,6 +29,7 @@ use crate::{
     manifest::Bad,
     picture::Picture,
 };
+use array::{Labels, is_npy};
 use folder::{Folder, start_of};
 use original::{Stretch, Whole};
 use rows::{table_beside, tables_of};
@@ -51,6 +54,8 @@ pub struct Source {
     bad: Vec<Bad>,
     classes: Vec<String>,
     stack: Option<Stack>,
+    /// Arrays with a record for each record of the stack.
+    labels: Vec<Labels>,
     /// The files that hold stretches: tars, tables.
     wholes: Vec<Whole>,
     /// A table beside the folder, which nobody asked for but which may be what was meant.
@@ -74,6 +79,7 @@ pub enum Kind {
     Tar,
     Idx,
     Npy,
+    Npz,
 }
 
 /// One image that is there, readable or not.
@@ -121,14 +127,19 @@ pub enum Unread {
 
 impl Source {
     /// Finds out what `path` is and lists it: a folder, a csv or jsonl table, a tar or a pattern of tars
-    /// (`train-{000..127}.tar`, `train-*.tar`), an idx or npy file, or one image.
+    /// (`train-{000..127}.tar`, `train-*.tar`), an idx, npy or npz file, an array of an npz (`set.npz/x_train`), or one image.
     pub fn look(path: &Path) -> Result<Self, SourceError> {
         let root = match fs::canonicalize(path) {
             Ok(root) => root,
-            Err(source) => match pattern::shards(path)? {
-                Some((root, shards)) => return Self::shards(root, shards, Vec::new()),
-                None => return Err(SourceError::unreadable(path, source)),
-            },
+            Err(source) => {
+                if let Some((npz, array)) = npy::array_in(path) {
+                    return Self::npz(&npz, Some(array));
+                }
+                return match pattern::shards(path)? {
+                    Some((root, shards)) => Self::shards(root, shards, Vec::new()),
+                    None => Err(SourceError::unreadable(path, source)),
+                };
+            }
         };
         if root.is_dir() { Self::folder(root) } else { Self::file(&root) }
     }
@@ -141,13 +152,17 @@ impl Source {
             return Self::shard(path);
         }
         let start = start_of(path)?;
-        if npy::is_npy(&start) {
-            return Self::stack(path, Kind::Npy, npy::stack(path)?, None);
+        if is_npy(&start) {
+            return Self::npy(path);
+        }
+        if zip::is_zip(&start) && npy::is_npz(path) {
+            return Self::npz(path, None);
         }
         if idx::is_images(path) {
             let stack = idx::stack(path)?;
             let labels = idx::labels(path, stack.count)?;
-            return Self::stack(path, Kind::Idx, stack, labels);
+            let classes = labels.map(|labels| labels.into_iter().map(u32::from).collect());
+            return Self::stack(path, Kind::Idx, stack, classes);
         }
         if !decode::looks_like_an_image(&start) {
             return Err(SourceError::NotRecognised { path: path.to_owned() });
@@ -190,28 +205,28 @@ impl Source {
 
     /// A folder without images that holds exactly one stack stands for that stack.
     fn only_stack(root: &Path, folder: &Folder) -> Result<Self, SourceError> {
-        let likely =
-            |key: &str| !key.contains('/') && [".npy", ".gz", "ubyte", "idx"].iter().any(|part| key.contains(part));
-        let mut stacks = Vec::new();
-        for other in folder.others.iter().filter(|other| likely(&other.key)) {
-            if npy::is_npy(&start_of(&other.path)?) || idx::is_images(&other.path) {
-                stacks.push(other);
-            }
-        }
+        let likely = |key: &str| {
+            !key.contains('/') && [".npy", ".npz", ".gz", "ubyte", "idx"].iter().any(|part| key.contains(part))
+        };
+        let likely = || folder.others.iter().filter(|other| likely(&other.key)).map(|other| other.path.as_path());
+        let mut stacks = npy::stacks(likely())?;
+        stacks.extend(likely().filter(|path| idx::is_images(path)));
+        stacks.sort();
         match stacks[..] {
             [] => Err(SourceError::Empty { path: root.to_owned(), others: folder.others.len() }),
-            [stack] => Self::file(&stack.path),
-            _ => Err(SourceError::SeveralStacks {
-                path: root.to_owned(),
-                names: stacks.iter().map(|stack| stack.key.as_str()).collect::<Vec<_>>().join(", "),
-            }),
+            [stack] => Self::file(stack),
+            _ => {
+                let name = |path: &&Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let names = stacks.iter().map(name).collect::<Vec<_>>().join(", ");
+                Err(SourceError::SeveralStacks { path: root.to_owned(), names })
+            }
         }
     }
 
-    fn stack(path: &Path, kind: Kind, stack: Stack, classes: Option<Vec<u8>>) -> Result<Self, SourceError> {
+    fn stack(path: &Path, kind: Kind, stack: Stack, classes: Option<Vec<u32>>) -> Result<Self, SourceError> {
         let stamp = Stamp::of(&fs::metadata(path).map_err(|source| SourceError::unreadable(path, source))?);
         let label = |at: u64| {
-            let index = u32::from(*classes.as_ref()?.get(at as usize)?);
+            let index = *classes.as_ref()?.get(at as usize)?;
             Some(Label::Class { index, name: index.to_string() })
         };
         let sample = |at: u64| Sample {
@@ -226,14 +241,23 @@ impl Source {
         if samples.is_empty() {
             return Err(SourceError::Empty { path: path.to_owned(), others: 0 });
         }
-        let names: BTreeMap<u8, String> = classes.iter().flatten().map(|&index| (index, index.to_string())).collect();
+        let names: BTreeMap<u32, String> = classes.iter().flatten().map(|&index| (index, index.to_string())).collect();
         let classes = names.into_values().collect();
         Ok(Self { samples, classes, stack: Some(stack), ..Self::empty(path.to_owned(), kind) })
     }
 
     fn empty(root: PathBuf, kind: Kind) -> Self {
-        let (samples, bad, classes, wholes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { root, kind, samples, bad, classes, stack: None, wholes, table_beside: None }
+        Self {
+            root,
+            kind,
+            samples: Vec::new(),
+            bad: Vec::new(),
+            classes: Vec::new(),
+            stack: None,
+            labels: Vec::new(),
+            wholes: Vec::new(),
+            table_beside: None,
+        }
     }
 
     #[must_use]

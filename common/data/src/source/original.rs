@@ -33,13 +33,14 @@ pub enum Form {
     Values,
 }
 
-/// A piece of one sample's label: a file beside the image, a row, a member of a tar.
+/// A piece of one sample's label: a file beside the image, a row, a member of a tar, a record of an array.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// What follows the name that it shares with its image: `json`, `mask.png`; `csv` for a row of a table, `json` for a line
-    /// of JSON; `cls` for a class.
+    /// of JSON; `cls` for a class; `labels.npy` for a record of the array `labels`.
     pub ending: String,
-    /// A row comes without its line's end; a class as its index in decimal digits, as WebDataset writes it.
+    /// A row comes without its line's end; a class as its index in decimal digits, as WebDataset writes it; a
+    /// record behind an npy header of its own.
     pub bytes: Vec<u8>,
 }
 
@@ -74,6 +75,9 @@ impl Source {
     /// All that belongs to one sample besides its image: its label, then the files of its stem; empty if there is neither.
     pub fn label_pieces(&self, at: usize) -> Result<Vec<Piece>, Unread> {
         let sample = &self.samples[at];
+        if let (Place::Record(record), false) = (&sample.place, self.labels.is_empty()) {
+            return self.labels.iter().map(|labels| labels.piece(*record)).collect();
+        }
         let mut pieces = match &sample.label {
             Some(Label::Class { index, .. }) => {
                 vec![Piece { ending: "cls".to_owned(), bytes: index.to_string().into_bytes() }]
@@ -85,7 +89,7 @@ impl Source {
                 };
                 endings.iter().zip(&sample.stretches).map(piece).collect::<Result<_, _>>()?
             }
-            Some(Label::Sidecars(_)) | None => Vec::new(),
+            Some(Label::Sidecars(_) | Label::Arrays(_)) | None => Vec::new(),
         };
         for sidecar in &sample.sidecars {
             // A record of a tub has a stem of its own.

@@ -1,6 +1,6 @@
 //! Content that lies, ends early or was flipped: a bad image with a reason, never a panic and never a lot of memory.
 
-use crate::shelf::{Shelf, colourful, encoded, grey, gzipped, idx, npy, terms};
+use crate::shelf::{Shelf, colourful, encoded, grey, gzipped, idx, npy, npz, terms};
 use image::ImageFormat;
 use std::{
     fs::File,
@@ -165,6 +165,10 @@ fn flipped_and_cut_bytes_never_panic() {
         ("x.csv", table),
         ("x.jsonl", lines),
         ("x.tar", tar),
+        (
+            "x.npz",
+            npz(&[("images.npy", npy("|u1", "(2, 3, 4)", &[7; 24])), ("y.npy", npy("|u1", "(2,)", &[1; 2]))], true),
+        ),
     ];
     for (name, original) in originals {
         for seed in 0..60 {
@@ -172,6 +176,7 @@ fn flipped_and_cut_bytes_never_panic() {
             let taken = catch_unwind(AssertUnwindSafe(|| {
                 let Ok(source) = Source::look(&path) else { return };
                 let _inspection = source.inspect(None);
+                (0..source.samples().len()).for_each(|at| drop((source.original(at), source.label_pieces(at))));
                 let _either = freeze(&source, terms(), &shelf.path("cache"), &|_, _| {});
             }));
             assert!(taken.is_ok(), "{name} with seed {seed}");

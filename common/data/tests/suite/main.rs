@@ -1,6 +1,7 @@
 //! The images, from the outside: formats in, bad input, freezing, drawing, and the real packs where they are.
 #![allow(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
+mod arrays;
 mod demo;
 mod formats;
 mod freezing;
