@@ -137,6 +137,30 @@ fn a_folder_a_range_and_a_star_name_the_same_tars_in_the_same_order() {
 }
 
 #[test]
+fn a_set_too_large_to_list_is_looked_at_tar_by_tar_in_the_same_order() {
+    let shelf = Shelf::new();
+    for (name, from) in [("set/b.tar", 2), ("set/a.tar", 0), ("set/deep/c.tar", 4)] {
+        shelf.put(name, pairs(from, 2));
+    }
+    let tars = |name: &str| Source::tars(&shelf.path(name)).unwrap();
+    let all = tars("set").unwrap();
+    let one_by_one = all.iter().flat_map(|tar| {
+        let source = Source::look(tar).unwrap();
+        let pieces = |at| (source.original(at).unwrap(), source.label_pieces(at).unwrap());
+        (0..source.samples().len()).map(pieces).collect::<Vec<_>>()
+    });
+    let source = shelf.look("set");
+    let at_once = (0..6).map(|at| (source.original(at).unwrap(), source.label_pieces(at).unwrap()));
+    assert!(one_by_one.eq(at_once));
+    assert_eq!(tars("set/?.tar").unwrap(), all[..2]);
+    assert_eq!(tars("set/b.tar").unwrap(), all[1..2]);
+    assert_eq!(tars("set/deep").unwrap(), all[2..]);
+    shelf.grey("set/picture.png", 1);
+    assert_eq!(tars("set"), None, "images that lie there themselves are the data set");
+    assert_eq!(tars("set/picture.png"), None);
+}
+
+#[test]
 fn names_that_no_tar_has_are_refused_with_the_first() {
     let shelf = Shelf::new();
     shelf.put("set/a-0.tar", pairs(0, 1));
