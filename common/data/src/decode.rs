@@ -3,6 +3,8 @@
 //! The bytes are hostile: the format is taken from the content, never from a name; sizes are capped before anything is
 //! allocated; a decoder that panics has found a bad image. Knows nothing of files and folders.
 
+pub use crate::fault::Fault;
+
 use crate::picture::{Depth, Picture, Pixels};
 use image::{
     DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits,
@@ -16,49 +18,12 @@ use std::{
 
 /// Most bytes of one encoded image.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Most bytes of one piece of a label.
+pub const LABEL_BYTES_MAX: u64 = 64 << 20;
 /// Most pixels along one side.
 pub const SIDE_MAX: u32 = 16_384;
 /// Most bytes of one decoded image.
 pub const DECODED_BYTES_MAX: u64 = 512 << 20;
-
-/// Why one image cannot be used: a property of its content, the same on every machine.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    #[error("the file is empty")]
-    Empty,
-    #[error("the file has {bytes} bytes, more than the {FILE_BYTES_MAX} that are read for one image")]
-    TooBig { bytes: u64 },
-    #[error("its content is none of png, jpeg, bmp, tiff, webp, pnm")]
-    NotAnImage,
-    #[error("it is a {format} file, which is not read: convert it to png")]
-    NotRead { format: &'static str },
-    #[error("it is an animation: export its frames as single images")]
-    Animated,
-    #[error("it holds several pages: export them as single images")]
-    SeveralPages,
-    #[error("it claims more pixels than are decoded (16384 a side, 512 MiB in all)")]
-    TooManyPixels,
-    #[error("it is cut short: the file ends before the image does")]
-    Truncated,
-    #[error("it cannot be decoded: {0}")]
-    Damaged(String),
-    #[error("it is {}x{} pixels, not {}x{}", found.0, found.1, wanted.0, wanted.1)]
-    Size { found: (u32, u32), wanted: (u32, u32) },
-    #[error("it is {}x{} pixels, too small to cut {}x{} out of it", found.0, found.1, wanted.0, wanted.1)]
-    TooSmall { found: (u32, u32), wanted: (u32, u32) },
-    #[error("its {found} channels cannot become {wanted}")]
-    Channels { found: u32, wanted: u32 },
-    #[error("it holds a value that is not a finite number")]
-    NotFinite,
-    #[error("the table names it, but there is no such file")]
-    NoSuchFile,
-    #[error("it is a link that leads out of the folder")]
-    LeadsOut,
-    #[error("it is a link to a folder, which is not followed")]
-    LinkedFolder,
-    #[error("its name is not valid UTF-8")]
-    Name,
-}
 
 /// What an image says of itself before it is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +33,43 @@ pub struct Header {
     /// Colour channels; alpha is not counted, a palette counts as the colours it stands for.
     pub channels: u32,
     pub depth: Depth,
+}
+
+/// The formats that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    Png,
+    Jpeg,
+    Bmp,
+    Tiff,
+    Webp,
+    Pnm,
+}
+
+impl Format {
+    /// By the first bytes of a file.
+    pub fn of(start: &[u8]) -> Result<Self, Fault> {
+        match image::guess_format(start).map_err(|_| Fault::NotAnImage)? {
+            ImageFormat::Png => Ok(Self::Png),
+            ImageFormat::Jpeg => Ok(Self::Jpeg),
+            ImageFormat::Bmp => Ok(Self::Bmp),
+            ImageFormat::Tiff => Ok(Self::Tiff),
+            ImageFormat::WebP => Ok(Self::Webp),
+            ImageFormat::Pnm => Ok(Self::Pnm),
+            other => Err(Fault::NotRead { format: other.extensions_str().first().copied().unwrap_or("foreign") }),
+        }
+    }
+
+    fn codec(self) -> ImageFormat {
+        match self {
+            Self::Png => ImageFormat::Png,
+            Self::Jpeg => ImageFormat::Jpeg,
+            Self::Bmp => ImageFormat::Bmp,
+            Self::Tiff => ImageFormat::Tiff,
+            Self::Webp => ImageFormat::WebP,
+            Self::Pnm => ImageFormat::Pnm,
+        }
+    }
 }
 
 /// Whether these first bytes of a file open one of the formats known here, read or refused.
@@ -114,29 +116,28 @@ fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, Fault> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(Fault::TooBig { bytes: bytes.len() as u64 });
     }
-    let format = image::guess_format(bytes).map_err(|_| Fault::NotAnImage)?;
+    let format = Format::of(bytes)?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(SIDE_MAX);
     limits.max_image_height = Some(SIDE_MAX);
     limits.max_alloc = Some(DECODED_BYTES_MAX);
     match format {
-        ImageFormat::Png => {
+        Format::Png => {
             let png = PngDecoder::with_limits(Cursor::new(bytes), limits.clone()).map_err(fault)?;
             if png.is_apng().map_err(fault)? {
                 return Err(Fault::Animated);
             }
         }
-        ImageFormat::WebP => {
+        Format::Webp => {
             if WebPDecoder::new(Cursor::new(bytes)).map_err(fault)?.has_animation() {
                 return Err(Fault::Animated);
             }
         }
-        ImageFormat::Jpeg if !jpeg_ends(bytes) => return Err(Fault::Truncated),
-        ImageFormat::Tiff if tiff_goes_on(bytes) => return Err(Fault::SeveralPages),
-        ImageFormat::Jpeg | ImageFormat::Bmp | ImageFormat::Tiff | ImageFormat::Pnm => {}
-        other => return Err(Fault::NotRead { format: other.extensions_str().first().copied().unwrap_or("foreign") }),
+        Format::Jpeg if !jpeg_ends(bytes) => return Err(Fault::Truncated),
+        Format::Tiff if tiff_goes_on(bytes) => return Err(Fault::SeveralPages),
+        Format::Jpeg | Format::Bmp | Format::Tiff | Format::Pnm => {}
     }
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format.codec());
     // Not every decoder heeds its limits, so the claim is checked here as well, before anything of its size is allocated.
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(fault)?;

@@ -8,7 +8,7 @@ use crate::{
     frozen::{Frozen, record_bytes, split},
     manifest::{Bad, Entry, FORMAT, Manifest},
     picture::{Depth, Pixels},
-    source::{Source, Unread},
+    source::{Kind, Source, Unread},
 };
 use rayon::prelude::*;
 use std::{
@@ -249,10 +249,17 @@ fn acceptable(source: &Source, manifest: &Manifest, Terms { labels, max_bad, .. 
     }
     let mut unlabelled = manifest.samples.iter().filter(|entry| entry.label.is_none());
     if let (Labels::Required, Some(first)) = (labels, unlabelled.next()) {
-        let remedy = match source.table_beside() {
-            Some(table) => format!("name the table `{}` instead of the folder", table.display()),
-            None => "give each image a file of the same stem (1.png, 1.json), a class folder or a row in metadata.csv"
-                .to_owned(),
+        let remedy = match (source.table_beside(), source.kind()) {
+            (Some(table), _) => format!("name the table `{}` instead of the folder", table.display()),
+            (None, Kind::Tar) => "give each key a member with its label (1.jpg, 1.json)".to_owned(),
+            (None, Kind::Tub) => "take out the images that no record of their tub names".to_owned(),
+            (None, Kind::Npy) => "put the labels of its name beside it (images.npy, labels.npy)".to_owned(),
+            (None, Kind::Npz) => "save an array of labels with the images (numpy.savez, images and labels)".to_owned(),
+            (None, Kind::Idx) => "put the labels file of its name beside it (images-idx3, labels-idx1)".to_owned(),
+            (None, _) => {
+                "give each image a file of the same stem (1.png, 1.json), a class folder or a row in metadata.csv"
+                    .to_owned()
+            }
         };
         let missing = unlabelled.count() + 1;
         return Err(FreezeError::LabelsMissing { path, missing, of: usable, first: first.key.clone(), remedy });

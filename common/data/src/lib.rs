@@ -2,7 +2,7 @@
 //!
 //! From whatever a user has on disk to pixels by number, the same on every machine:
 //!
-//! * [`source`]: what is there (folders, class folders, tables, idx, npy), in one stable order
+//! * [`source`]: what is there (folders, tables, tubs, tars, idx, npy, npz), in one stable order, and its bytes
 //! * [`decode`], [`picture`]: one file's bytes to one image of the job's shape, or the reason why not
 //! * [`freeze`](mod@freeze), [`manifest`], [`frozen`]: everything decoded once into a cache, then read by [`SampleId`]
 //! * [`demo`]: drawn data sets, for a first run without any data
@@ -15,6 +15,7 @@
 
 pub mod decode;
 pub mod demo;
+mod fault;
 pub mod freeze;
 pub mod frozen;
 pub mod grid;

@@ -252,7 +252,7 @@ pub struct Cancel {
 pub enum Data {
     /// Say what a data set is: images, sizes, labels, faults
     Inspect {
-        /// A folder, a table, an idx or npy file, an image
+        /// A folder, a table, a tar or a pattern of tars, an idx, npy or npz file, an image
         source: PathBuf,
         #[command(flatten)]
         read: Read,

@@ -62,7 +62,7 @@ async fn inspect(source: PathBuf) -> Result<(Inspection, BTreeSet<String>), Fail
     let looked = blocking(move || Source::look(&source).map(|source| (source.inspect(None), folders(&source)))).await?;
     looked.map_err(|error| {
         Failure::of(Exit::Failed, &error)
-            .hint("known: folders of images, class folders, csv and jsonl tables, idx, npy")
+            .hint("known: folders of images, class folders, csv and jsonl tables, donkeycar tubs, WebDataset tars, idx, npy, npz")
     })
 }
 

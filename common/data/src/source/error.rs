@@ -13,17 +13,27 @@ pub enum SourceError {
         source: io::Error,
     },
     #[error(
-        "`{}` holds no images ({others} other files): name the folder, table, idx or npy file with the images; \
+        "`{}` holds no images ({others} other files): name the folder, table, tar, idx, npy or npz file with the images; \
          png, jpeg, bmp, tiff, webp and pnm are read", path.display()
     )]
     Empty { path: PathBuf, others: usize },
     #[error(
-        "`{}` is neither a folder nor an image, a csv or jsonl table, an idx or an npy file: name one of these",
+        "`{}` is neither a folder nor an image, a csv or jsonl table, a tar, an idx, an npy or an npz file: name one of these",
         path.display()
     )]
     NotRecognised { path: PathBuf },
     #[error("`{}` holds several stacks of images ({names}): name the one that is meant", path.display())]
     SeveralStacks { path: PathBuf, names: String },
+    #[error("`{}` is a compressed tar, which cannot be read in place: unpack it to a plain .tar", path.display())]
+    CompressedTar { path: PathBuf },
+    #[error("nothing is named `{}`: check the pattern; `*` stands for any letters, `{{000..127}}` for numbers", path.display())]
+    NothingNamedSo { path: PathBuf },
+    #[error("`{}` names {of} tars, but {missing} are not there, the first is `{first}`: fetch them, or name fewer", path.display())]
+    ShardsMissing { path: PathBuf, of: usize, missing: usize, first: String },
+    #[error("`{}` names more than {most} tars: name a folder or fewer", path.display())]
+    TooManyShards { path: PathBuf, most: usize },
+    #[error("`{}` names `{file}`, but a pattern names tars only: name the folder instead", path.display())]
+    NotOnlyShards { path: PathBuf, file: String },
     #[error("`{}` is damaged: {what}; mend it or fetch it again", path.display())]
     Damaged { path: PathBuf, what: String },
     #[error(
@@ -33,6 +43,8 @@ pub enum SourceError {
     StackCutShort { path: PathBuf, count: u64, wanted: u64, there: u64 },
     #[error("`{}` unpacks to {bytes} bytes, too many to hold in memory: unpack it first (gunzip)", path.display())]
     UnpackFirst { path: PathBuf, bytes: u64 },
+    #[error("`{}` unpacks to {bytes} bytes, too many to hold in memory: save it with numpy.savez", path.display())]
+    StoreFirst { path: PathBuf, bytes: u64 },
     #[error("`{}` has {labels} labels for {images} images: bring the labels file that belongs to them", path.display())]
     LabelCount { path: PathBuf, labels: u64, images: u64 },
     #[error("`{}` holds values of type {found}: save it as uint8, uint16 or float32", path.display())]

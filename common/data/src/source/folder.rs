@@ -2,7 +2,10 @@
 //!
 //! Links are looked at, never trusted: none leads out of the folder, none makes a circle. Order never depends on the disk.
 
-use super::{Place, Sample, SourceError, Stamp};
+use super::{
+    Place, Sample, SourceError, Stamp,
+    shard::{Shard, is_shard},
+};
 use crate::{
     decode::{Fault, looks_like_an_image},
     label::Label,
@@ -15,8 +18,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const IMAGE_ENDINGS: [&str; 12] =
-    ["png", "jpg", "jpeg", "jpe", "bmp", "tif", "tiff", "webp", "pnm", "pgm", "ppm", "pbm"];
+/// Where several could be meant, as in a tar, the first is.
+pub(super) const IMAGE_ENDINGS: [&str; 12] =
+    ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "tif", "tiff", "ppm", "pgm", "pnm", "pbm"];
 const SIDECAR_ENDINGS: [&str; 6] = ["json", "txt", "npy", "xml", "csv", "yaml"];
 const MASK_ENDINGS: [&str; 2] = ["_mask", ".mask"];
 
@@ -80,6 +84,13 @@ impl Folder {
         Ok(())
     }
 
+    /// The tars among what is no image, if there are any.
+    pub(super) fn shards(&self) -> Option<Vec<Shard>> {
+        let shard = |found: &Found| Shard { name: found.key.clone(), path: found.path.clone() };
+        let shards: Vec<Shard> = self.others.iter().filter(|other| is_shard(&other.path)).map(shard).collect();
+        Some(shards).filter(|shards| !shards.is_empty())
+    }
+
     /// Takes the masks out of the images, and gives each image the files that share its stem.
     pub(super) fn sidecars(&mut self) -> BTreeMap<String, Vec<String>> {
         let stems: BTreeSet<String> = self.images.iter().map(|image| stem(&image.key).to_owned()).collect();
@@ -137,6 +148,7 @@ impl Folder {
             key: image.key,
             stamp: image.stamp,
             place: Place::File(image.path),
+            stretches: Vec::new(),
         };
         (self.images.drain(..).map(sample).collect(), classes)
     }
@@ -160,7 +172,7 @@ fn key_of(root: &Path, path: &Path) -> Option<String> {
 }
 
 /// The key without its ending: what a sidecar shares with its image.
-fn stem(key: &str) -> &str {
+pub(super) fn stem(key: &str) -> &str {
     let name = key.rfind('/').map_or(0, |slash| slash + 1);
     key[name..].rfind('.').filter(|&dot| dot > 0).map_or(key, |dot| &key[..name + dot])
 }

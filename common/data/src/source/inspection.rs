@@ -1,6 +1,6 @@
 //! What `sumac data inspect` shows: what a source is, from its headers alone.
 
-use super::{Kind, Place, Source, Unread, encoded};
+use super::{Kind, Place, Source, Unread};
 use crate::{
     decode::{Header, header},
     label::LabelKind,
@@ -95,14 +95,13 @@ impl Source {
 
     fn header(&self, at: usize) -> Result<Header, Bad> {
         let key = &self.samples[at].key;
-        match (&self.samples[at].place, &self.stack) {
-            (Place::File(path), _) => match encoded(path) {
-                Ok(bytes) => header(&bytes).map_err(|fault| Bad::new(key, &fault)),
-                Err(Unread::Fault(fault)) => Err(Bad::new(key, &fault)),
-                Err(Unread::Io { source, .. }) => Err(Bad { key: key.clone(), reason: source.to_string(), size: None }),
-            },
-            (Place::Record(_), Some(stack)) => Ok(stack.header()),
-            (Place::Record(_), None) => unreachable!("records are listed together with their stack"),
+        if let (Place::Record(_), Some(stack)) = (&self.samples[at].place, &self.stack) {
+            return Ok(stack.header());
+        }
+        match self.image_bytes(at) {
+            Ok(bytes) => header(&bytes).map_err(|fault| Bad::new(key, &fault)),
+            Err(Unread::Fault(fault)) => Err(Bad::new(key, &fault)),
+            Err(Unread::Io { source, .. }) => Err(Bad { key: key.clone(), reason: source.to_string(), size: None }),
         }
     }
 }

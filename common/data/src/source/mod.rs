@@ -1,36 +1,49 @@
-//! What is there: any data set a user has, as one list of samples in one stable order (by the bytes of their keys).
+//! What is there: any data set a user has, as one list of samples in one stable order: by the bytes of their keys, in a tar
+//! and a stack as they lie.
 //!
 //! [`Source::look`] recognises the kind by content and decodes nothing; [`Source::picture`] decodes one sample. Knows
 //! nothing of the shape a job wants, and writes nothing.
 
+mod array;
 mod error;
 mod folder;
 mod idx;
 mod inspection;
 mod npy;
+mod original;
+mod pattern;
+mod rows;
+mod shard;
 mod stack;
 mod table;
+mod tub;
+mod zip;
 
 pub use error::SourceError;
 pub use inspection::{Inspection, LabelSummary, SizeCount};
+pub use original::{Form, Original, Piece};
 
 use crate::{
-    decode::{self, FILE_BYTES_MAX, Fault},
+    decode::{self, Fault},
     label::Label,
     manifest::Bad,
     picture::Picture,
 };
-use folder::{Folder, link_fault, start_of};
+use array::{Labels, is_npy};
+use folder::{Folder, start_of};
+use original::{Stretch, Whole};
+use rows::{table_beside, tables_of};
 use serde::{Deserialize, Serialize};
+use shard::is_shard;
 use stack::Stack;
 use std::{
-    collections::{BTreeMap, HashMap},
-    fs::{self, File},
-    io::{self, Read},
+    collections::BTreeMap,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
-use table::{Table, is_table};
+use table::is_table;
+use tub::Tubs;
 
 /// A data set as it lies there.
 #[derive(Debug)]
@@ -41,7 +54,10 @@ pub struct Source {
     bad: Vec<Bad>,
     classes: Vec<String>,
     stack: Option<Stack>,
-    table: Option<PathBuf>,
+    /// Arrays with a record for each record of the stack.
+    labels: Vec<Labels>,
+    /// The files that hold stretches: tars, tables.
+    wholes: Vec<Whole>,
     /// A table beside the folder, which nobody asked for but which may be what was meant.
     table_beside: Option<PathBuf>,
 }
@@ -57,8 +73,13 @@ pub enum Kind {
     ClassFolders,
     /// Images named by the rows of a table.
     Table,
+    /// What donkeycar records.
+    Tub,
+    /// WebDataset: tars of samples.
+    Tar,
     Idx,
     Npy,
+    Npz,
 }
 
 /// One image that is there, readable or not.
@@ -71,12 +92,15 @@ pub struct Sample {
     pub sidecars: Vec<String>,
     stamp: Stamp,
     place: Place,
+    /// Where its label's bytes lie, if inside larger files: its row, or one stretch for each member of the label.
+    stretches: Vec<Stretch>,
 }
 
 #[derive(Debug)]
 enum Place {
     File(PathBuf),
     Record(u64),
+    Stretch(Stretch),
 }
 
 /// What tells that a file has not been touched since.
@@ -102,9 +126,21 @@ pub enum Unread {
 }
 
 impl Source {
-    /// Finds out what `path` is and lists it: a folder, a csv or jsonl table, an idx or npy file, or one image.
+    /// Finds out what `path` is and lists it: a folder, a csv or jsonl table, a tar or a pattern of tars
+    /// (`train-{000..127}.tar`, `train-*.tar`), an idx, npy or npz file, an array of an npz (`set.npz/x_train`), or one image.
     pub fn look(path: &Path) -> Result<Self, SourceError> {
-        let root = fs::canonicalize(path).map_err(|source| SourceError::unreadable(path, source))?;
+        let root = match fs::canonicalize(path) {
+            Ok(root) => root,
+            Err(source) => {
+                if let Some((npz, array)) = npy::array_in(path) {
+                    return Self::npz(&npz, Some(array));
+                }
+                return match pattern::shards(path)? {
+                    Some((root, shards)) => Self::shards(root, shards, Vec::new()),
+                    None => Err(SourceError::unreadable(path, source)),
+                };
+            }
+        };
         if root.is_dir() { Self::folder(root) } else { Self::file(&root) }
     }
 
@@ -112,14 +148,21 @@ impl Source {
         if is_table(path) {
             return Self::table(path);
         }
+        if is_shard(path) {
+            return Self::shard(path);
+        }
         let start = start_of(path)?;
-        if npy::is_npy(&start) {
-            return Self::stack(path, Kind::Npy, npy::stack(path)?, None);
+        if is_npy(&start) {
+            return Self::npy(path);
+        }
+        if zip::is_zip(&start) && npy::is_npz(path) {
+            return Self::npz(path, None);
         }
         if idx::is_images(path) {
             let stack = idx::stack(path)?;
             let labels = idx::labels(path, stack.count)?;
-            return Self::stack(path, Kind::Idx, stack, labels);
+            let classes = labels.map(|labels| labels.into_iter().map(u32::from).collect());
+            return Self::stack(path, Kind::Idx, stack, classes);
         }
         if !decode::looks_like_an_image(&start) {
             return Err(SourceError::NotRecognised { path: path.to_owned() });
@@ -127,16 +170,23 @@ impl Source {
         let root = path.parent().unwrap_or(path).to_owned();
         let key = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let stamp = Stamp::of(&fs::metadata(path).map_err(|source| SourceError::unreadable(path, source))?);
-        let sample = Sample { key, label: None, sidecars: Vec::new(), stamp, place: Place::File(path.to_owned()) };
+        let place = Place::File(path.to_owned());
+        let sample = Sample { key, label: None, sidecars: Vec::new(), stamp, place, stretches: Vec::new() };
         Ok(Self { samples: vec![sample], ..Self::empty(root, Kind::Image) })
     }
 
     fn folder(root: PathBuf) -> Result<Self, SourceError> {
         let mut folder = Folder::walk(&root)?;
+        if folder.images.is_empty()
+            && let Some(shards) = folder.shards()
+        {
+            return Self::shards(root, shards, folder.bad);
+        }
         if folder.images.is_empty() && folder.bad.is_empty() {
             return Self::only_stack(&root, &folder);
         }
-        let table = table_of(&folder)?;
+        let tables = tables_of(&folder)?;
+        let tubs = Tubs::of(&folder);
         let bad = std::mem::take(&mut folder.bad);
         let (samples, classes) = folder.samples();
         let kind = if classes.is_some() { Kind::ClassFolders } else { Kind::Folder };
@@ -145,36 +195,38 @@ impl Source {
         let classes = classes.into_iter().map(|(name, _)| name).collect();
         let table_beside = table_beside(&root);
         let mut source = Self { samples, bad, classes, table_beside, ..Self::empty(root, kind) };
-        if let Some(table) = table {
-            source.label_by(table)?;
+        if !tables.is_empty() {
+            source.label_by(tables)?;
+        } else if let Some(tubs) = tubs {
+            source.label_by_tubs(&tubs)?;
         }
         Ok(source)
     }
 
     /// A folder without images that holds exactly one stack stands for that stack.
     fn only_stack(root: &Path, folder: &Folder) -> Result<Self, SourceError> {
-        let likely =
-            |key: &str| !key.contains('/') && [".npy", ".gz", "ubyte", "idx"].iter().any(|part| key.contains(part));
-        let mut stacks = Vec::new();
-        for other in folder.others.iter().filter(|other| likely(&other.key)) {
-            if npy::is_npy(&start_of(&other.path)?) || idx::is_images(&other.path) {
-                stacks.push(other);
-            }
-        }
+        let likely = |key: &str| {
+            !key.contains('/') && [".npy", ".npz", ".gz", "ubyte", "idx"].iter().any(|part| key.contains(part))
+        };
+        let likely = || folder.others.iter().filter(|other| likely(&other.key)).map(|other| other.path.as_path());
+        let mut stacks = npy::stacks(likely())?;
+        stacks.extend(likely().filter(|path| idx::is_images(path)));
+        stacks.sort();
         match stacks[..] {
             [] => Err(SourceError::Empty { path: root.to_owned(), others: folder.others.len() }),
-            [stack] => Self::file(&stack.path),
-            _ => Err(SourceError::SeveralStacks {
-                path: root.to_owned(),
-                names: stacks.iter().map(|stack| stack.key.as_str()).collect::<Vec<_>>().join(", "),
-            }),
+            [stack] => Self::file(stack),
+            _ => {
+                let name = |path: &&Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let names = stacks.iter().map(name).collect::<Vec<_>>().join(", ");
+                Err(SourceError::SeveralStacks { path: root.to_owned(), names })
+            }
         }
     }
 
-    fn stack(path: &Path, kind: Kind, stack: Stack, classes: Option<Vec<u8>>) -> Result<Self, SourceError> {
+    fn stack(path: &Path, kind: Kind, stack: Stack, classes: Option<Vec<u32>>) -> Result<Self, SourceError> {
         let stamp = Stamp::of(&fs::metadata(path).map_err(|source| SourceError::unreadable(path, source))?);
         let label = |at: u64| {
-            let index = u32::from(*classes.as_ref()?.get(at as usize)?);
+            let index = *classes.as_ref()?.get(at as usize)?;
             Some(Label::Class { index, name: index.to_string() })
         };
         let sample = |at: u64| Sample {
@@ -183,67 +235,29 @@ impl Source {
             sidecars: Vec::new(),
             stamp,
             place: Place::Record(at),
+            stretches: Vec::new(),
         };
         let samples: Vec<Sample> = (0..stack.count).map(sample).collect();
         if samples.is_empty() {
             return Err(SourceError::Empty { path: path.to_owned(), others: 0 });
         }
-        let names: BTreeMap<u8, String> = classes.iter().flatten().map(|&index| (index, index.to_string())).collect();
+        let names: BTreeMap<u32, String> = classes.iter().flatten().map(|&index| (index, index.to_string())).collect();
         let classes = names.into_values().collect();
         Ok(Self { samples, classes, stack: Some(stack), ..Self::empty(path.to_owned(), kind) })
     }
 
-    /// A table that was named itself: its rows are the samples, and nothing else is.
-    fn table(path: &Path) -> Result<Self, SourceError> {
-        let table = Table::read(path)?
-            .map_err(|columns| SourceError::NoFileColumn { path: path.to_owned(), columns: columns.join(", ") })?;
-        if table.rows.is_empty() {
-            return Err(SourceError::Empty { path: path.to_owned(), others: 0 });
-        }
-        let root = folder_of(&table);
-        let (mut samples, mut bad) = (Vec::new(), Vec::new());
-        for row in unique(&table)? {
-            let file = root.join(&row.file);
-            match (link_fault(&root, &file), fs::metadata(&file).ok().filter(fs::Metadata::is_file)) {
-                (Some(fault), _) => bad.push(Bad::new(&row.file, &fault)),
-                (None, None) => bad.push(Bad::new(&row.file, &Fault::NoSuchFile)),
-                (None, Some(metadata)) => samples.push(Sample {
-                    key: row.file.clone(),
-                    label: Some(Label::Row(row.fields.clone())),
-                    sidecars: Vec::new(),
-                    stamp: Stamp::of(&metadata),
-                    place: Place::File(file),
-                }),
-            }
-        }
-        samples.sort_by(|a, b| a.key.cmp(&b.key));
-        bad.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(Self { samples, bad, table: Some(table.path), ..Self::empty(root, Kind::Table) })
-    }
-
-    /// A table inside the folder gives each image its row; images without a row stay, without a label.
-    fn label_by(&mut self, table: Table) -> Result<(), SourceError> {
-        let by_key: HashMap<String, usize> =
-            self.samples.iter().enumerate().map(|(at, sample)| (sample.key.clone(), at)).collect();
-        self.samples.iter_mut().for_each(|sample| sample.label = None);
-        for row in unique(&table)? {
-            match by_key.get(&row.file) {
-                Some(&at) => self.samples[at].label = Some(Label::Row(row.fields.clone())),
-                // Listed already, for another reason.
-                None if self.bad.iter().any(|bad| bad.key == row.file) => {}
-                None => self.bad.push(Bad::new(&row.file, &Fault::NoSuchFile)),
-            }
-        }
-        self.bad.sort_by(|a, b| a.key.cmp(&b.key));
-        self.kind = Kind::Table;
-        self.classes = Vec::new();
-        self.table = Some(table.path);
-        Ok(())
-    }
-
     fn empty(root: PathBuf, kind: Kind) -> Self {
-        let (samples, bad, classes) = (Vec::new(), Vec::new(), Vec::new());
-        Self { root, kind, samples, bad, classes, stack: None, table: None, table_beside: None }
+        Self {
+            root,
+            kind,
+            samples: Vec::new(),
+            bad: Vec::new(),
+            classes: Vec::new(),
+            stack: None,
+            labels: Vec::new(),
+            wholes: Vec::new(),
+            table_beside: None,
+        }
     }
 
     #[must_use]
@@ -268,99 +282,36 @@ impl Source {
         &self.bad
     }
 
-    /// The table that labels come from.
-    #[must_use]
-    pub fn table_path(&self) -> Option<&Path> {
-        self.table.as_deref()
+    /// The tables that labels come from, if they come from tables.
+    pub fn tables(&self) -> impl Iterator<Item = &Path> {
+        self.wholes.iter().filter(|_| self.kind == Kind::Table).map(|whole| whole.path.as_path())
     }
 
     pub(crate) fn table_beside(&self) -> Option<&Path> {
         self.table_beside.as_deref()
     }
 
-    /// The image file of a sample; none in a stack.
+    /// The image file of a sample; none in a stack or a tar.
     #[must_use]
     pub fn file_of(&self, at: usize) -> Option<&Path> {
         match &self.samples[at].place {
             Place::File(path) => Some(path),
-            Place::Record(_) => None,
+            Place::Record(_) | Place::Stretch(_) => None,
         }
     }
 
     /// One sample, decoded, in its own size and depth.
     pub fn picture(&self, at: usize) -> Result<Picture, Unread> {
+        let bytes = self.image_bytes(at)?;
         match (&self.samples[at].place, &self.stack) {
-            (Place::File(path), _) => decode::decode(&encoded(path)?).map_err(Unread::Fault),
-            (Place::Record(record), Some(stack)) => {
-                let bytes = stack.record(*record).map_err(|source| Unread::Io { path: self.root.clone(), source })?;
-                stack.picture(&bytes).map_err(Unread::Fault)
-            }
-            (Place::Record(_), None) => unreachable!("records are listed together with their stack"),
+            (Place::Record(_), Some(stack)) => stack.picture(&bytes),
+            _ => decode::decode(&bytes),
         }
+        .map_err(Unread::Fault)
     }
 
     /// What every file of the listing looked like from outside: equal as long as nothing was touched.
     pub(crate) fn listing(&self) -> impl Iterator<Item = (&str, Stamp, Option<&Label>)> {
         self.samples.iter().map(|sample| (sample.key.as_str(), sample.stamp, sample.label.as_ref()))
     }
-}
-
-/// A whole image file, capped before it is read.
-fn encoded(path: &Path) -> Result<Vec<u8>, Unread> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
-    read.map_err(|source| Unread::Io { path: path.to_owned(), source })?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        let bytes = fs::metadata(path).map_or(bytes.len() as u64, |metadata| metadata.len());
-        return Err(Unread::Fault(Fault::TooBig { bytes }));
-    }
-    Ok(bytes)
-}
-
-/// The folder's own table: one of the well-known names, or the only one there whose rows name images that are there.
-fn table_of(folder: &Folder) -> Result<Option<Table>, SourceError> {
-    let top = |found: &&folder::Found| !found.key.contains('/') && is_table(&found.path);
-    let tables: Vec<&folder::Found> = folder.others.iter().filter(top).collect();
-    for name in ["metadata.csv", "metadata.jsonl", "labels.csv"] {
-        if let Some(found) = tables.iter().find(|found| found.key == name) {
-            return Ok(Table::read(&found.path)?.ok());
-        }
-    }
-    let [only] = tables[..] else { return Ok(None) };
-    // Some csv that has nothing to do with the images, or belongs to one of them, is left alone.
-    let Ok(Ok(table)) = Table::read(&only.path) else { return Ok(None) };
-    let names_an_image =
-        table.rows.iter().any(|row| folder.images.binary_search_by(|image| image.key.cmp(&row.file)).is_ok());
-    Ok(Some(table).filter(|_| names_an_image))
-}
-
-/// Where the files of a table lie: in the folder of the same stem beside it, if there is one, else beside it.
-fn folder_of(table: &Table) -> PathBuf {
-    let beside = table.path.parent().unwrap_or(&table.path);
-    let stem = table.path.file_stem().unwrap_or_default().to_string_lossy();
-    let named = LABEL_ENDINGS.iter().filter_map(|end| stem.strip_suffix(end)).chain([stem.as_ref()]);
-    let folder = named.filter(|name| !name.is_empty()).map(|name| beside.join(name)).find(|folder| folder.is_dir());
-    let found = folder.unwrap_or_else(|| beside.to_owned());
-    // The folder may itself be a link: what counts is where it leads.
-    fs::canonicalize(&found).unwrap_or(found)
-}
-
-const LABEL_ENDINGS: [&str; 4] = ["-labels", "_labels", "-metadata", "_metadata"];
-
-fn table_beside(root: &Path) -> Option<PathBuf> {
-    let name = root.file_name()?.to_str()?;
-    let named = LABEL_ENDINGS.iter().map(|end| format!("{name}{end}.csv")).chain([format!("{name}.csv")]);
-    named.map(|name| root.with_file_name(name)).find(|path| path.is_file())
-}
-
-/// The rows, once it is sure that no two name the same file.
-fn unique(table: &Table) -> Result<&[table::Row], SourceError> {
-    let mut seen: HashMap<&str, u64> = HashMap::new();
-    for row in &table.rows {
-        if let Some(first) = seen.insert(&row.file, row.line) {
-            let (path, file) = (table.path.clone(), row.file.clone());
-            return Err(SourceError::NamedTwice { path, file, first, second: row.line });
-        }
-    }
-    Ok(&table.rows)
 }

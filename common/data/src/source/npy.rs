@@ -1,107 +1,161 @@
-//! One npy file that holds a whole stack: (N,H,W), (N,H,W,C) or (N,C,H,W) of uint8, uint16 or float32.
+//! Stacks of images as numpy saves them: an npy with its labels beside it, or an npz with both in it.
+//!
+//! (N,H,W), (N,H,W,C) or (N,C,H,W) of uint8, uint16 or float32. Which array is which is told by shapes and by the names
+//! that everybody uses: `images` and `labels`, `x` and `y`. Knows nothing of what a label means.
 
 use super::{
-    SourceError,
-    stack::{Axes, Claim, Held, Stack, Values, floats},
+    Kind, Source, SourceError,
+    array::{Array, Labels, is_npy},
+    folder::{ending, start_of, stem},
+    stack::{Held, Stack},
+    zip,
 };
-use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
+use crate::label::Label;
 use std::{
+    collections::BTreeSet,
     fs::File,
-    io::{Cursor, Read},
-    panic::catch_unwind,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-/// A header is a line of text; anything longer is not one.
-const HEADER_BYTES_MAX: usize = 64 << 10;
-const MAGIC: &[u8] = b"\x93NUMPY";
+/// What the images of an npz are called where its shapes leave a choice.
+const IMAGES: [&str; 8] = ["images", "image", "imgs", "img", "x", "data", "frames", "arr_0"];
 
-/// Whether a file starts like an npy file.
-pub(super) fn is_npy(start: &[u8]) -> bool {
-    start.starts_with(MAGIC)
+impl Source {
+    pub(super) fn npy(path: &Path) -> Result<Self, SourceError> {
+        let stack = open(path)?.into_stack()?;
+        let labels = match beside(path) {
+            Some(labels) => vec![open(&labels)?.into_labels(stack.count)?],
+            None => Vec::new(),
+        };
+        Self::of_arrays(path, Kind::Npy, stack, labels)
+    }
+
+    /// The images of an npz, or those in its array `named`.
+    pub(super) fn npz(path: &Path, named: Option<&str>) -> Result<Self, SourceError> {
+        let mut arrays = arrays(path)?;
+        let images = images_of(&arrays, path, named)?;
+        let images = arrays.swap_remove(images);
+        let count = images.count().unwrap_or_default();
+        let partners = partners(&images.name);
+        // By its name, if there is one; else all that have a record for each image.
+        match partners.iter().find_map(|name| arrays.iter().position(|array| array.name == *name)) {
+            Some(partner) => arrays = vec![arrays.swap_remove(partner)],
+            None => arrays.retain(|array| array.count() == Some(count)),
+        }
+        arrays.sort_by(|a, b| a.name.cmp(&b.name));
+        let root = if named.is_some() { images.path.clone() } else { path.to_owned() };
+        let stack = images.into_stack()?;
+        let labels: Result<Vec<Labels>, SourceError> =
+            arrays.into_iter().map(|array| array.into_labels(stack.count)).collect();
+        let source = Self::of_arrays(path, Kind::Npz, stack, labels?)?;
+        Ok(Self { root, ..source })
+    }
+
+    /// Of a single array of whole numbers, each is a class; else the arrays are carried as they are.
+    fn of_arrays(path: &Path, kind: Kind, stack: Stack, labels: Vec<Labels>) -> Result<Self, SourceError> {
+        let classes = match &labels[..] {
+            [only] => only.classes()?,
+            _ => None,
+        };
+        let mut source = Self::stack(path, kind, stack, classes)?;
+        if source.classes.is_empty() && !labels.is_empty() {
+            let names: Vec<String> = labels.iter().map(|labels| labels.name().to_owned()).collect();
+            source.samples.iter_mut().for_each(|sample| sample.label = Some(Label::Arrays(names.clone())));
+        }
+        source.labels = labels;
+        Ok(source)
+    }
 }
 
-pub(super) fn stack(path: &Path) -> Result<Stack, SourceError> {
+/// The labels that belong to the stack `images` by their name, if they are there.
+pub(super) fn beside(images: &Path) -> Option<PathBuf> {
+    let named = partners(stem(images.file_name()?.to_str()?)).into_iter();
+    named.map(|name| images.with_file_name(format!("{name}.npy"))).find(|path| path.is_file())
+}
+
+/// What the labels of an array of this name are called.
+fn partners(name: &str) -> Vec<String> {
+    let mut partners = vec![format!("{name}_labels"), format!("{name}-labels"), format!("{name}_label")];
+    for (images, labels) in [("images", "labels"), ("image", "label"), ("imgs", "labels")] {
+        if name.contains(images) {
+            partners
+                .extend([name.replace(images, labels), name.replace(images, images.trim_end_matches('s')) + "_labels"]);
+        }
+    }
+    for (x, y) in [("x", "y"), ("X", "y"), ("X", "Y")] {
+        if name == x {
+            partners.push(y.to_owned());
+        }
+        partners.extend(name.strip_prefix(&format!("{x}_")).map(|rest| format!("{y}_{rest}")));
+        partners.extend(name.strip_suffix(&format!("_{x}")).map(|rest| format!("{rest}_{y}")));
+    }
+    partners.extend((name == "arr_0").then(|| "arr_1".to_owned()));
+    partners
+}
+
+fn open(path: &Path) -> Result<Array, SourceError> {
     let unreadable = |source| SourceError::unreadable(path, source);
-    let damaged = |what: String| SourceError::Damaged { path: path.to_owned(), what };
     let file = File::open(path).map_err(unreadable)?;
-    let mut start = Vec::new();
-    (&file).take(HEADER_BYTES_MAX as u64).read_to_end(&mut start).map_err(unreadable)?;
-    let (header, offset) = header(&start).map_err(damaged)?;
-    let (value_bytes, mut values) = values(&header.dtype())
-        .ok_or_else(|| SourceError::ValueKind { path: path.to_owned(), found: header.dtype().descr() })?;
-    if header.order() == Order::Fortran {
-        return Err(SourceError::FortranOrder { path: path.to_owned() });
-    }
-    let few = |axis: u64| matches!(axis, 1 | 3 | 4);
-    let (count, height, width, channels, axes) = match *header.shape() {
-        [count, height, width] => (count, height, width, 1, Axes::ChannelsLast),
-        [count, height, width, channels] if few(channels) => (count, height, width, channels, Axes::ChannelsLast),
-        [count, channels, height, width] if few(channels) => (count, height, width, channels, Axes::ChannelsFirst),
-        [count, height, width, channels] => (count, height, width, channels, Axes::ChannelsLast),
-        ref other => {
-            return Err(damaged(format!("its shape is {other:?}, not (N, H, W), (N, H, W, C) or (N, C, H, W)")));
-        }
-    };
-    let claim = Claim { count, height, width, channels, value_bytes };
-    claim.check(path, file.metadata().map_err(unreadable)?.len().saturating_sub(offset))?;
-    let (height, width, channels) = (height as u32, width as u32, channels as u32);
-    if let Values::F32 { big_endian, .. } = values {
-        let stack = Stack { held: Held::File(file), offset, count, height, width, channels, axes, values };
-        values = range(&stack, big_endian, path)?;
-        return Ok(Stack { values, ..stack });
-    }
-    Ok(Stack { held: Held::File(file), offset, count, height, width, channels, axes, values })
+    let there = file.metadata().map_err(unreadable)?.len();
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Array::open(name, path.to_owned(), Held::File(file), 0, there)
 }
 
-/// The header, and how many bytes it takes.
-fn header(start: &[u8]) -> Result<(NpyHeader, u64), String> {
-    // The version 2 header gives its length in four bytes: held against what was read before anybody allocates it.
-    let length = match start {
-        [_, _, _, _, _, _, 1, _, low, high, ..] => 10 + usize::from(u16::from_le_bytes([*low, *high])),
-        [_, _, _, _, _, _, 2 | 3, _, a, b, c, d, ..] => 12 + u32::from_le_bytes([*a, *b, *c, *d]) as usize,
-        _ => return Err("it does not start like an npy file".to_owned()),
-    };
-    if length > start.len() {
-        return Err("it ends within its header".to_owned());
+/// Every array of an npz.
+fn arrays(path: &Path) -> Result<Vec<Array>, SourceError> {
+    let mut entries = zip::entries(path)?;
+    entries.retain(|entry| entry.name.ends_with(".npy"));
+    zip::check_room(&entries, path)?;
+    let mut arrays = Vec::new();
+    for entry in entries {
+        let Some(name) = entry.name.strip_suffix(".npy") else { continue };
+        let (held, begin, there) = entry.open(path)?;
+        arrays.push(Array::open(name.to_owned(), path.join(name), held, begin, there)?);
     }
-    // Its reader multiplies the axes unchecked: a hostile shape is caught here.
-    let read = catch_unwind(|| NpyHeader::from_reader(Cursor::new(&start[..length])));
-    match read {
-        Ok(Ok(header)) => Ok((header, length as u64)),
-        Ok(Err(error)) => Err(format!("its npy header cannot be read: {error}")),
-        Err(_) => Err("its npy header makes no sense".to_owned()),
-    }
+    Ok(arrays)
 }
 
-fn values(dtype: &DType) -> Option<(u64, Values)> {
-    let DType::Plain(kind) = dtype else { return None };
-    let big_endian = kind.endianness() == Endianness::Big;
-    match (kind.type_char(), kind.size_field()) {
-        (TypeChar::Uint, 1) => Some((1, Values::U8)),
-        (TypeChar::Uint, 2) => Some((2, Values::U16 { big_endian })),
-        (TypeChar::Float, 4) => Some((4, Values::F32 { big_endian, lowest: 0.0, highest: 1.0 })),
-        _ => None,
-    }
+/// Whether a zip holds arrays, or would if it were whole.
+pub(super) fn is_npz(path: &Path) -> bool {
+    ending(path).as_deref() == Some("npz")
+        || zip::entries(path).is_ok_and(|entries| entries.iter().any(|entry| entry.name.ends_with(".npy")))
 }
 
-/// Floating-point images come as 0..=1, -1..=1 or 0..=255; which one is told by the whole stack, never by one image.
-fn range(stack: &Stack, big_endian: bool, path: &Path) -> Result<Values, SourceError> {
-    let (mut least, mut most) = (f32::INFINITY, f32::NEG_INFINITY);
-    for at in 0..stack.count {
-        let record = stack.record(at).map_err(|source| SourceError::unreadable(path, source))?;
-        for value in floats(&record, big_endian).filter(|value| value.is_finite()) {
-            least = least.min(value);
-            most = most.max(value);
+/// The npz and the array that `set.npz/x_train` names.
+pub(super) fn array_in(path: &Path) -> Option<(PathBuf, &str)> {
+    let npz = path.parent()?.canonicalize().ok().filter(|npz| npz.is_file() && is_npz(npz))?;
+    Some((npz, path.file_name()?.to_str()?))
+}
+
+fn images_of(arrays: &[Array], path: &Path, named: Option<&str>) -> Result<usize, SourceError> {
+    let position = |name: &str| arrays.iter().position(|array| array.name == name);
+    if let Some(named) = named {
+        return position(named).ok_or_else(|| SourceError::Missing { path: path.join(named) });
+    }
+    let likely: Vec<usize> = (0..arrays.len()).filter(|&at| arrays[at].looks_like_images()).collect();
+    let known = |at: &usize| IMAGES.contains(&arrays[*at].name.to_ascii_lowercase().as_str());
+    let known: Vec<usize> = likely.iter().copied().filter(known).collect();
+    match (&likely[..], &known[..]) {
+        ([only], _) | (_, [only]) => Ok(*only),
+        ([], _) => Err(SourceError::Empty { path: path.to_owned(), others: arrays.len() }),
+        _ => {
+            let names: BTreeSet<&str> = likely.iter().map(|&at| arrays[at].name.as_str()).collect();
+            let names = names.into_iter().map(|name| format!("{}/{name}", path.display())).collect::<Vec<_>>();
+            Err(SourceError::SeveralStacks { path: path.to_owned(), names: names.join(", ") })
         }
     }
-    let (lowest, highest) = match (least, most) {
-        (0.0.., ..=1.0) => (0.0, 1.0),
-        (-1.0.., ..=1.0) => (-1.0, 1.0),
-        (0.0.., ..=255.0) => (0.0, 255.0),
-        // No finite value at all: every image will say so itself.
-        (f32::INFINITY, _) => (0.0, 1.0),
-        _ => return Err(SourceError::ValueRange { path: path.to_owned(), least, most }),
-    };
-    Ok(Values::F32 { big_endian, lowest, highest })
+}
+
+/// Those of these files that are stacks: arrays of images, and not the labels of another.
+pub(super) fn stacks<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<Vec<&'a Path>, SourceError> {
+    let mut stacks = Vec::new();
+    for path in paths {
+        let start = start_of(path)?;
+        if is_npy(&start) || (zip::is_zip(&start) && is_npz(path)) {
+            stacks.push(path);
+        }
+    }
+    let labels: BTreeSet<PathBuf> = stacks.iter().filter_map(|path| beside(path)).collect();
+    stacks.retain(|path| !labels.contains(*path));
+    Ok(stacks)
 }

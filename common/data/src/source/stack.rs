@@ -18,6 +18,21 @@ pub(super) enum Held {
     Memory(Vec<u8>),
 }
 
+impl Held {
+    /// Fills `out` with what lies at `begin`.
+    pub(super) fn read(&self, out: &mut [u8], begin: u64) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.read_exact_at(out, begin),
+            Self::Memory(bytes) => {
+                let begin = begin as usize;
+                let found = bytes.get(begin..begin + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+                out.copy_from_slice(found);
+                Ok(())
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Values {
     U8,
@@ -120,15 +135,7 @@ impl Stack {
 
     pub(super) fn record(&self, at: u64) -> io::Result<Vec<u8>> {
         let mut record = vec![0; self.record_bytes() as usize];
-        let begin = self.offset + at * self.record_bytes();
-        match &self.held {
-            Held::File(file) => file.read_exact_at(&mut record, begin)?,
-            Held::Memory(bytes) => {
-                let begin = begin as usize;
-                let found = bytes.get(begin..begin + record.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-                record.copy_from_slice(found);
-            }
-        }
+        self.held.read(&mut record, self.offset + at * self.record_bytes())?;
         Ok(record)
     }
 

@@ -92,7 +92,7 @@ fn an_empty_folder_is_refused() {
     shelf.put("set/notes.md", "nothing here");
     assert_eq!(
         refusal(&shelf, "set", terms()),
-        "`set` holds no images (1 other files): name the folder, table, idx or npy file with the images; \
+        "`set` holds no images (1 other files): name the folder, table, tar, idx, npy or npz file with the images; \
          png, jpeg, bmp, tiff, webp and pnm are read"
     );
 }
@@ -103,7 +103,7 @@ fn a_file_that_is_nothing_known_is_refused() {
     shelf.put("set.bin", "what is this");
     assert_eq!(
         refusal(&shelf, "set.bin", terms()),
-        "`set.bin` is neither a folder nor an image, a csv or jsonl table, an idx or an npy file: name one of these"
+        "`set.bin` is neither a folder nor an image, a csv or jsonl table, a tar, an idx, an npy or an npz file: name one of these"
     );
 }
 

@@ -1,6 +1,6 @@
 //! Content that lies, ends early or was flipped: a bad image with a reason, never a panic and never a lot of memory.
 
-use crate::shelf::{Shelf, colourful, encoded, grey, gzipped, idx, npy, terms};
+use crate::shelf::{Shelf, colourful, encoded, grey, gzipped, idx, npy, npz, terms};
 use image::ImageFormat;
 use std::{
     fs::File,
@@ -148,6 +148,10 @@ fn flipped_and_cut_bytes_never_panic() {
     let picture = colourful().resize_exact(16, 12, image::imageops::FilterType::Nearest);
     let table = b"file,gaze\na.png,1\nb.png,2\n".to_vec();
     let lines = b"{\"file\": \"a.png\", \"gaze\": [1, 2]}\n".to_vec();
+    let shelf = Shelf::new();
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append_path_with_name(shelf.grey("a.png", 1), "a.png").unwrap();
+    let tar = builder.into_inner().unwrap();
     let originals = [
         ("x.png", encoded(&picture, ImageFormat::Png)),
         ("x.jpg", encoded(&picture, ImageFormat::Jpeg)),
@@ -160,15 +164,19 @@ fn flipped_and_cut_bytes_never_panic() {
         ("x.npy", npy("|u1", "(2, 3, 4)", &[7; 24])),
         ("x.csv", table),
         ("x.jsonl", lines),
+        ("x.tar", tar),
+        (
+            "x.npz",
+            npz(&[("images.npy", npy("|u1", "(2, 3, 4)", &[7; 24])), ("y.npy", npy("|u1", "(2,)", &[1; 2]))], true),
+        ),
     ];
-    let shelf = Shelf::new();
-    shelf.grey("a.png", 1);
     for (name, original) in originals {
         for seed in 0..60 {
             let path = shelf.put(name, mutated(&original, seed));
             let taken = catch_unwind(AssertUnwindSafe(|| {
                 let Ok(source) = Source::look(&path) else { return };
                 let _inspection = source.inspect(None);
+                (0..source.samples().len()).for_each(|at| drop((source.original(at), source.label_pieces(at))));
                 let _either = freeze(&source, terms(), &shelf.path("cache"), &|_, _| {});
             }));
             assert!(taken.is_ok(), "{name} with seed {seed}");

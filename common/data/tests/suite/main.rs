@@ -1,9 +1,14 @@
 //! The images, from the outside: formats in, bad input, freezing, drawing, and the real packs where they are.
 #![allow(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
+mod arrays;
 mod demo;
 mod formats;
 mod freezing;
 mod hostile;
+mod identity;
+mod originals;
 mod packs;
 mod shelf;
+mod tars;
+mod tubs;

@@ -71,3 +71,30 @@ fn eyes_come_with_a_json_each_and_shrink_to_the_size_of_the_paper() {
     assert_eq!((eyes.len(), eyes.label(SampleId(0)).unwrap().kind()), (300, LabelKind::Sidecar));
     assert!(eyes.sidecars(SampleId(0))[0].ends_with("1.json"));
 }
+
+#[test]
+fn frames_of_a_simulated_donkeycar_come_with_their_steering() {
+    let Some(path) = pack("driving/sim-donkey-tub") else { return };
+    let drive = Source::look(&path).unwrap();
+    assert_eq!((drive.kind(), drive.samples().len(), drive.bad().len()), (Kind::Tub, 420, 0));
+    let catalog = std::fs::read_to_string(path.join("catalog_0.catalog")).unwrap();
+    for (at, sample) in drive.samples().iter().enumerate() {
+        let angle: f64 = sample.label.as_ref().unwrap().field("user/angle").unwrap().parse().unwrap();
+        assert!((-1.0..=1.0).contains(&angle), "{}", sample.key);
+        let line = drive.label_pieces(at).unwrap().remove(0).bytes;
+        assert!(catalog.lines().any(|there| there.as_bytes() == line), "{}", sample.key);
+    }
+}
+
+#[test]
+fn eyes_carry_the_bytes_of_their_json() {
+    let Some(path) = pack("eyes/unityeyes-style-folder") else { return };
+    let eyes = Source::look(&path).unwrap();
+    for at in 0..eyes.samples().len() {
+        let file = eyes.file_of(at).unwrap();
+        let pieces = eyes.label_pieces(at).unwrap();
+        assert_eq!((pieces.len(), pieces[0].ending.as_str()), (1, "json"));
+        assert_eq!(pieces[0].bytes, std::fs::read(file.with_extension("json")).unwrap());
+        assert_eq!(eyes.original(at).unwrap().bytes, std::fs::read(file).unwrap());
+    }
+}

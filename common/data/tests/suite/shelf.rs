@@ -5,6 +5,7 @@ use std::{
     fs,
     io::Cursor,
     path::{Path, PathBuf},
+    process::Command,
 };
 use sumac_common::spec::{ImageShape, Labels, Resize};
 use sumac_data::{FreezeError, Frozen, Source, freeze, freeze::Terms};
@@ -116,4 +117,52 @@ pub(crate) fn pack(name: &str) -> Option<PathBuf> {
         return None;
     }
     Some(path)
+}
+
+/// A zip as numpy writes an npz: stored, or deflated; sizes that need it in 64 bits.
+pub(crate) fn npz(arrays: &[(&str, Vec<u8>)], deflated: bool) -> Vec<u8> {
+    use flate2::{Compression, Crc, write::DeflateEncoder};
+    use std::io::Write;
+    let (mut zip, mut directory) = (Vec::new(), Vec::new());
+    for (name, content) in arrays {
+        let mut crc = Crc::new();
+        crc.update(content);
+        let mut packed = content.clone();
+        if deflated {
+            let mut deflate = DeflateEncoder::new(Vec::new(), Compression::fast());
+            deflate.write_all(content).unwrap();
+            packed = deflate.finish().unwrap();
+        }
+        let begin = zip.len() as u32;
+        let mut fields = vec![45, 0, 0, 0, if deflated { 8 } else { 0 }, 0, 0, 0, 0, 0];
+        fields.extend(crc.sum().to_le_bytes());
+        let sizes = [packed.len() as u32, content.len() as u32].map(u32::to_le_bytes).concat();
+        let name_length = (name.len() as u16).to_le_bytes();
+        // numpy's own headers carry a zip64 extra, whether they need it or not.
+        let extra = [1_u16.to_le_bytes(), 16_u16.to_le_bytes()].concat();
+        let wide = [content.len() as u64, packed.len() as u64].map(u64::to_le_bytes).concat();
+        zip.extend(
+            [&b"PK\x03\x04"[..], &fields, &[0xff; 8], &name_length, &[20, 0], name.as_bytes(), &extra, &wide].concat(),
+        );
+        zip.extend(packed);
+        let place = [&[0; 2][..], &[0; 2], &[0; 2], &[0; 2], &[0; 4], &begin.to_le_bytes()].concat();
+        directory.extend([&b"PK\x01\x02\x2d\x03"[..], &fields, &sizes, &name_length, &place, name.as_bytes()].concat());
+    }
+    let (begin, bytes, count) = (zip.len() as u32, directory.len() as u32, arrays.len() as u16);
+    zip.extend(directory);
+    let counts = [0, 0, count, count].map(u16::to_le_bytes).concat();
+    zip.extend([&b"PK\x05\x06"[..], &counts, &bytes.to_le_bytes(), &begin.to_le_bytes(), &[0; 2]].concat());
+    zip
+}
+
+/// Runs it, if there is a Python here that has what it imports.
+pub(crate) fn python(folder: &Path, script: &str, arguments: &[&str]) -> Option<()> {
+    let ran = Command::new("python3").args(["-c", script]).args(arguments).current_dir(folder).output();
+    let wrong = ran.as_ref().map_or_else(ToString::to_string, |out| String::from_utf8_lossy(&out.stderr).into_owned());
+    if ran.is_err() || wrong.contains("ModuleNotFoundError") {
+        eprintln!("skipped: no Python here that could write the data set: {wrong}");
+        return None;
+    }
+    assert_eq!(wrong, "");
+    Some(())
 }

@@ -1,0 +1,167 @@
+//! A sample as it lies there: the bytes of its image and of its label, nothing decoded, nothing interpreted.
+//!
+//! What is carried along must come out byte for byte as it went in. Read one sample at a time, when it is asked for: nothing
+//! of the data set but its listing is held. Knows nothing of pixels and of what a label means.
+
+use super::{
+    Place, Sample, Source, Stamp, Unread,
+    folder::{ending, stem},
+};
+use crate::{
+    decode::{FILE_BYTES_MAX, Fault, Format, LABEL_BYTES_MAX},
+    label::Label,
+};
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+/// The image of one sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Original {
+    pub form: Form,
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// An image file's content, whatever its name says.
+    Encoded(Format),
+    /// One record of an idx or npy stack: bare values in the stack's own order and depth.
+    Values,
+}
+
+/// A piece of one sample's label: a file beside the image, a row, a member of a tar, a record of an array.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// What follows the name that it shares with its image: `json`, `mask.png`; `csv` for a row of a table, `json` for a line
+    /// of JSON; `cls` for a class; `labels.npy` for a record of the array `labels`.
+    pub ending: String,
+    /// A row comes without its line's end; a class as its index in decimal digits, as WebDataset writes it; a
+    /// record behind an npy header of its own.
+    pub bytes: Vec<u8>,
+}
+
+/// A run of bytes inside a larger file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stretch {
+    /// Which of the source's [`Whole`]s.
+    pub within: u32,
+    pub begin: u64,
+    pub bytes: u64,
+}
+
+/// A file that stretches lie in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Whole {
+    pub path: PathBuf,
+    pub stamp: Stamp,
+}
+
+impl Source {
+    /// The image of one sample, in the form in which the data set brings it.
+    pub fn original(&self, at: usize) -> Result<Original, Unread> {
+        let bytes = self.image_bytes(at)?;
+        let form = match self.samples[at].place {
+            Place::Record(_) => Form::Values,
+            Place::File(_) | Place::Stretch(_) if bytes.is_empty() => return Err(Unread::Fault(Fault::Empty)),
+            Place::File(_) | Place::Stretch(_) => Form::Encoded(Format::of(&bytes).map_err(Unread::Fault)?),
+        };
+        Ok(Original { form, bytes })
+    }
+
+    /// All that belongs to one sample besides its image: its label, then the files of its stem; empty if there is neither.
+    pub fn label_pieces(&self, at: usize) -> Result<Vec<Piece>, Unread> {
+        let sample = &self.samples[at];
+        if let (Place::Record(record), false) = (&sample.place, self.labels.is_empty()) {
+            return self.labels.iter().map(|labels| labels.piece(*record)).collect();
+        }
+        let mut pieces = match &sample.label {
+            Some(Label::Class { index, .. }) => {
+                vec![Piece { ending: "cls".to_owned(), bytes: index.to_string().into_bytes() }]
+            }
+            Some(Label::Row(_)) => self.rows_of(sample)?,
+            Some(Label::Members(endings)) => {
+                let piece = |(ending, stretch): (&String, &Stretch)| {
+                    Ok(Piece { ending: ending.clone(), bytes: self.label_bytes(ending, *stretch)? })
+                };
+                endings.iter().zip(&sample.stretches).map(piece).collect::<Result<_, _>>()?
+            }
+            Some(Label::Sidecars(_) | Label::Arrays(_)) | None => Vec::new(),
+        };
+        for sidecar in &sample.sidecars {
+            // A record of a tub has a stem of its own.
+            let own = || sidecar.rsplit_once('.').map_or("", |(_, ending)| ending);
+            let ending = sidecar.strip_prefix(stem(&sample.key)).unwrap_or_else(own).trim_start_matches(['.', '_']);
+            let path = self.root.join(sidecar);
+            let too_big = |bytes| Fault::LabelTooBig { name: sidecar.clone(), bytes };
+            pieces.push(Piece { ending: ending.to_owned(), bytes: whole_file(&path, LABEL_BYTES_MAX, too_big)? });
+        }
+        Ok(pieces)
+    }
+
+    fn rows_of(&self, sample: &Sample) -> Result<Vec<Piece>, Unread> {
+        let piece = |stretch: &Stretch| {
+            let ending = match ending(&self.wholes[stretch.within as usize].path).as_deref() {
+                Some("jsonl" | "catalog") => "json".to_owned(),
+                ending => ending.unwrap_or("csv").to_owned(),
+            };
+            Ok(Piece { bytes: self.label_bytes(&ending, *stretch)?, ending })
+        };
+        sample.stretches.iter().map(piece).collect()
+    }
+
+    /// The image of one sample: a file's content, or the record of a stack.
+    pub(super) fn image_bytes(&self, at: usize) -> Result<Vec<u8>, Unread> {
+        let too_big = |bytes| Fault::TooBig { bytes };
+        match (&self.samples[at].place, &self.stack) {
+            (Place::File(path), _) => whole_file(path, FILE_BYTES_MAX, too_big),
+            (Place::Stretch(stretch), _) if stretch.bytes > FILE_BYTES_MAX => {
+                Err(Unread::Fault(too_big(stretch.bytes)))
+            }
+            (Place::Stretch(stretch), _) => self.stretch(*stretch),
+            (Place::Record(record), Some(stack)) => {
+                stack.record(*record).map_err(|source| Unread::Io { path: self.root.clone(), source })
+            }
+            (Place::Record(_), None) => unreachable!("records are listed together with their stack"),
+        }
+    }
+
+    fn label_bytes(&self, name: &str, stretch: Stretch) -> Result<Vec<u8>, Unread> {
+        if stretch.bytes > LABEL_BYTES_MAX {
+            return Err(Unread::Fault(Fault::LabelTooBig { name: name.to_owned(), bytes: stretch.bytes }));
+        }
+        self.stretch(stretch)
+    }
+
+    /// As long as nobody touched the file since it was listed: after that, the stretch would be of something else.
+    fn stretch(&self, stretch: Stretch) -> Result<Vec<u8>, Unread> {
+        let Whole { path, stamp } = &self.wholes[stretch.within as usize];
+        let read = || {
+            let file = File::open(path)?;
+            if Stamp::of(&file.metadata()?) != *stamp {
+                return Err(io::Error::other(
+                    "it was changed after it was listed: let nobody write to it, and begin again",
+                ));
+            }
+            let mut bytes = vec![0; stretch.bytes as usize];
+            file.read_exact_at(&mut bytes, stretch.begin)?;
+            Ok(bytes)
+        };
+        read().map_err(|source| Unread::Io { path: path.clone(), source })
+    }
+}
+
+/// A whole file, capped before it is read.
+fn whole_file(path: &Path, most: u64, too_big: impl Fn(u64) -> Fault) -> Result<Vec<u8>, Unread> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+    read.map_err(|source| Unread::Io { path: path.to_owned(), source })?;
+    if bytes.len() as u64 > most {
+        let bytes = std::fs::metadata(path).map_or(bytes.len() as u64, |metadata| metadata.len());
+        return Err(Unread::Fault(too_big(bytes)));
+    }
+    Ok(bytes)
+}
