@@ -63,10 +63,13 @@ fn figures(summary: &Value) {
             ),
         );
     }
-    if let Some(images) = summary.pointer("/images_per_second").and_then(Value::as_f64) {
-        let workers = counted(count("/workers_seen").unwrap_or(0), "worker");
-        let redone = counted(count("/steps_redone").unwrap_or(0), "step");
-        say("speed", format!("{images:.0} images/s; {workers} seen, {redone} done again"));
+    // Where the last generation only sealed there was none.
+    let images = summary.pointer("/images_per_second").and_then(Value::as_f64).filter(|images| *images > 0.0);
+    if let Some(images) = images {
+        say("speed", format!("{images:.0} images/s in its last generation"));
+    }
+    if let (Some(workers), Some(redone)) = (count("/workers_seen"), count("/steps_redone")) {
+        say("so far", format!("{} seen, {} done again", counted(workers, "worker"), counted(redone, "step")));
     }
     if let Some(state) = text("/state_sha256") {
         let exact = summary.pointer("/exact").and_then(Value::as_bool).unwrap_or(false);

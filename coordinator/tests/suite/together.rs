@@ -124,7 +124,7 @@ async fn up_with_a_job_ends_with_it_and_says_where_the_outputs_are() {
     let output = sumac.folder.path().join("runs");
     std::fs::create_dir(&output).unwrap();
     std::fs::write(output.join("grid.png"), "").unwrap();
-    std::fs::write(output.join("summary.json"), r#"{"updates": {"refiner": 400, "discriminator": 200}}"#).unwrap();
+    std::fs::write(output.join("summary.json"), r#"{"updates": {"refiner": 400, "discriminator": 200}, "images_per_second": 0.0, "workers_seen": 1, "steps_redone": 0}"#).unwrap();
     let mut up = sumac.starts(&mut sumac.up(ABSENT, &["job.toml", "--workers", "1"]));
     let url = up.says("serving").await;
     let mut a = Played::joins(&url, "local-0").await;
@@ -134,6 +134,9 @@ async fn up_with_a_job_ends_with_it_and_says_where_the_outputs_are() {
     assert!(ended.stdout.contains("finished  eyes-"), "{ended:?}");
     assert!(ended.stdout.contains("runs/grid.png"), "{ended:?}");
     assert!(ended.stdout.contains("refiner 400, discriminator 200"), "{ended:?}");
+    // Its last generation only sealed.
+    assert!(ended.stdout.contains("1 worker seen, 0 steps done again"), "{ended:?}");
+    assert!(!ended.stdout.contains("images/s"), "{ended:?}");
 }
 
 #[tokio::test]
