@@ -169,6 +169,25 @@ fn a_worker_without_a_coordinator_asks_to_be_restarted() {
 }
 
 #[test]
+fn a_worker_that_waits_for_a_coordinator_says_so_at_once_and_ends_when_it_is_told() {
+    let (room, nobody) = (Room::new(), nobody());
+    let mut command = room.command(&sumac_tests::binaries().worker);
+    command.args(["run", "--coordinator", &nobody]);
+    let worker = sumac_tests::Process::start("worker", &mut command);
+    worker.says("no coordinator there yet", 1);
+    worker.terminate();
+    worker.finish().assert(0, &[]);
+}
+
+#[test]
+fn a_worker_is_told_how_the_address_of_a_coordinator_looks() {
+    let room = Room::new();
+    let mut command = room.command(&sumac_tests::binaries().worker);
+    command.args(["run", "--coordinator", "localhost:7070"]);
+    sumac_tests::Process::start("worker", &mut command).finish().assert(78, &["localhost:7070", "http://HOST:PORT"]);
+}
+
+#[test]
 fn a_port_that_is_taken_is_named() {
     let cluster = Cluster::digits();
     let listen = cluster.address().trim_start_matches("http://").to_owned();

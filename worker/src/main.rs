@@ -141,9 +141,14 @@ fn run(args: RunArgs) -> Result<(), Ending> {
     place.end_with_parent()?;
     let faults = Faults::from_env().map_err(|error| as_it_is(&error))?;
     let patience = Duration::from_secs(patience);
+    let mailbox = Arc::new(Mailbox::default());
+    hear_signals(Arc::clone(&mailbox), Duration::from_secs(place.grace)).map_err(|error| ending(RESTART_ME)(&error))?;
     let host = match place.host {
         Some(host) => host,
-        None => way_to(&place.coordinator, patience)?,
+        None => match way_to(&place.coordinator, patience, &mailbox)? {
+            Some(host) => host,
+            None => return Ok(()),
+        },
     };
     engine::set_up(&as_it_is)?;
     // Served for as long as the process lives: others may form groups in it.
@@ -159,8 +164,7 @@ fn run(args: RunArgs) -> Result<(), Ending> {
     };
     info!(worker = %seat.worker, %host, "starting");
 
-    let (mailbox, end) = (Arc::new(Mailbox::default()), Arc::new(Notify::new()));
-    hear_signals(Arc::clone(&mailbox), Duration::from_secs(place.grace)).map_err(|error| ending(RESTART_ME)(&error))?;
+    let end = Arc::new(Notify::new());
     let me = seat.worker.clone();
     let conversation = {
         let (mailbox, end) = (Arc::clone(&mailbox), Arc::clone(&end));
@@ -267,12 +271,14 @@ impl Place {
     }
 }
 
-/// The address from which this machine reaches the coordinator; others reach this machine there.
-fn way_to(coordinator: &str, patience: Duration) -> Result<IpAddr, Ending> {
-    let bare = coordinator.trim_start_matches("http://").trim_end_matches('/');
+/// The address from which this machine reaches the coordinator; others reach this machine there. `None` if the process was
+/// asked to end before there was one.
+fn way_to(coordinator: &str, patience: Duration, mailbox: &Mailbox) -> Result<Option<IpAddr>, Ending> {
     let not_an_address = || ending(NOT_AS_IT_IS)(&SessionError::Address(coordinator.to_owned()));
+    let bare = coordinator.strip_prefix("http://").ok_or_else(not_an_address)?.trim_end_matches('/');
     let begun = std::time::Instant::now();
-    loop {
+    let mut said = false;
+    while !mailbox.is_leaving() {
         let (resolved, mut why): (Vec<SocketAddr>, _) = match bare.to_socket_addrs() {
             Ok(resolved) => (resolved.collect(), "its name has no address".to_owned()),
             Err(error) if error.kind() == ErrorKind::InvalidInput => return Err(not_an_address()),
@@ -281,15 +287,19 @@ fn way_to(coordinator: &str, patience: Duration) -> Result<IpAddr, Ending> {
         };
         for address in resolved {
             match TcpStream::connect_timeout(&address, Duration::from_secs(2)).and_then(|stream| stream.local_addr()) {
-                Ok(local) => return Ok(local.ip()),
+                Ok(local) => return Ok(Some(local.ip())),
                 Err(error) => why = error.to_string(),
             }
         }
         if begun.elapsed() >= patience {
             return Err(ending(RESTART_ME)(&SessionError::Unreachable { address: coordinator.to_owned(), why }));
         }
+        if !std::mem::replace(&mut said, true) {
+            warn!(coordinator, why, "no coordinator there yet: trying again for {} s", patience.as_secs());
+        }
         thread::sleep(Duration::from_millis(100));
     }
+    Ok(None)
 }
 
 fn host_name() -> String {

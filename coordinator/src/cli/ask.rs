@@ -3,7 +3,7 @@
 use super::{
     args::{Cancel, Scale, Span, Target},
     failure::{Exit, Failure},
-    render::say,
+    render::{counted, say},
     submit,
 };
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
@@ -74,7 +74,11 @@ pub(super) async fn scale(scale: Scale) -> Result<Exit, Failure> {
     if job.is_over() {
         return Err(Failure::new(Exit::Failed, format!("{} is {}: it runs on no workers", job.id, job.state)));
     }
-    say("scaled", format!("{}: {workers_min} to {workers_max} workers, now on {}", job.id, job.workers.len()));
+    let wanted = match (workers_min, workers_max) {
+        (min, max) if min == max => counted(u64::from(max), "worker"),
+        (min, max) => format!("{min} to {max} workers"),
+    };
+    say("scaled", format!("{}: {wanted}, now on {}", job.id, job.workers.len()));
     Ok(Exit::Done)
 }
 

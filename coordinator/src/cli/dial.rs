@@ -66,11 +66,14 @@ fn deepest<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'sta
 
 impl Dialled {
     pub(super) async fn at(url: String) -> Result<Self, Failure> {
-        let endpoint = Endpoint::from_shared(url.clone()).map_err(|bad| {
-            Failure::new(Exit::Usage, format!("`{url}` is not the URL of a coordinator"))
-                .because(Some(&bad))
-                .hint("it looks like http://HOST:7070")
-        })?;
+        let not_a_url = || {
+            let failure = Failure::new(Exit::Usage, format!("`{url}` is not the URL of a coordinator"));
+            failure.hint("it looks like http://HOST:7070")
+        };
+        let endpoint = Endpoint::from_shared(url.clone()).map_err(|bad| not_a_url().because(Some(&bad)))?;
+        if endpoint.uri().scheme_str() != Some("http") {
+            return Err(not_a_url());
+        }
         let channel = endpoint
             .connect_timeout(CONNECT_WITHIN)
             .tcp_nodelay(true)
@@ -92,7 +95,10 @@ impl Dialled {
             Code::Unimplemented => {
                 Failure::other_version(format!("what answers at {} is not this version of sumac", self.url))
             }
-            _ => Failure::new(Exit::Failed, format!("the coordinator at {} refused: {}", self.url, status.message())),
+            code => {
+                let exit = if code == Code::InvalidArgument { Exit::Usage } else { Exit::Failed };
+                Failure::new(exit, format!("the coordinator at {} refused: {}", self.url, status.message()))
+            }
         }
     }
 

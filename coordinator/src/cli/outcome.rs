@@ -20,6 +20,9 @@ pub(super) fn tell(job: &JobView) -> Exit {
     if let Some(reason) = &job.reason {
         say("reason", reason);
     }
+    if job.state == "paused" {
+        say("resume", format!("`sumac resume {}` goes on from its checkpoint", job.id));
+    }
     if job.state == "finished" {
         outputs(Path::new(&job.output_dir));
     }

@@ -108,6 +108,11 @@ impl Operator for Window {
             return Err(Status::invalid_argument(format!("a job cannot run on {min} to {max} workers")));
         }
         let job = JobId(job);
+        let lanes = self.look().job(&job).map(|entry| entry.job.spec.what.train.lanes);
+        if let Some(lanes) = lanes.filter(|lanes| max > *lanes) {
+            let why = format!("{job} has {lanes} lanes, so it runs on {lanes} workers at most, not on {max}");
+            return Err(Status::invalid_argument(why));
+        }
         self.command(Event::Scaled { job: job.clone(), min, max }).await?;
         Ok(self.reply(&job))
     }

@@ -32,6 +32,24 @@ async fn a_coordinator_that_is_not_there_is_exit_3_with_cause_and_hint() {
 }
 
 #[tokio::test]
+async fn an_address_without_http_is_usage_and_shown_right() {
+    let jobs = Sumac::new().runs(&["jobs", "--coordinator", "localhost:7070"]).await.with(2);
+    assert!(jobs.stderr.contains("`localhost:7070` is not the URL") && jobs.stderr.contains("http://HOST"), "{jobs:?}");
+}
+
+#[tokio::test]
+async fn more_workers_than_lanes_are_refused_with_both_numbers() {
+    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
+    let coordinator = coordinator(state.path()).await;
+    let url = coordinator.url();
+    sumac.job_file();
+    sumac.at(&url, &["submit", "job.toml"]).await.with(0);
+    let scale = sumac.at(&url, &["scale", "eyes", "--workers", "99"]).await.with(2);
+    assert!(scale.stderr.contains("lanes") && scale.stderr.contains("not on 99"), "{scale:?}");
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_job_file_with_faults_is_exit_2_with_each_of_them() {
     let sumac = Sumac::new();
     sumac.file("job.toml", "name = \"eyes\"\n[train]\nlamda = 0.5\nbatch = 63\n");
