@@ -85,7 +85,7 @@ pub enum Kind {
 /// One image that is there, readable or not.
 #[derive(Debug)]
 pub struct Sample {
-    /// Relative to the source's root, with `/`; the number in a stack, with leading zeros.
+    /// Relative to the source's root, with `/`, in a tar without its ending; the number in a stack, with leading zeros.
     pub key: String,
     pub label: Option<Label>,
     /// Files of the same stem, relative to the root, whatever the label is.
@@ -177,13 +177,13 @@ impl Source {
 
     fn folder(root: PathBuf) -> Result<Self, SourceError> {
         let mut folder = Folder::walk(&root)?;
-        if folder.images.is_empty()
-            && let Some(shards) = folder.shards()
-        {
-            return Self::shards(root, shards, folder.bad);
-        }
-        if folder.images.is_empty() && folder.bad.is_empty() {
-            return Self::only_stack(&root, &folder);
+        if folder.images.is_empty() {
+            let stacks = npy::stacks(&folder)?;
+            match folder.shards() {
+                Some(shards) if stacks.is_empty() => return Self::shards(root, shards, folder.bad),
+                _ if folder.bad.is_empty() => return Self::only_stack(&root, &stacks, folder.others.len()),
+                _ => {}
+            }
         }
         let tables = tables_of(&folder)?;
         let tubs = Tubs::of(&folder);
@@ -204,16 +204,9 @@ impl Source {
     }
 
     /// A folder without images that holds exactly one stack stands for that stack.
-    fn only_stack(root: &Path, folder: &Folder) -> Result<Self, SourceError> {
-        let likely = |key: &str| {
-            !key.contains('/') && [".npy", ".npz", ".gz", "ubyte", "idx"].iter().any(|part| key.contains(part))
-        };
-        let likely = || folder.others.iter().filter(|other| likely(&other.key)).map(|other| other.path.as_path());
-        let mut stacks = npy::stacks(likely())?;
-        stacks.extend(likely().filter(|path| idx::is_images(path)));
-        stacks.sort();
-        match stacks[..] {
-            [] => Err(SourceError::Empty { path: root.to_owned(), others: folder.others.len() }),
+    fn only_stack(root: &Path, stacks: &[&Path], others: usize) -> Result<Self, SourceError> {
+        match stacks {
+            [] => Err(SourceError::Empty { path: root.to_owned(), others }),
             [stack] => Self::file(stack),
             _ => {
                 let name = |path: &&Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();

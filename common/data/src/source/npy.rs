@@ -6,7 +6,8 @@
 use super::{
     Kind, Source, SourceError,
     array::{Array, Labels, is_npy},
-    folder::{ending, start_of, stem},
+    folder::{Folder, ending, start_of, stem},
+    idx,
     stack::{Held, Stack},
     zip,
 };
@@ -146,16 +147,20 @@ fn images_of(arrays: &[Array], path: &Path, named: Option<&str>) -> Result<usize
     }
 }
 
-/// Those of these files that are stacks: arrays of images, and not the labels of another.
-pub(super) fn stacks<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<Vec<&'a Path>, SourceError> {
-    let mut stacks = Vec::new();
-    for path in paths {
-        let start = start_of(path)?;
-        if is_npy(&start) || (zip::is_zip(&start) && is_npz(path)) {
-            stacks.push(path);
+/// The stacks right under a folder: idx and npy, but not the labels of another; an npz only where there is neither.
+pub(super) fn stacks(folder: &Folder) -> Result<Vec<&Path>, SourceError> {
+    let likely =
+        |key: &str| !key.contains('/') && [".npy", ".npz", ".gz", "ubyte", "idx"].iter().any(|part| key.contains(part));
+    let (mut stacks, mut packed) = (Vec::new(), Vec::new());
+    for other in folder.others.iter().filter(|other| likely(&other.key)) {
+        let start = start_of(&other.path)?;
+        if is_npy(&start) || idx::is_images(&other.path) {
+            stacks.push(other.path.as_path());
+        } else if zip::is_zip(&start) && is_npz(&other.path) {
+            packed.push(other.path.as_path());
         }
     }
     let labels: BTreeSet<PathBuf> = stacks.iter().filter_map(|path| beside(path)).collect();
     stacks.retain(|path| !labels.contains(*path));
-    Ok(stacks)
+    Ok(if stacks.is_empty() { packed } else { stacks })
 }

@@ -7,6 +7,7 @@
 use super::{
     Kind, Place, Sample, Source, SourceError, Stamp,
     folder::{Folder, IMAGE_ENDINGS, ending},
+    npy,
     original::{Stretch, Whole},
     pattern,
     table::inside,
@@ -63,7 +64,8 @@ impl Source {
             return Ok(is_shard(&root).then(|| vec![root]));
         }
         let folder = Folder::walk(&root)?;
-        let shards = folder.shards().filter(|_| folder.images.is_empty());
+        let others_first = !folder.images.is_empty() || !npy::stacks(&folder)?.is_empty();
+        let shards = folder.shards().filter(|_| !others_first);
         Ok(shards.map(|shards| shards.into_iter().map(|shard| shard.path).collect()))
     }
 

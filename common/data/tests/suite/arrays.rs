@@ -190,6 +190,10 @@ fn a_damaged_npz_is_refused_by_what_is_wrong() {
     let directory = |bytes: &[u8]| bytes.windows(4).position(|mark| mark == b"PK\x01\x02").unwrap();
     let data = 30 + "images.npy".len() + 20;
     for (bytes, said) in [
+        (
+            with(&whole, directory(&whole) + 16, &[!whole[directory(&whole) + 16]]),
+            "what it unpacks to is not what was packed",
+        ),
         (with(&whole, data + 20, &[!whole[data + 20]]), "what it unpacks to is not what was packed"),
         (
             with(&whole, directory(&whole) + 24, &[0, 0, 0, 0xc0]),

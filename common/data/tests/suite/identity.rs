@@ -1,6 +1,6 @@
 //! What a data set is called in a run's identity must never change: a run of last year resumes with the images of last year.
 
-use crate::shelf::{Shelf, gzipped, idx, npy, pack, terms};
+use crate::shelf::{Shelf, gzipped, idx, npy, npz, pack, terms};
 use sumac_common::spec::{ImageShape, Resize};
 use sumac_data::{Source, freeze, freeze::Terms};
 
@@ -26,6 +26,10 @@ fn the_hashes_of_yesterday_are_the_hashes_of_today() {
     shelf.put("idx/train-labels-idx1-ubyte", idx(&[2], &[7, 3]));
     shelf.put("gz/train-images-idx3-ubyte.gz", gzipped(&images));
     shelf.put("stack.npy", npy("|u1", "(2, 3, 4)", &(0..24).collect::<Vec<u8>>()));
+    // Archives beside a stack were nobody's images.
+    shelf.put("gz/raw.tar.gz", gzipped(b"a tar"));
+    shelf.put("idx/raw.tar", "a tar");
+    shelf.put("idx/again.npz", npz(&[("images.npy", npy("|u1", "(1, 3, 4)", &[0; 12]))], false));
     // What a donkeycar writes was a plain folder once.
     for name in ["tub/images/1_cam_image_array_.png", "tub/images/0_cam_image_array_.png"] {
         shelf.grey(name, 5);

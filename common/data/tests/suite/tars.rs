@@ -208,6 +208,25 @@ fn a_tar_that_is_cut_short_keeps_what_came_before_and_says_so() {
 }
 
 #[test]
+fn sizes_and_names_that_reach_beyond_the_end_are_a_tar_cut_short() {
+    let shelf = Shelf::new();
+    let said = "the tar is cut short here and what follows is lost: fetch or write it again";
+    for kind in [EntryType::Regular, EntryType::XHeader, EntryType::GNULongName] {
+        for bytes in [700, u64::MAX >> 1, u64::MAX] {
+            let mut last = header(0);
+            last.set_entry_type(kind);
+            last.set_path("001.png").unwrap();
+            last.set_size(bytes);
+            last.set_cksum();
+            // A whole pair, then a header with less behind it than it says.
+            shelf.put("set.tar", [&pairs(0, 1)[..2048], last.as_bytes(), &[1; 512]].concat());
+            let source = shelf.look("set.tar");
+            assert_eq!((keys(&source), reasons(&source)), (vec![], vec![("000", said)]), "{kind:?} {bytes}");
+        }
+    }
+}
+
+#[test]
 fn a_tar_that_is_damaged_names_the_place() {
     let shelf = Shelf::new();
     let mut bytes = pairs(0, 3);
