@@ -140,6 +140,8 @@ impl Cluster {
             }
             Some(engaged) => {
                 // That generation is closed, or was never opened by anybody we know: leave it, then say where you stand.
+                let stale = Fact::WorkerStale { job: job_id.clone(), worker: worker.clone(), generation: engaged };
+                actions.push(Action::Note(stale));
                 actions.push(Action::Tell(worker.clone(), Order::Close { job: job_id, generation: engaged }));
             }
             None => {

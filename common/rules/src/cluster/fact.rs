@@ -18,6 +18,12 @@ pub enum Fact {
     WorkerReturned {
         worker: WorkerId,
     },
+    /// It came back in a generation that is closed.
+    WorkerStale {
+        job: JobId,
+        worker: WorkerId,
+        generation: Generation,
+    },
     WorkerUnfit {
         job: JobId,
         worker: WorkerId,
@@ -155,6 +161,7 @@ impl Fact {
         match self {
             Self::WorkerJoined { .. }
             | Self::WorkerReturned { .. }
+            | Self::WorkerStale { .. }
             | Self::WorkerUnfit { .. }
             | Self::WorkerSlow { .. }
             | Self::WorkerLost { job: None, .. }
@@ -186,6 +193,7 @@ impl Fact {
             | Self::GenerationEntered { job, .. }
             | Self::GenerationClosed { job, .. }
             | Self::AllLost { job, .. }
+            | Self::WorkerStale { job, .. }
             | Self::WorkerUnfit { job, .. }
             | Self::WorkerSlow { job, .. }
             | Self::WorkerEvicted { job, .. }
@@ -207,6 +215,7 @@ impl Fact {
         match self {
             Self::WorkerJoined { worker }
             | Self::WorkerReturned { worker }
+            | Self::WorkerStale { worker, .. }
             | Self::WorkerLeft { worker }
             | Self::WorkerLost { worker, .. }
             | Self::WorkerEvicted { worker, .. }
@@ -224,6 +233,9 @@ impl fmt::Display for Fact {
         match self {
             Self::WorkerJoined { worker } => write!(f, "{worker} joined"),
             Self::WorkerReturned { worker } => write!(f, "{worker} is back"),
+            Self::WorkerStale { worker, generation, .. } => {
+                write!(f, "{worker} stood in generation {generation}, which is closed: it is told to leave that one")
+            }
             Self::WorkerUnfit { worker, why, .. } => write!(f, "{worker} cannot take part: {why}"),
             Self::WorkerSlow { worker, own_us, others_us, .. } => {
                 let ms = |us: &u64| *us as f64 / 1_000.0;
