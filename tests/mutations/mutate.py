@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Breaks one rule at a time and asks whether the tests of membership notice.
 
-Each mutation of mutations.toml is made in a copy of the tree; there the scripts and the simulation must fail. A mutation that
+Each mutation of mutations.toml is made in a copy of the tree; there the rules' own tests, the scripts or the simulation must fail. A mutation that
 nobody notices, and one whose text is no longer there, fail the run. Name some to try only those.
 """
 
@@ -14,7 +14,7 @@ import tomllib
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 COPY = ROOT / "target" / "mutants"
-TESTS = ["cargo", "test", "--release", "--locked", "-p", "sumac-common", "--test", "membership", "--test", "simulation", "--no-fail-fast"]
+TESTS = ["cargo", "test", "--release", "--locked", "-p", "sumac-common", "--lib", "--test", "membership", "--test", "simulation", "--no-fail-fast"]
 
 
 def copy_tree():
