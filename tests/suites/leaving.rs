@@ -97,18 +97,25 @@ fn an_evicted_worker_is_out_in_the_midst_of_a_step() {
 fn one_four_two_and_three_workers_in_turn_change_nothing() {
     let of = |name: &str| Job::toy(name).set("train.steps", 1_200).set("output.checkpoint_steps", 500);
     let alone = Cluster::of(1).run(&of("alone").exactly(1));
-    let cluster = Cluster::of(4);
+    let mut cluster = Cluster::digits();
+    // Alone it would be at the end before anybody can ask for more.
+    cluster.join_faulty("w0", &Fault::hold("after-backward", 100));
     let job = of("scaled").at_most(1);
     let [file, sets @ ..] = &job.write(cluster.room())[..] else { panic!("a job has a file") };
     let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
     let submit = [&["submit", file, "--follow", "--coordinator", cluster.address()], sets.as_slice()].concat();
     let follower = cluster.room().start_sumac(&submit, &[]);
+    cluster.stands("w0");
+    ["w1", "w2", "w3"].iter().for_each(|name| cluster.join(name));
     let mut generation = 1;
     for workers in ["4", "2", "3"] {
         follower.says(&format!("generation {generation} goes on"), 1);
         let id =
             cluster.sumac(&["jobs", "-o", "json"]).json()["items"][0]["id"].as_str().unwrap_or_default().to_owned();
         cluster.sumac(&["scale", &id, "--workers", workers]).assert(0, &["scaled"]);
+        if generation == 1 {
+            cluster.release("w0");
+        }
         generation += 1;
     }
     follower.says(&format!("generation {generation} goes on"), 1);

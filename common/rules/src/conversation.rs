@@ -104,8 +104,8 @@ pub enum Order {
     Open(Box<Opening>),
     /// Leave this generation at once, whatever you are doing; keep what is staged.
     Close { job: JobId, generation: Generation },
-    /// Put this into the next tails: it takes effect between two steps for everybody.
-    Wish { job: JobId, wish: Wish },
+    /// Put this into the next tails of this generation: it takes effect between two steps for everybody.
+    Wish { job: JobId, generation: Generation, wish: Wish },
     /// The job needs you no more. Forget it. `why` where it is this worker that does not fit.
     Release { job: JobId, why: Option<String> },
 }

@@ -258,8 +258,9 @@ impl Member {
                 let task = self.task.as_mut().filter(|task| engaged && task.job == job);
                 task.and_then(|task| task.leave(Leaving::Told)).into_iter().collect()
             }
-            Order::Wish { job, wish } => {
-                if let Some(task) = self.task.as_mut().filter(|task| task.job == job) {
+            Order::Wish { job, generation, wish } => {
+                let engaged = self.engaged() == Some(generation);
+                if let Some(task) = self.task.as_mut().filter(|task| engaged && task.job == job) {
                     match wish {
                         Wish::Park => task.wishes.park = true,
                         Wish::Regroup => task.wishes.regroup = true,

@@ -29,7 +29,9 @@ impl From<Order> for v1::ToWorker {
             Order::Prepare { job, spec } => Said::Prepare(v1::Prepare { job: job.0, spec_toml: spec.to_toml() }),
             Order::Open(opening) => Said::Open((*opening).into()),
             Order::Close { job, generation } => Said::Close(v1::Close { job: job.0, generation: generation.0 }),
-            Order::Wish { job, wish } => Said::Wish(v1::MakeWish { job: job.0, wish: v1::Wish::from(wish).into() }),
+            Order::Wish { job, generation, wish } => {
+                Said::Wish(v1::MakeWish { job: job.0, generation: generation.0, wish: v1::Wish::from(wish).into() })
+            }
             Order::Release { job, why } => Said::Release(v1::Release { job: job.0, why }),
         };
         Self { said: Some(said) }
@@ -53,7 +55,11 @@ impl TryFrom<v1::ToWorker> for Down {
             Said::Close(close) => {
                 Order::Close { job: job(close.job, "Close")?, generation: Generation(close.generation) }
             }
-            Said::Wish(made) => Order::Wish { job: job(made.job, "MakeWish")?, wish: wish(made.wish)? },
+            Said::Wish(made) => Order::Wish {
+                job: job(made.job, "MakeWish")?,
+                generation: Generation(made.generation),
+                wish: wish(made.wish)?,
+            },
             Said::Release(release) => Order::Release { job: job(release.job, "Release")?, why: release.why },
         }))
     }

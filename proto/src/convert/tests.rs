@@ -163,8 +163,8 @@ fn every_order_comes_back_as_itself() {
         Order::Open(Box::new(opening(Basis::Saved))),
         Order::Open(Box::new(opening(held))),
         Order::Close { job: job(), generation: Generation(1) },
-        Order::Wish { job: job(), wish: Wish::Regroup },
-        Order::Wish { job: job(), wish: Wish::Park },
+        Order::Wish { job: job(), generation: Generation(3), wish: Wish::Regroup },
+        Order::Wish { job: job(), generation: Generation(3), wish: Wish::Park },
         Order::Release { job: job(), why: None },
         Order::Release { job: job(), why: Some("its images are others".to_owned()) },
     ];

@@ -135,7 +135,8 @@ impl Cluster {
                 job.standings.remove(worker);
                 // What it was told before may not have reached it.
                 if let Some(wish) = job.asked {
-                    actions.push(Action::Tell(worker.clone(), Order::Wish { job: job_id.clone(), wish }));
+                    let order = Order::Wish { job: job_id.clone(), generation: engaged, wish };
+                    actions.push(Action::Tell(worker.clone(), order));
                 }
             }
             Some(engaged) => {

@@ -156,7 +156,7 @@ impl Job {
     pub(super) fn ask(&mut self, wish: Wish, actions: &mut Vec<Action>) {
         if self.asked < Some(wish) {
             self.asked = Some(wish);
-            let order = Order::Wish { job: self.id.clone(), wish };
+            let order = Order::Wish { job: self.id.clone(), generation: self.generation, wish };
             actions.extend(self.roster.iter().map(|member| Action::Tell(member.clone(), order.clone())));
         }
     }

@@ -76,6 +76,10 @@ fn committed(wishes: Wishes) -> Event {
     Event::Committed { wishes, skipped_in_a_row: 0 }
 }
 
+fn wished(generation: u64, wish: Wish) -> Event {
+    Event::Told(Order::Wish { job: JobId::from("eyes"), generation: Generation(generation), wish })
+}
+
 fn broke() -> Event {
     Event::Broke(Leaving::Broke("connection reset".to_owned()))
 }
@@ -252,15 +256,27 @@ fn entering_at_the_last_step_seals_again() {
 #[test]
 fn a_wish_of_the_coordinator_goes_into_the_next_tail() {
     let mut a = trained(7);
-    a.step(Event::Told(Order::Wish { job: JobId::from("eyes"), wish: Wish::Park }));
+    a.step(wished(1, Wish::Park));
     assert!(matches!(a.next(), Next::Step { wishes: Wishes { park: true, regroup: false, .. }, .. }));
+}
+
+#[test]
+fn a_wish_that_comes_when_its_generation_is_over_is_not_heard_in_the_next() {
+    let mut a = trained(7);
+    a.step(committed(Wishes { park: true, ..Wishes::default() }));
+    a.step(Event::Sealed);
+    a.step(wished(1, Wish::Park));
+    a.step(Event::Told(opening("eyes", 2, &["a"], Basis::Saved)));
+    a.step(wished(1, Wish::Park));
+    a.step(Event::Entered { step: Step(8), redone: 0 });
+    assert!(matches!(a.next(), Next::Step { wishes: Wishes { park: false, .. }, .. }), "{:?}", a.next());
 }
 
 #[test]
 fn a_wish_to_stop_outlasts_a_broken_step_and_one_to_regroup_does_not() {
     let mut a = trained(7);
     for wish in [Wish::Park, Wish::Regroup] {
-        a.step(Event::Told(Order::Wish { job: JobId::from("eyes"), wish }));
+        a.step(wished(1, wish));
     }
     a.step(broke());
     a.step(Event::Told(opening("eyes", 2, &["a", "b"], held(1, &[("a", 7), ("b", 7)]))));

@@ -378,8 +378,8 @@ fn said(order: &Order) -> String {
             format!("open {} of {}: {} from {basis}{again}", opening.generation, opening.job, roster.join(" "))
         }
         Order::Close { job, generation } => format!("close {generation} of {job}"),
-        Order::Wish { job, wish: Wish::Regroup } => format!("wish to regroup {job}"),
-        Order::Wish { job, wish: Wish::Park } => format!("wish to park {job}"),
+        Order::Wish { job, wish: Wish::Regroup, .. } => format!("wish to regroup {job}"),
+        Order::Wish { job, wish: Wish::Park, .. } => format!("wish to park {job}"),
         Order::Release { job, why: None } => format!("release from {job}"),
         Order::Release { job, why: Some(why) } => format!("release from {job}: {why}"),
     }
