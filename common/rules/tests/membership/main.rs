@@ -110,6 +110,7 @@ scripts! {
     survivors_go_on_from_the_furthest,
     the_certain_death_of_all_takes_the_run_back_at_once,
     the_worker_most_often_not_reached_is_left_out,
+    what_a_member_still_holds_when_another_has_parked_does_not_count,
     what_was_offered_counts_when_another_entered,
     who_left_while_the_coordinator_was_away_closes_the_generation,
 }
