@@ -335,7 +335,8 @@ impl Task {
             }
             _ => None,
         };
-        self.wishes.regroup = false;
+        // A wish is for one generation.
+        self.wishes = Wishes::default();
         self.stage = Stage::Entering(opening, with);
     }
 
@@ -381,7 +382,6 @@ impl Task {
         if end.ending == Ending::Parked {
             // The checkpoint has it.
             self.holds = None;
-            self.wishes = Wishes::default();
         }
         vec![self.sees_through(end)]
     }
@@ -407,7 +407,6 @@ impl Task {
     fn leave(&mut self, why: Leaving) -> Option<Report> {
         let generation = self.stage.opening()?.generation;
         self.stage = Stage::Waiting;
-        self.wishes.regroup = false;
         Some(Report::Left { generation, standing: self.standing(), why })
     }
 }
