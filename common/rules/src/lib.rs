@@ -9,6 +9,7 @@
 //! * [`conversation`], [`cluster`], [`member`], [`entry`]: who takes part, and how a run survives them
 //! * [`tail`]: what members tell each other in each reduction, and when they agree
 //! * [`pace`]: how fast it goes, and who holds the others up
+//! * [`leases`]: the life of a refinement's shards
 //! * [`checkpoint`]: the manifest of a saved state; [`restart`]: how soon a dead worker gets a successor
 //!
 //! It refuses to know sockets, files, clocks, dice, threads and tensors; `clippy.toml` beside `Cargo.toml` holds it to that.
@@ -21,6 +22,7 @@ pub mod entry;
 pub mod history;
 pub mod ids;
 pub mod lanes;
+pub mod leases;
 pub mod losses;
 pub mod member;
 pub mod order;
