@@ -39,6 +39,12 @@ pub struct Attempt {
     pub number: u64,
 }
 
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.term, self.number)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// A lease of which nothing was heard for so long is over.

@@ -9,7 +9,7 @@
 //! * [`conversation`], [`cluster`], [`member`], [`entry`]: who takes part, and how a run survives them
 //! * [`tail`]: what members tell each other in each reduction, and when they agree
 //! * [`pace`]: how fast it goes, and who holds the others up
-//! * [`leases`]: the life of a refinement's shards
+//! * [`refinement`]: a data set to be refined; [`leases`]: the life of its shards
 //! * [`checkpoint`]: the manifest of a saved state; [`restart`]: how soon a dead worker gets a successor
 //!
 //! It refuses to know sockets, files, clocks, dice, threads and tensors; `clippy.toml` beside `Cargo.toml` holds it to that.
@@ -29,6 +29,7 @@ pub mod order;
 pub mod pace;
 pub mod random;
 pub mod reduce;
+pub mod refinement;
 pub mod restart;
 pub mod schedule;
 pub mod spec;
