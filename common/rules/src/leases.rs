@@ -45,6 +45,50 @@ impl fmt::Display for Attempt {
     }
 }
 
+/// What a whole attempt says of itself. Equal for equal attempts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Over the names and hashes of all that it wrote.
+    pub digest: Digest,
+    /// Images that came out.
+    pub refined: u64,
+    /// Images that are in the list of errors instead.
+    pub bad: u64,
+}
+
+/// What became of a shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "fate")]
+pub enum Fate {
+    Committed {
+        attempt: Attempt,
+        receipt: Receipt,
+    },
+    /// It failed in so many hands, for these reasons: all its images are in the list of errors.
+    Quarantined {
+        why: String,
+    },
+}
+
+/// The shards that are over, as a coordinator that starts has to know them.
+pub type Kept = BTreeMap<Shard, Fate>;
+
+/// What a worker has in its hands: said when it attaches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    pub leases: Vec<(Attempt, Vec<Shard>)>,
+    /// Whole, and not yet known to count or not to count.
+    pub wrote: Vec<(Attempt, Shard, Receipt)>,
+    /// It could do with more.
+    pub asks: bool,
+}
+
+/// Over the receipts of the committed shards, in their order.
+#[must_use]
+pub fn chain(receipts: impl IntoIterator<Item = Digest>) -> Digest {
+    receipts.into_iter().fold(Digest::default(), |chain, receipt| chain.then(&receipt.0))
+}
+
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// A lease of which nothing was heard for so long is over.
@@ -65,22 +109,21 @@ impl Default for Settings {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// This worker has nothing to do.
+    /// This worker could do with more.
     Asked {
         worker: WorkerId,
     },
-    /// It attached again and still works on this. All of it gets a fresh term.
-    Works {
+    /// It attached again. What it still works on gets a fresh term.
+    Returned {
         worker: WorkerId,
-        attempt: Attempt,
-        shards: Vec<Shard>,
+        held: Held,
     },
     /// The output of this shard is whole and durable.
     Wrote {
         worker: WorkerId,
         attempt: Attempt,
         shard: Shard,
-        receipt: Digest,
+        receipt: Receipt,
     },
     /// It cannot be done in these hands.
     Failed {
@@ -103,36 +146,27 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Durable before the actions that follow.
-    Commit {
+    Keep {
         shard: Shard,
-        attempt: Attempt,
-        receipt: Digest,
-    },
-    /// Durable before the actions that follow: who it failed with, and why.
-    Quarantine {
-        shard: Shard,
-        failures: Vec<(WorkerId, String)>,
+        fate: Fate,
     },
     Grant {
         worker: WorkerId,
         attempt: Attempt,
         shards: Vec<Shard>,
     },
-    /// This attempt came too late: its file is to be deleted.
+    /// This attempt counts: its files get their names.
+    Publish {
+        worker: WorkerId,
+        attempt: Attempt,
+        shard: Shard,
+    },
+    /// This attempt came too late: its files are to be deleted.
     Discard {
         worker: WorkerId,
         attempt: Attempt,
         shard: Shard,
     },
-    /// Every shard is committed or quarantined.
-    Finish,
-}
-
-/// What a coordinator that starts has to know.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    pub committed: BTreeSet<Shard>,
-    pub quarantined: BTreeSet<Shard>,
 }
 
 #[derive(Clone, Debug)]
@@ -144,12 +178,16 @@ struct Lease {
     until: Duration,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
-    /// In nobody's hands, or in somebody's.
-    Open,
-    Committed,
-    Quarantined,
+/// How far it is, in shards and in images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub shards: u64,
+    pub committed: u64,
+    pub quarantined: u64,
+    pub leased: u64,
+    pub refined: u64,
+    /// In committed shards.
+    pub bad: u64,
 }
 
 /// All shards of one refinement.
@@ -157,9 +195,11 @@ enum Life {
 pub struct Leases {
     settings: Settings,
     term: Term,
-    lives: Vec<Life>,
-    /// Those that are open.
-    open: usize,
+    /// `None`: in nobody's hands, or in somebody's.
+    fates: Vec<Option<Fate>>,
+    counts: Counts,
+    /// Nothing is granted before: those who worked when the last coordinator died are given the time to say so.
+    quiet_until: Duration,
     /// Open, and in no lease: these, and all from `fresh` on.
     returned: BTreeSet<Shard>,
     fresh: Shard,
@@ -167,77 +207,136 @@ pub struct Leases {
     failures: BTreeMap<Shard, Vec<(WorkerId, String)>>,
     /// Mean time of a shard, by everybody who ever asked and is not gone.
     pace: BTreeMap<WorkerId, Option<Duration>>,
+    /// Those who asked and got nothing yet.
+    asking: BTreeSet<WorkerId>,
     last: u64,
 }
 
 impl Leases {
     /// `count` shards, of which some were finished in earlier terms.
     #[must_use]
-    pub fn new(settings: Settings, term: Term, count: u32, kept: &Kept) -> Self {
-        let life = |shard: Shard| match () {
-            () if kept.committed.contains(&shard) => Life::Committed,
-            () if kept.quarantined.contains(&shard) => Life::Quarantined,
-            () => Life::Open,
-        };
-        let lives: Vec<Life> = (0..count).map(|index| life(Shard(index))).collect();
+    pub fn new(settings: Settings, term: Term, count: u32, kept: Kept, quiet_until: Duration) -> Self {
+        let mut counts = Counts { shards: count.into(), ..Counts::default() };
+        let mut fates = vec![None; count as usize];
+        for (shard, fate) in kept {
+            counts.add(&fate);
+            if let Some(known) = fates.get_mut(shard.0 as usize) {
+                *known = Some(fate);
+            }
+        }
         Self {
             settings,
             term,
-            open: lives.iter().filter(|life| **life == Life::Open).count(),
-            lives,
+            fates,
+            counts,
+            quiet_until,
             returned: BTreeSet::new(),
             fresh: Shard(0),
             leases: BTreeMap::new(),
             failures: BTreeMap::new(),
             pace: BTreeMap::new(),
+            asking: BTreeSet::new(),
             last: 0,
         }
     }
 
-    /// Shards that are neither committed nor quarantined.
     #[must_use]
-    pub fn open(&self) -> usize {
-        self.open
+    pub fn counts(&self) -> Counts {
+        let leased = self.leases.values().map(|lease| lease.shards.len() as u64).sum();
+        Counts { leased, ..self.counts }
+    }
+
+    /// Every shard is committed or quarantined.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.open() == 0
+    }
+
+    fn open(&self) -> u64 {
+        self.counts.shards - self.counts.committed - self.counts.quarantined
+    }
+
+    /// Over the receipts of the committed shards.
+    #[must_use]
+    pub fn chain(&self) -> Digest {
+        chain(self.fates.iter().flatten().filter_map(|fate| match fate {
+            Fate::Committed { receipt, .. } => Some(receipt.digest),
+            Fate::Quarantined { .. } => None,
+        }))
+    }
+
+    /// With the reasons.
+    pub fn quarantined(&self) -> impl Iterator<Item = (Shard, &str)> {
+        self.fates.iter().enumerate().filter_map(|(index, fate)| match fate {
+            Some(Fate::Quarantined { why }) => Some((Shard(index as u32), why.as_str())),
+            _ => None,
+        })
+    }
+
+    /// What was quarantined gets another chance.
+    pub fn pardon(&mut self) {
+        for (index, fate) in self.fates.iter_mut().enumerate() {
+            if matches!(fate, Some(Fate::Quarantined { .. })) {
+                *fate = None;
+                self.counts.quarantined -= 1;
+                self.returned.insert(Shard(index as u32));
+            }
+        }
+    }
+
+    /// Shards in this worker's hands.
+    #[must_use]
+    pub fn held_by(&self, worker: &WorkerId) -> u64 {
+        let of_it = self.leases.values().filter(|lease| lease.worker == *worker);
+        of_it.map(|lease| lease.shards.len() as u64).sum()
     }
 
     pub fn step(&mut self, now: Duration, event: Event) -> Vec<Action> {
         self.expire(now);
+        let mut actions = Vec::new();
         match event {
-            Event::Asked { worker } => self.asked(now, worker),
-            Event::Works { worker, attempt, shards } => {
-                self.works(now, worker, attempt, shards);
-                vec![]
+            Event::Asked { worker } => self.asked(worker),
+            Event::Returned { worker, held } => self.take_back(now, &worker, held, &mut actions),
+            Event::Wrote { worker, attempt, shard, receipt } => {
+                self.wrote(now, worker, attempt, shard, receipt, &mut actions);
             }
-            Event::Wrote { worker, attempt, shard, receipt } => self.wrote(now, worker, attempt, shard, receipt),
-            Event::Failed { worker, attempt, shard, why } => self.failed(worker, attempt, shard, why),
+            Event::Failed { worker, attempt, shard, why } => self.failed(worker, attempt, shard, why, &mut actions),
             Event::Heard { worker } => {
                 let until = now + self.settings.lease_for;
                 self.leases.values_mut().filter(|lease| lease.worker == worker).for_each(|lease| lease.until = until);
-                vec![]
             }
             Event::Gone { worker } => {
                 self.pace.remove(&worker);
+                self.asking.remove(&worker);
                 self.end_leases(|lease| lease.worker == worker);
-                vec![]
             }
-            Event::Tick => vec![],
+            Event::Tick => {}
         }
+        self.serve(now, &mut actions);
+        actions
     }
 
-    fn asked(&mut self, now: Duration, worker: WorkerId) -> Vec<Action> {
+    fn asked(&mut self, worker: WorkerId) {
         self.pace.entry(worker.clone()).or_default();
-        if self.open == 0 {
-            return vec![Action::Finish];
+        self.asking.insert(worker);
+    }
+
+    /// Gives those who asked what there is.
+    fn serve(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        if now < self.quiet_until || self.is_over() {
+            return;
         }
-        let shards = self.choose(&worker);
-        let shards = if shards.is_empty() { self.backup(now, &worker).into_iter().collect() } else { shards };
-        if shards.is_empty() {
-            return vec![];
+        for worker in self.asking.clone() {
+            let shards = self.choose(&worker);
+            let shards = if shards.is_empty() { self.backup(now, &worker).into_iter().collect() } else { shards };
+            if !shards.is_empty() {
+                self.asking.remove(&worker);
+                self.last += 1;
+                let attempt = Attempt { term: self.term, number: self.last };
+                self.lease(now, worker.clone(), attempt, shards.iter().copied());
+                actions.push(Action::Grant { worker, attempt, shards });
+            }
         }
-        self.last += 1;
-        let attempt = Attempt { term: self.term, number: self.last };
-        self.lease(now, worker.clone(), attempt, shards.iter().copied());
-        vec![Action::Grant { worker, attempt, shards }]
     }
 
     fn lease(&mut self, now: Duration, worker: WorkerId, attempt: Attempt, shards: impl Iterator<Item = Shard>) {
@@ -250,7 +349,7 @@ impl Leases {
     fn choose(&mut self, worker: &WorkerId) -> Vec<Shard> {
         let pace = self.pace.get(worker).copied().flatten();
         let by_time = pace.map_or(1, |pace| self.settings.work_for.as_micros() / pace.as_micros().max(1));
-        let by_rest = self.open / (2 * self.pace.len().max(1));
+        let by_rest = self.open() as usize / (2 * self.pace.len().max(1));
         let most = usize::try_from(by_time).unwrap_or(usize::MAX).min(by_rest).clamp(1, self.settings.shards_max);
         let mut chosen = Vec::new();
         for shard in self.returned.clone() {
@@ -259,10 +358,10 @@ impl Leases {
                 chosen.push(shard);
             }
         }
-        while chosen.len() < most && self.fresh.0 < self.lives.len() as u32 {
+        while chosen.len() < most && self.fresh.0 < self.fates.len() as u32 {
             let shard = self.fresh;
             self.fresh.0 += 1;
-            if self.life(shard) == Life::Open && !self.is_leased(shard) {
+            if self.is_open(shard) && !self.is_leased(shard) {
                 chosen.push(shard);
             }
         }
@@ -288,12 +387,23 @@ impl Leases {
         candidates.copied().find(|shard| alone(shard) && self.may_try(worker, *shard))
     }
 
-    fn works(&mut self, now: Duration, worker: WorkerId, attempt: Attempt, shards: Vec<Shard>) {
+    fn take_back(&mut self, now: Duration, worker: &WorkerId, held: Held, actions: &mut Vec<Action>) {
         self.pace.entry(worker.clone()).or_default();
-        let open: Vec<Shard> = shards.into_iter().filter(|shard| self.life(*shard) == Life::Open).collect();
-        self.returned.retain(|shard| !open.contains(shard));
-        if !open.is_empty() {
-            self.lease(now, worker, attempt, open.into_iter());
+        // What it says it holds is all it holds.
+        self.end_leases(|lease| lease.worker == *worker);
+        self.asking.remove(worker);
+        for (attempt, shards) in held.leases {
+            let open: Vec<Shard> = shards.into_iter().filter(|shard| self.is_open(*shard)).collect();
+            self.returned.retain(|shard| !open.contains(shard));
+            if !open.is_empty() {
+                self.lease(now, worker.clone(), attempt, open.into_iter());
+            }
+        }
+        for (attempt, shard, receipt) in held.wrote {
+            self.wrote(now, worker.clone(), attempt, shard, receipt, actions);
+        }
+        if held.asks {
+            self.asking.insert(worker.clone());
         }
     }
 
@@ -304,19 +414,29 @@ impl Leases {
         worker: WorkerId,
         attempt: Attempt,
         shard: Shard,
-        receipt: Digest,
-    ) -> Vec<Action> {
+        receipt: Receipt,
+        actions: &mut Vec<Action>,
+    ) {
         self.learn_pace(now, attempt, shard);
-        if self.life(shard) != Life::Open {
-            return vec![Action::Discard { worker, attempt, shard }];
-        }
-        self.end(shard, Life::Committed);
-        self.and_finish(Action::Commit { shard, attempt, receipt })
+        let counts = match self.fates.get(shard.0 as usize) {
+            Some(None) => {
+                self.end(shard, Fate::Committed { attempt, receipt }, actions);
+                true
+            }
+            // Said again by someone who did not hear the answer.
+            Some(Some(Fate::Committed { attempt: first, .. })) => *first == attempt,
+            Some(Some(Fate::Quarantined { .. })) | None => false,
+        };
+        actions.push(if counts {
+            Action::Publish { worker, attempt, shard }
+        } else {
+            Action::Discard { worker, attempt, shard }
+        });
     }
 
-    fn failed(&mut self, worker: WorkerId, attempt: Attempt, shard: Shard, why: String) -> Vec<Action> {
-        if self.life(shard) != Life::Open {
-            return vec![];
+    fn failed(&mut self, worker: WorkerId, attempt: Attempt, shard: Shard, why: String, actions: &mut Vec<Action>) {
+        if !self.is_open(shard) {
+            return;
         }
         if let Some(lease) = self.leases.get_mut(&attempt) {
             lease.shards.remove(&shard);
@@ -325,32 +445,28 @@ impl Leases {
         let failures = self.failures.entry(shard).or_default();
         failures.push((worker, why));
         if failures.len() >= self.settings.failures_max {
-            let failures = std::mem::take(failures);
-            self.end(shard, Life::Quarantined);
-            return self.and_finish(Action::Quarantine { shard, failures });
+            let sentences: Vec<String> = failures.iter().map(|(worker, why)| format!("{worker}: {why}")).collect();
+            self.end(shard, Fate::Quarantined { why: sentences.join("; ") }, actions);
+        } else {
+            self.give_back([shard]);
         }
-        self.give_back([shard]);
-        vec![]
     }
 
-    fn and_finish(&self, action: Action) -> Vec<Action> {
-        if self.open == 0 { vec![action, Action::Finish] } else { vec![action] }
-    }
-
-    fn end(&mut self, shard: Shard, life: Life) {
-        self.lives[shard.0 as usize] = life;
-        self.open -= 1;
+    fn end(&mut self, shard: Shard, fate: Fate, actions: &mut Vec<Action>) {
+        self.counts.add(&fate);
+        self.fates[shard.0 as usize] = Some(fate.clone());
         self.returned.remove(&shard);
         self.failures.remove(&shard);
         self.leases.retain(|_, lease| {
             lease.shards.remove(&shard);
             !lease.shards.is_empty()
         });
+        actions.push(Action::Keep { shard, fate });
     }
 
     /// A shard beyond the input, which nobody leased, is as good as finished.
-    fn life(&self, shard: Shard) -> Life {
-        self.lives.get(shard.0 as usize).copied().unwrap_or(Life::Quarantined)
+    fn is_open(&self, shard: Shard) -> bool {
+        self.fates.get(shard.0 as usize).is_some_and(Option::is_none)
     }
 
     fn is_leased(&self, shard: Shard) -> bool {
@@ -382,9 +498,22 @@ impl Leases {
     /// To nobody's hands, unless somebody else still has it in his.
     fn give_back(&mut self, shards: impl IntoIterator<Item = Shard>) {
         for shard in shards {
-            if self.life(shard) == Life::Open && !self.is_leased(shard) {
+            if self.is_open(shard) && !self.is_leased(shard) {
                 self.returned.insert(shard);
             }
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, fate: &Fate) {
+        match fate {
+            Fate::Committed { receipt, .. } => {
+                self.committed += 1;
+                self.refined += receipt.refined;
+                self.bad += receipt.bad;
+            }
+            Fate::Quarantined { .. } => self.quarantined += 1,
         }
     }
 }

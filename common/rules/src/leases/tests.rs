@@ -8,7 +8,11 @@ fn worker(name: u8) -> WorkerId {
 }
 
 fn leases(count: u32) -> Leases {
-    Leases::new(Settings::default(), Term(1), count, &Kept::default())
+    Leases::new(Settings::default(), Term(1), count, Kept::default(), Duration::ZERO)
+}
+
+fn receipt() -> Receipt {
+    Receipt { digest: Digest::of(b"output"), refined: 8, bad: 1 }
 }
 
 fn asks(leases: &mut Leases, now: Duration, name: u8) -> Option<(Attempt, Vec<Shard>)> {
@@ -19,7 +23,7 @@ fn asks(leases: &mut Leases, now: Duration, name: u8) -> Option<(Attempt, Vec<Sh
 }
 
 fn writes(leases: &mut Leases, now: Duration, name: u8, attempt: Attempt, shard: Shard) -> Vec<Action> {
-    leases.step(now, Event::Wrote { worker: worker(name), attempt, shard, receipt: Digest::of(b"output") })
+    leases.step(now, Event::Wrote { worker: worker(name), attempt, shard, receipt: receipt() })
 }
 
 fn fails(leases: &mut Leases, name: u8, attempt: Attempt, shard: Shard) -> Vec<Action> {
@@ -43,11 +47,11 @@ fn of_two_attempts_at_one_shard_the_first_is_committed_and_the_second_discarded(
     let late = Duration::from_secs(31);
     let (second, shards) = asks(&mut leases, late, 1).unwrap();
     assert_eq!(shards, [Shard(0)], "the lease is over");
-    let receipt = Digest::of(b"output");
-    assert_eq!(
-        writes(&mut leases, late, 0, first, Shard(0)),
-        [Action::Commit { shard: Shard(0), attempt: first, receipt }]
-    );
+    let fate = Fate::Committed { attempt: first, receipt: receipt() };
+    let published = Action::Publish { worker: worker(0), attempt: first, shard: Shard(0) };
+    let committed = [Action::Keep { shard: Shard(0), fate }, published.clone()];
+    assert_eq!(writes(&mut leases, late, 0, first, Shard(0)), committed);
+    assert_eq!(writes(&mut leases, late, 0, first, Shard(0)), [published], "it did not hear the answer");
     let discarded = Action::Discard { worker: worker(1), attempt: second, shard: Shard(0) };
     assert_eq!(writes(&mut leases, late, 1, second, Shard(0)), [discarded]);
 }
@@ -83,8 +87,19 @@ fn a_shard_that_failed_in_three_hands_is_quarantined_with_all_reasons() {
         let (attempt, shards) = asks(&mut leases, SECOND, name).unwrap();
         last = fails(&mut leases, name, attempt, shards[0]);
     }
-    let failures = (0..3).map(|name| (worker(name), "disk full".to_owned())).collect();
-    assert_eq!(last, [Action::Quarantine { shard: Shard(0), failures }, Action::Finish]);
+    let why = "w0: disk full; w1: disk full; w2: disk full".to_owned();
+    assert_eq!(last, [Action::Keep { shard: Shard(0), fate: Fate::Quarantined { why: why.clone() } }]);
+    assert!(leases.is_over());
+    assert_eq!(leases.quarantined().collect::<Vec<_>>(), [(Shard(0), why.as_str())]);
+}
+
+#[test]
+fn what_is_pardoned_is_tried_again() {
+    let kept = Kept::from([(Shard(0), Fate::Quarantined { why: "disk full".to_owned() })]);
+    let mut leases = Leases::new(Settings::default(), Term(2), 1, kept, Duration::ZERO);
+    assert_eq!(asks(&mut leases, SECOND, 0), None);
+    leases.pardon();
+    assert!(!leases.is_over() && asks(&mut leases, SECOND, 0).is_some());
 }
 
 #[test]
@@ -94,30 +109,69 @@ fn what_failed_in_ones_hands_waits_for_another_where_there_is_one() {
     leases.step(Duration::ZERO, Event::Gone { worker: worker(1) });
     let (attempt, shards) = asks(&mut leases, Duration::ZERO, 0).unwrap();
     asks(&mut leases, Duration::ZERO, 1);
-    fails(&mut leases, 0, attempt, shards[0]);
+    let granted = fails(&mut leases, 0, attempt, shards[0]);
+    assert!(matches!(&granted[..], [Action::Grant { worker: to, .. }] if *to == worker(1)), "{granted:?}");
     assert_eq!(asks(&mut leases, SECOND, 0), None);
-    leases.step(SECOND, Event::Gone { worker: worker(1) });
-    assert!(asks(&mut leases, SECOND, 0).is_some(), "nobody else is there");
+    let granted = leases.step(SECOND, Event::Gone { worker: worker(1) });
+    assert!(matches!(&granted[..], [Action::Grant { worker: to, .. }] if *to == worker(0)), "nobody else is there");
 }
+
+fn holds(attempt: Attempt, shards: &[Shard]) -> Held {
+    Held { leases: vec![(attempt, shards.to_vec())], ..Held::default() }
+}
+
+fn committed(attempt: Attempt) -> Fate {
+    Fate::Committed { attempt, receipt: receipt() }
+}
+
+const BEFORE: Attempt = Attempt { term: Term(1), number: 7 };
 
 #[test]
 fn a_restarted_coordinator_leases_no_finished_shard_and_none_that_somebody_still_works_on() {
-    let kept = Kept { committed: [Shard(0)].into(), quarantined: [Shard(1)].into() };
-    let mut leases = Leases::new(Settings::default(), Term(2), 4, &kept);
-    let before = Attempt { term: Term(1), number: 7 };
-    leases.step(Duration::ZERO, Event::Works { worker: worker(0), attempt: before, shards: vec![Shard(0), Shard(2)] });
+    let kept = [(Shard(0), committed(BEFORE)), (Shard(1), Fate::Quarantined { why: String::new() })].into();
+    let mut leases = Leases::new(Settings::default(), Term(2), 4, kept, Duration::ZERO);
+    let held = holds(BEFORE, &[Shard(0), Shard(2)]);
+    leases.step(Duration::ZERO, Event::Returned { worker: worker(0), held });
     let (attempt, shards) = asks(&mut leases, SECOND, 1).unwrap();
     assert_eq!((attempt.term, shards), (Term(2), vec![Shard(3)]));
-    let written = writes(&mut leases, SECOND, 0, before, Shard(2));
-    assert!(matches!(written[..], [Action::Commit { shard: Shard(2), .. }]), "{written:?}");
+    let written = writes(&mut leases, SECOND, 0, BEFORE, Shard(2));
+    assert!(matches!(written[..], [Action::Keep { shard: Shard(2), .. }, Action::Publish { .. }]), "{written:?}");
+}
+
+#[test]
+fn a_restarted_coordinator_grants_nothing_before_those_who_work_had_time_to_say_so() {
+    let mut leases = Leases::new(Settings::default(), Term(2), 1, Kept::default(), SECOND * 5);
+    assert_eq!(asks(&mut leases, SECOND, 1), None);
+    leases.step(SECOND * 4, Event::Returned { worker: worker(0), held: holds(BEFORE, &[Shard(0)]) });
+    assert_eq!(leases.step(SECOND * 5, Event::Tick), [], "it is in hands");
 }
 
 #[test]
 fn work_that_was_finished_while_nobody_remembered_its_lease_counts() {
-    let mut leases = Leases::new(Settings::default(), Term(2), 1, &Kept::default());
-    let forgotten = Attempt { term: Term(1), number: 7 };
-    let written = writes(&mut leases, SECOND, 0, forgotten, Shard(0));
-    assert!(matches!(written[..], [Action::Commit { .. }, Action::Finish]), "{written:?}");
+    let mut leases = Leases::new(Settings::default(), Term(2), 1, Kept::default(), Duration::ZERO);
+    let held = Held { wrote: vec![(BEFORE, Shard(0), receipt())], ..Held::default() };
+    let written = leases.step(SECOND, Event::Returned { worker: worker(0), held });
+    assert!(matches!(written[..], [Action::Keep { .. }, Action::Publish { .. }]) && leases.is_over(), "{written:?}");
+}
+
+#[test]
+fn what_is_not_held_any_more_is_given_to_others() {
+    let mut leases = leases(1);
+    asks(&mut leases, Duration::ZERO, 0).unwrap();
+    assert_eq!(asks(&mut leases, SECOND, 1), None);
+    let granted = leases.step(SECOND, Event::Returned { worker: worker(0), held: Held::default() });
+    assert!(matches!(&granted[..], [Action::Grant { worker: to, .. }] if *to == worker(1)), "{granted:?}");
+}
+
+#[test]
+fn the_counts_are_those_of_the_fates() {
+    let mut leases = leases(3);
+    let (attempt, _) = asks(&mut leases, Duration::ZERO, 0).unwrap();
+    writes(&mut leases, SECOND, 0, attempt, Shard(0));
+    asks(&mut leases, SECOND, 0).unwrap();
+    let counts = Counts { shards: 3, committed: 1, quarantined: 0, leased: 1, refined: 8, bad: 1 };
+    assert_eq!(leases.counts(), counts);
+    assert_eq!(leases.held_by(&worker(0)), 1);
 }
 
 /// What may happen next, chosen by the numbers.
@@ -163,14 +217,8 @@ impl World {
     fn raise(&mut self, event: Event) {
         for action in self.leases.step(self.now, event) {
             match action {
-                Action::Commit { shard, .. } => {
-                    assert!(!self.kept.quarantined.contains(&shard), "{shard} was quarantined");
-                    assert!(self.kept.committed.insert(shard), "F-1: {shard} is committed twice");
-                }
-                Action::Quarantine { shard, failures } => {
-                    assert_eq!(failures.len(), 3);
-                    assert!(!self.kept.committed.contains(&shard), "{shard} was committed");
-                    assert!(self.kept.quarantined.insert(shard), "F-1: {shard} is quarantined twice");
+                Action::Keep { shard, fate } => {
+                    assert!(self.kept.insert(shard, fate).is_none(), "F-1: {shard} is over twice");
                 }
                 Action::Grant { worker, attempt, shards } => {
                     assert!(self.attempts.insert(attempt), "{attempt:?} is given twice");
@@ -180,18 +228,21 @@ impl World {
                         self.hands.entry(name).or_default().push((attempt, shard));
                     }
                 }
-                Action::Discard { shard, .. } => assert!(self.is_over(shard), "{shard} is thrown away unfinished"),
-                Action::Finish => assert_eq!(self.over(), self.count as usize, "finished before its time"),
+                Action::Publish { attempt, shard, .. } => {
+                    let first = self.kept.get(&shard);
+                    assert!(matches!(first, Some(Fate::Committed { attempt: kept, .. }) if *kept == attempt));
+                }
+                Action::Discard { attempt, shard, .. } => {
+                    let first = &self.kept[&shard];
+                    assert!(!matches!(first, Fate::Committed { attempt: kept, .. } if *kept == attempt), "{shard}");
+                }
             }
         }
+        assert_eq!(self.leases.is_over(), self.kept.len() == self.count as usize);
     }
 
     fn is_over(&self, shard: Shard) -> bool {
-        self.kept.committed.contains(&shard) || self.kept.quarantined.contains(&shard)
-    }
-
-    fn over(&self) -> usize {
-        self.kept.committed.len() + self.kept.quarantined.len()
+        self.kept.contains_key(&shard)
     }
 
     fn take(&mut self, name: u8, at: usize) -> Option<(Attempt, Shard)> {
@@ -204,7 +255,7 @@ impl World {
             Happens::Asks(name) => self.raise(Event::Asked { worker: worker(name) }),
             Happens::Writes(name, at) => {
                 if let Some((attempt, shard)) = self.take(name, at) {
-                    self.raise(Event::Wrote { worker: worker(name), attempt, shard, receipt: Digest::of(b"output") });
+                    self.raise(Event::Wrote { worker: worker(name), attempt, shard, receipt: receipt() });
                 }
             }
             Happens::Fails(name, at) => {
@@ -223,11 +274,11 @@ impl World {
             Happens::Restarts => {
                 self.term += 1;
                 self.now = Duration::ZERO;
-                self.leases = Leases::new(Settings::default(), Term(self.term), self.count, &self.kept);
+                self.leases =
+                    Leases::new(Settings::default(), Term(self.term), self.count, self.kept.clone(), Duration::ZERO);
                 for (name, hands) in self.hands.clone() {
-                    for (attempt, shard) in hands {
-                        self.raise(Event::Works { worker: worker(name), attempt, shards: vec![shard] });
-                    }
+                    let leases = hands.into_iter().map(|(attempt, shard)| (attempt, vec![shard])).collect();
+                    self.raise(Event::Returned { worker: worker(name), held: Held { leases, ..Held::default() } });
                 }
             }
         }
@@ -247,7 +298,6 @@ proptest! {
                 world.happens(Happens::Writes((round % 4) as u8, 0));
             }
         }
-        prop_assert_eq!(world.over(), count as usize);
-        prop_assert_eq!(world.leases.open(), 0);
+        prop_assert!(world.leases.is_over());
     }
 }
