@@ -14,15 +14,19 @@ mod incident;
 mod job;
 mod leaving;
 mod opening;
+mod refining;
 
 pub use fact::{Fact, Loss};
 pub use incident::{Cause, Evidence, Incident, Mended};
 use job::Others;
 pub use job::{Job, JobState};
+pub use refining::Refining;
 
 use crate::{
     conversation::{Beat, Holding, Incarnation, Order, Report, Seat, Standing, Wish},
-    ids::{Generation, JobId, WorkerId},
+    ids::{Generation, JobId, Term, WorkerId},
+    leases::{self, Fate, Shard},
+    refinement::Refinement,
     spec::Spec,
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -43,6 +47,8 @@ pub struct Settings {
     pub unformed_after: Duration,
     /// A job that could use more workers waits so long for them before it first starts.
     pub gather_for: Duration,
+    /// Of a refinement's shards.
+    pub leases: leases::Settings,
 }
 
 impl Default for Settings {
@@ -55,6 +61,7 @@ impl Default for Settings {
             standstill_after: Duration::from_secs(10),
             unformed_after: Duration::from_secs(60),
             gather_for: Duration::from_secs(2),
+            leases: leases::Settings::default(),
         }
     }
 }
@@ -84,6 +91,10 @@ pub enum Event {
     Submitted {
         job: JobId,
         spec: Box<Spec>,
+    },
+    Refine {
+        job: JobId,
+        refinement: Box<Refinement>,
     },
     Cancelled {
         job: JobId,
@@ -123,6 +134,14 @@ pub enum Action {
     Tell(WorkerId, Order),
     /// The job as it stands after this step must be durable before the actions that follow.
     Save(JobId),
+    /// What became of this shard of a refinement must be durable before the actions that follow.
+    Keep {
+        job: JobId,
+        shard: Shard,
+        fate: Fate,
+    },
+    /// That no shard of this refinement is quarantined any more must be durable before the actions that follow.
+    Pardon(JobId),
     /// What is drained must be durable before the actions that follow.
     SaveDrains,
     Note(Fact),
@@ -175,6 +194,9 @@ pub struct Cluster {
     workers: BTreeMap<WorkerId, Worker>,
     /// In order of submission.
     jobs: Vec<Job>,
+    /// In order of submission, too.
+    refinings: Vec<Refining>,
+    term: Term,
     /// Workers and nodes that are to be given no work, and when they are put out.
     drains: BTreeMap<String, Option<Duration>>,
     arrivals: u64,
@@ -186,7 +208,8 @@ impl Cluster {
     #[must_use]
     pub fn new(settings: Settings, restored: Vec<Job>, drained: Vec<String>) -> Self {
         let drains = drained.into_iter().map(|name| (name, None)).collect();
-        Self { settings, workers: BTreeMap::new(), jobs: restored, drains, arrivals: 0 }
+        let (workers, refinings, term) = (BTreeMap::new(), Vec::new(), Term::default());
+        Self { settings, workers, jobs: restored, refinings, term, drains, arrivals: 0 }
     }
 
     /// Names of workers and nodes that are to be given no work.
@@ -233,8 +256,16 @@ impl Cluster {
                 }
             }
             Event::Submitted { job, spec } => self.submitted(job, spec, &mut actions),
-            Event::Cancelled { job } => self.end(&job, JobState::Cancelled, &mut actions),
-            Event::PauseWished { job } => self.pause(&job, &mut actions),
+            Event::Refine { job, refinement } => self.refine(job, refinement, &mut actions),
+            Event::Cancelled { job } => {
+                self.end(&job, JobState::Cancelled, &mut actions);
+                self.end_refining(now, &job, JobState::Cancelled, &mut actions);
+            }
+            Event::PauseWished { job } => {
+                self.pause(&job, &mut actions);
+                // What is done of it is durable at any time.
+                self.end_refining(now, &job, JobState::Paused, &mut actions);
+            }
             Event::Scaled { job, min, max } => self.scale(&job, min, max, &mut actions),
             Event::Drained { name, deadline } => {
                 actions.push(Action::Note(Fact::Drained { name: name.clone() }));
@@ -309,9 +340,13 @@ impl Cluster {
     }
 
     fn scale(&mut self, id: &JobId, min: u32, max: u32, actions: &mut Vec<Action>) {
-        let Some(job) = self.jobs.iter_mut().find(|known| known.id == *id && !known.state.is_over()) else { return };
-        job.spec.how.workers.min = min;
-        job.spec.how.workers.max = max;
+        let run = self.jobs.iter_mut().find(|known| known.id == *id && !known.state.is_over());
+        let run = run.map(|job| &mut job.spec.how.workers);
+        let refinement = self.refinings.iter_mut().find(|known| known.id == *id && !known.state.is_over());
+        let refinement = refinement.map(|refining| &mut refining.spec.how.workers);
+        let Some(workers) = run.or(refinement) else { return };
+        workers.min = min;
+        workers.max = max;
         actions.push(Action::Save(id.clone()));
         actions.push(Action::Note(Fact::JobScaled { job: id.clone(), min, max }));
     }
@@ -379,6 +414,9 @@ impl Cluster {
         if why == Loss::Silent {
             actions.push(Action::HangUp(worker.clone()));
         }
+        if let Some(id) = &job {
+            self.lose_in_refining(now, worker, id, actions);
+        }
         let Some(job) = job.and_then(|id| self.jobs.iter_mut().find(|known| known.id == id)) else { return };
         job.ready.remove(worker);
         job.standings.remove(worker);
@@ -394,30 +432,21 @@ impl Cluster {
     /// Gives free workers to jobs, first come first served, and opens what may open.
     fn settle(&mut self, now: Duration, actions: &mut Vec<Action>) {
         self.let_go(actions);
-        for at in 0..self.jobs.len() {
-            if self.jobs[at].state.is_over() {
-                continue;
+        self.let_go_from_refinings(now, actions);
+        for at in 0..=self.jobs.len() {
+            for refining in 0..self.refinings.len() {
+                let known = &self.refinings[refining];
+                if known.after == at && !known.state.is_over() {
+                    let order = Order::Refine { job: known.id.clone(), refinement: known.spec.clone() };
+                    hire(&mut self.workers, &known.id, known.wanted(), &known.unfit, &order, actions);
+                    self.advance_refining(now, refining, actions);
+                }
             }
-            self.assign(at, actions);
-            self.advance(now, at, actions);
-        }
-    }
-
-    fn assign(&mut self, at: usize, actions: &mut Vec<Action>) {
-        let job = &mut self.jobs[at];
-        let taken = self.workers.values().filter(|worker| worker.job.as_ref() == Some(&job.id)).count();
-        let mut free: Vec<(&WorkerId, &mut Worker)> = self
-            .workers
-            .iter_mut()
-            .filter(|(id, worker)| {
-                let is_free = worker.job.is_none() && worker.presence == Presence::Here && !worker.is_leaving();
-                is_free && !job.unfit.contains_key(*id)
-            })
-            .collect();
-        free.sort_by_key(|(_, worker)| worker.arrived);
-        for (id, worker) in free.into_iter().take(job.wanted().saturating_sub(taken)) {
-            worker.job = Some(job.id.clone());
-            actions.push(Action::Tell(id.clone(), Order::Prepare { job: job.id.clone(), spec: job.spec.clone() }));
+            if let Some(job) = self.jobs.get(at).filter(|job| !job.state.is_over()) {
+                let order = Order::Prepare { job: job.id.clone(), spec: job.spec.clone() };
+                hire(&mut self.workers, &job.id, job.wanted(), &job.unfit, &order, actions);
+                self.advance(now, at, actions);
+            }
         }
     }
 
@@ -446,6 +475,28 @@ impl Cluster {
             job.put_incident_down_to_the_missing(&opening, &self.workers);
             actions.extend(job.open(opening));
         }
+    }
+}
+
+/// Gives a job free workers, the longest here first, up to how many it wants, and tells them.
+fn hire(
+    workers: &mut BTreeMap<WorkerId, Worker>,
+    job: &JobId,
+    wanted: usize,
+    unfit: &BTreeMap<WorkerId, String>,
+    order: &Order,
+    actions: &mut Vec<Action>,
+) {
+    let taken = workers.values().filter(|worker| worker.job.as_ref() == Some(job)).count();
+    let is_free = |(id, worker): &(&WorkerId, &mut Worker)| {
+        let is_idle = worker.job.is_none() && worker.presence == Presence::Here && !worker.is_leaving();
+        is_idle && !unfit.contains_key(*id)
+    };
+    let mut free: Vec<(&WorkerId, &mut Worker)> = workers.iter_mut().filter(is_free).collect();
+    free.sort_by_key(|(_, worker)| worker.arrived);
+    for (id, worker) in free.into_iter().take(wanted.saturating_sub(taken)) {
+        worker.job = Some(job.clone());
+        actions.push(Action::Tell(id.clone(), order.clone()));
     }
 }
 

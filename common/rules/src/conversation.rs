@@ -6,8 +6,10 @@
 use crate::{
     checkpoint::Saved,
     ids::{Digest, Generation, JobId, NodeId, Step, WorkerId},
+    leases::{Attempt, Held, Receipt, Shard},
     losses::Losses,
-    pace::Times,
+    pace::{Shares, Times},
+    refinement::Refinement,
     spec::Spec,
 };
 use serde::{Deserialize, Serialize};
@@ -71,13 +73,15 @@ pub struct Standing {
     pub ready: Option<Readiness>,
     /// Its last word in a generation that it saw through: the stream that carried it may have broken.
     pub ended: Option<End>,
+    /// What it has in its hands, in a refinement.
+    pub held: Held,
 }
 
 impl Standing {
     /// Not in any generation, with nothing in hands and not ready.
     #[must_use]
     pub fn outside(job: JobId) -> Self {
-        Self { job, engaged: None, holds: None, offered: None, ready: None, ended: None }
+        Self { job, engaged: None, holds: None, offered: None, ready: None, ended: None, held: Held::default() }
     }
 
     /// Ready for a job, with nothing of it in hands.
@@ -90,7 +94,7 @@ impl Standing {
 /// What a worker prepared a job with: members of one run must say the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
-    /// Over the manifests of both frozen data sets.
+    /// Over the manifests of both frozen data sets; of a refinement, its identity.
     pub data: Digest,
     pub fingerprint: Fingerprint,
 }
@@ -108,6 +112,16 @@ pub enum Order {
     Wish { job: JobId, generation: Generation, wish: Wish },
     /// The job needs you no more. Forget it. `why` where it is this worker that does not fit.
     Release { job: JobId, why: Option<String> },
+    /// Open the frozen input, load the refiner, say `Ready`, and ask for shards.
+    Refine { job: JobId, refinement: Box<Refinement> },
+    /// Refine these shards under this attempt, in this order.
+    Lease { job: JobId, attempt: Attempt, shards: Vec<Shard> },
+    /// This attempt counts: give its files their names.
+    Publish { job: JobId, attempt: Attempt, shard: Shard },
+    /// Another attempt counts: delete this one's files.
+    Discard { job: JobId, attempt: Attempt, shard: Shard },
+    /// Every shard is over: put the data set together.
+    Seal { job: JobId, receipts: Digest, quarantined: Vec<(Shard, String)> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -209,6 +223,50 @@ pub enum Report {
     Beat(Option<Beat>),
     /// It is about to end, and waits to be let go of what it has.
     Leaving,
+    /// It could do with more shards.
+    Asks {
+        job: JobId,
+    },
+    /// The output of this shard is whole and durable.
+    Wrote {
+        job: JobId,
+        attempt: Attempt,
+        shard: Shard,
+        receipt: Receipt,
+    },
+    /// This shard cannot be done here.
+    Failed {
+        job: JobId,
+        attempt: Attempt,
+        shard: Shard,
+        why: String,
+    },
+    /// The refined data set is complete.
+    Sealed {
+        job: JobId,
+    },
+}
+
+impl Report {
+    /// The job it is about.
+    #[must_use]
+    pub fn job(&self) -> Option<&JobId> {
+        match self {
+            Self::Ready { job, .. }
+            | Self::Unable { job, .. }
+            | Self::Entered { job, .. }
+            | Self::Saved { job, .. }
+            | Self::Unsaved { job, .. }
+            | Self::Ended { job, .. }
+            | Self::Asks { job }
+            | Self::Wrote { job, .. }
+            | Self::Failed { job, .. }
+            | Self::Sealed { job } => Some(job),
+            Self::Left { standing, .. } => Some(&standing.job),
+            Self::Beat(beat) => beat.as_ref().map(|beat| &beat.job),
+            Self::Leaving => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -272,6 +330,8 @@ pub struct Beat {
     pub waits_ms: u64,
     /// Who holds the others up, as all members see it.
     pub slow: Option<SlowWorker>,
+    /// Where the time goes in a refinement.
+    pub shares: Option<Shares>,
 }
 
 /// A worker that holds the others up.
@@ -291,6 +351,7 @@ pub enum Doing {
     Waiting,
     Entering,
     Training,
+    Refining,
     Sealing,
 }
 
@@ -301,6 +362,7 @@ impl fmt::Display for Doing {
             Self::Waiting => "waiting",
             Self::Entering => "entering",
             Self::Training => "training",
+            Self::Refining => "refining",
             Self::Sealing => "sealing",
         })
     }

@@ -275,13 +275,12 @@ impl Leases {
 
     /// What was quarantined gets another chance.
     pub fn pardon(&mut self) {
-        for (index, fate) in self.fates.iter_mut().enumerate() {
-            if matches!(fate, Some(Fate::Quarantined { .. })) {
-                *fate = None;
-                self.counts.quarantined -= 1;
-                self.returned.insert(Shard(index as u32));
-            }
+        let pardoned: Vec<Shard> = self.quarantined().map(|(shard, _)| shard).collect();
+        for shard in &pardoned {
+            self.fates[shard.0 as usize] = None;
+            self.counts.quarantined -= 1;
         }
+        self.give_back(pardoned);
     }
 
     /// Shards in this worker's hands.
@@ -498,7 +497,7 @@ impl Leases {
     /// To nobody's hands, unless somebody else still has it in his.
     fn give_back(&mut self, shards: impl IntoIterator<Item = Shard>) {
         for shard in shards {
-            if self.is_open(shard) && !self.is_leased(shard) {
+            if self.is_open(shard) && !self.is_leased(shard) && shard < self.fresh {
                 self.returned.insert(shard);
             }
         }

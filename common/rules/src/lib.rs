@@ -9,7 +9,7 @@
 //! * [`conversation`], [`cluster`], [`member`], [`entry`]: who takes part, and how a run survives them
 //! * [`tail`]: what members tell each other in each reduction, and when they agree
 //! * [`pace`]: how fast it goes, and who holds the others up
-//! * [`refinement`]: a data set to be refined; [`leases`]: the life of its shards
+//! * [`refinement`]: a data set to be refined; [`leases`], [`workbench`]: the life of its shards, on both sides
 //! * [`checkpoint`]: the manifest of a saved state; [`restart`]: how soon a dead worker gets a successor
 //!
 //! It refuses to know sockets, files, clocks, dice, threads and tensors; `clippy.toml` beside `Cargo.toml` holds it to that.
@@ -34,3 +34,4 @@ pub mod restart;
 pub mod schedule;
 pub mod spec;
 pub mod tail;
+pub mod workbench;

@@ -13,8 +13,10 @@ use crate::{
     checkpoint::Saved,
     conversation::{Basis, End, Ending, Holding, Leaving, Opening, Order, Readiness, Report, Standing, Wish},
     ids::{Generation, JobId, Step, WorkerId},
+    leases::Held,
     spec::Spec,
     tail::Wishes,
+    workbench::{self, Workbench},
 };
 
 /// So many skipped steps in a row are a failed run: the gradients have become useless.
@@ -59,6 +61,8 @@ pub enum Event {
     Goodbye,
     /// The learning itself failed, in a way that would repeat anywhere.
     Failed(String),
+    /// In a refinement.
+    Refined(workbench::Event),
 }
 
 /// What the loop does now.
@@ -87,6 +91,8 @@ pub enum Next<'a> {
         step: Step,
         ending: &'a Ending,
     },
+    /// What is next on the workbench.
+    Refine(&'a Workbench),
 }
 
 /// What a member brings to a generation.
@@ -104,9 +110,11 @@ pub struct Member {
     me: WorkerId,
     leaving: bool,
     task: Option<Task>,
+    /// The refinement it works for, instead of a run.
+    bench: Option<Workbench>,
 }
 
-/// The job it works for.
+/// The run it works for.
 #[derive(Clone, Debug)]
 struct Task {
     job: JobId,
@@ -144,12 +152,18 @@ impl Stage {
 impl Member {
     #[must_use]
     pub fn new(me: WorkerId) -> Self {
-        Self { me, leaving: false, task: None }
+        Self { me, leaving: false, task: None, bench: None }
     }
 
     #[must_use]
     pub fn job(&self) -> Option<&JobId> {
-        self.task.as_ref().map(|task| &task.job)
+        self.task.as_ref().map(|task| &task.job).or(self.bench.as_ref().map(Workbench::job))
+    }
+
+    /// The refinement it works for.
+    #[must_use]
+    pub fn bench(&self) -> Option<&Workbench> {
+        self.bench.as_ref()
     }
 
     /// The generation it takes part in.
@@ -161,12 +175,12 @@ impl Member {
     /// It was asked to end, and nobody needs it any more.
     #[must_use]
     pub fn may_go(&self) -> bool {
-        self.leaving && self.task.is_none()
+        self.leaving && self.task.is_none() && self.bench.is_none()
     }
 
     #[must_use]
     pub fn standing(&self) -> Option<Standing> {
-        self.task.as_ref().map(Task::standing)
+        self.task.as_ref().map(Task::standing).or(self.bench.as_ref().map(Workbench::standing))
     }
 
     /// Whether this order must be heard in the midst of a step or an entry, or can wait until it is done.
@@ -176,12 +190,16 @@ impl Member {
             Order::Close { job, generation } => self.job() == Some(job) && self.engaged() == Some(*generation),
             Order::Open(opening) => self.task.as_ref().is_some_and(|task| task.is_news(opening)),
             Order::Release { job, .. } => self.job() == Some(job),
-            Order::Prepare { .. } | Order::Wish { .. } => false,
+            Order::Prepare { .. } | Order::Wish { .. } | Order::Refine { .. } => false,
+            Order::Lease { .. } | Order::Publish { .. } | Order::Discard { .. } | Order::Seal { .. } => false,
         }
     }
 
     #[must_use]
     pub fn next(&self) -> Next<'_> {
+        if let Some(bench) = &self.bench {
+            return Next::Refine(bench);
+        }
         let Some(task) = &self.task else { return Next::Wait };
         match &task.stage {
             Stage::Preparing => Next::Prepare { job: &task.job, spec: &task.spec },
@@ -203,11 +221,12 @@ impl Member {
                 self.leaving = true;
                 return vec![Report::Leaving];
             }
+            Event::Refined(event) => return self.bench.as_mut().map(|bench| bench.step(event)).unwrap_or_default(),
             _ => {}
         }
         let Some(task) = &mut self.task else { return vec![] };
         match event {
-            Event::Told(_) | Event::Goodbye => vec![],
+            Event::Told(_) | Event::Goodbye | Event::Refined(_) => vec![],
             Event::Prepared(readiness) => {
                 task.ready = Some(readiness.clone());
                 task.stage = Stage::Waiting;
@@ -243,6 +262,24 @@ impl Member {
                 let known = self.task.as_ref().is_some_and(|task| task.job == job && !task.is_unprepared());
                 if !known {
                     self.task = Some(Task::new(job, spec));
+                    self.bench = None;
+                }
+                vec![]
+            }
+            Order::Refine { job, refinement } => {
+                let known = self.bench.as_ref().is_some_and(|bench| *bench.job() == job && !bench.is_unprepared());
+                if !known {
+                    self.bench = Some(Workbench::new(job, refinement));
+                    self.task = None;
+                }
+                vec![]
+            }
+            Order::Lease { ref job, .. }
+            | Order::Publish { ref job, .. }
+            | Order::Discard { ref job, .. }
+            | Order::Seal { ref job, .. } => {
+                if let Some(bench) = self.bench.as_mut().filter(|bench| bench.job() == job) {
+                    bench.told(order);
                 }
                 vec![]
             }
@@ -271,6 +308,7 @@ impl Member {
             Order::Release { job, .. } => {
                 if self.job() == Some(&job) {
                     self.task = None;
+                    self.bench = None;
                 }
                 vec![]
             }
@@ -303,6 +341,7 @@ impl Task {
                 Stage::Over(ended) => ended.clone(),
                 _ => None,
             },
+            held: Held::default(),
         }
     }
 

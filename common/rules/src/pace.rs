@@ -38,6 +38,32 @@ pub struct Times {
     pub waited_us: f64,
 }
 
+/// Where the time goes in a refinement: the share of it that each stage is busy, 0..=1, a stage of several threads on average.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shares {
+    pub read: f64,
+    pub decode: f64,
+    pub refine: f64,
+    pub encode: f64,
+    pub write: f64,
+}
+
+impl Shares {
+    /// Under their names, in the order in which an image passes them.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, f64); 5] {
+        let Self { read, decode, refine, encode, write } = *self;
+        [("read", read), ("decode", decode), ("refine", refine), ("encode", encode), ("write", write)]
+    }
+
+    /// The stage that the others wait for.
+    #[must_use]
+    pub fn bottleneck(&self) -> &'static str {
+        let [first, rest @ ..] = self.named();
+        rest.into_iter().fold(first, |most, stage| if stage.1 > most.1 { stage } else { most }).0
+    }
+}
+
 /// A member that holds the others up.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slow {

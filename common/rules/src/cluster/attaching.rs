@@ -109,6 +109,9 @@ impl Cluster {
         actions: &mut Vec<Action>,
     ) {
         let (Some(standing), Some(job_id)) = (standing, job) else { return };
+        if self.refining(&job_id).is_some() {
+            return self.returned_to_refining(now, worker, standing, actions);
+        }
         if let Some(end) = standing.ended.clone() {
             self.said(now, worker, Report::Ended { job: job_id.clone(), end }, actions);
             if self.workers.get(worker).is_none_or(|known| known.job.is_none()) {

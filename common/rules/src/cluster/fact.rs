@@ -3,6 +3,7 @@
 use super::Incident;
 use crate::{
     ids::{Generation, JobId, Step, WorkerId},
+    leases::Shard,
     spec::plural,
 };
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,24 @@ pub enum Fact {
         /// Its length, and what it was before if that is another.
         steps: Step,
         steps_before: Option<Step>,
+    },
+    /// It had stopped, and goes on.
+    RefinementResumed {
+        job: JobId,
+        /// Shards that are done.
+        committed: u64,
+    },
+    /// Lost with a worker, and given to others.
+    ShardsReturned {
+        job: JobId,
+        worker: WorkerId,
+        shards: u64,
+    },
+    /// It failed in too many hands: all its images are bad.
+    ShardQuarantined {
+        job: JobId,
+        shard: Shard,
+        why: String,
     },
     JobScaled {
         job: JobId,
@@ -166,13 +185,18 @@ impl Fact {
             | Self::WorkerSlow { .. }
             | Self::WorkerLost { job: None, .. }
             | Self::WorkerLeft { .. } => "worker",
-            Self::Incident(_) | Self::AllLost { .. } | Self::CheckpointFailed { .. } => "incident",
+            Self::Incident(_)
+            | Self::AllLost { .. }
+            | Self::CheckpointFailed { .. }
+            | Self::ShardsReturned { .. }
+            | Self::ShardQuarantined { .. } => "incident",
             Self::WorkerLost { job: Some(_), .. } | Self::GenerationClosed { why: Some(_), .. } => "detail",
             Self::WorkerEvicted { .. } | Self::Drained { .. } | Self::Undrained { .. } | Self::JobScaled { .. } => {
                 "operator"
             }
             Self::JobSubmitted { .. }
             | Self::JobResumed { .. }
+            | Self::RefinementResumed { .. }
             | Self::GenerationOpened { .. }
             | Self::GenerationEntered { .. }
             | Self::GenerationClosed { why: None, .. }
@@ -187,6 +211,9 @@ impl Fact {
         match self {
             Self::JobSubmitted { job }
             | Self::JobResumed { job, .. }
+            | Self::RefinementResumed { job, .. }
+            | Self::ShardsReturned { job, .. }
+            | Self::ShardQuarantined { job, .. }
             | Self::JobScaled { job, .. }
             | Self::JobParked { job, .. }
             | Self::GenerationOpened { job, .. }
@@ -221,6 +248,7 @@ impl Fact {
             | Self::WorkerEvicted { worker, .. }
             | Self::WorkerSlow { worker, .. }
             | Self::CheckpointFailed { worker, .. }
+            | Self::ShardsReturned { worker, .. }
             | Self::WorkerUnfit { worker, .. } => Some(worker),
             Self::Incident(incident) => incident.cause.worker(),
             _ => None,
@@ -261,6 +289,15 @@ impl fmt::Display for Fact {
                     Some(before) => write!(f, ", to {} instead of {before}", plural(steps.0, "step")),
                     None => Ok(()),
                 }
+            }
+            Self::RefinementResumed { job, committed } => {
+                write!(f, "{job} resumed, {} done", plural(*committed, "shard"))
+            }
+            Self::ShardsReturned { worker, shards, .. } => {
+                write!(f, "{worker} lost: {} of its go to others", plural(*shards, "shard"))
+            }
+            Self::ShardQuarantined { shard, why, .. } => {
+                write!(f, "shard {shard} given up, its images count as bad: {why}")
             }
             Self::JobScaled { min, max, .. } => {
                 let least = if min == max { String::new() } else { format!("{min} to ") };

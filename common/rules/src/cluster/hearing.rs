@@ -16,6 +16,7 @@ impl Cluster {
             return;
         }
         if let Report::Beat(beat) = report {
+            self.heard_in_refining(now, worker, actions);
             if let Some(known) = self.workers.get_mut(worker) {
                 known.beat = beat.clone();
             }
@@ -36,16 +37,10 @@ impl Cluster {
             }
             return;
         }
-        let id = match &report {
-            Report::Ready { job, .. }
-            | Report::Unable { job, .. }
-            | Report::Entered { job, .. }
-            | Report::Saved { job, .. }
-            | Report::Unsaved { job, .. }
-            | Report::Ended { job, .. } => job.clone(),
-            Report::Left { standing, .. } => standing.job.clone(),
-            Report::Beat(_) | Report::Leaving => return,
-        };
+        let Some(id) = report.job().cloned() else { return };
+        if self.refining(&id).is_some() {
+            return self.said_in_refining(now, worker, report, actions);
+        }
         let Some(job) = self.jobs.iter_mut().find(|known| known.id == id && !known.state.is_over()) else { return };
         match report {
             // Released in the meantime: it said so before it heard of that.
@@ -138,6 +133,7 @@ impl Cluster {
                 }
             }
             Report::Beat(_) | Report::Leaving => {}
+            Report::Asks { .. } | Report::Wrote { .. } | Report::Failed { .. } | Report::Sealed { .. } => {}
         }
     }
 }

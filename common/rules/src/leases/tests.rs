@@ -164,6 +164,17 @@ fn what_is_not_held_any_more_is_given_to_others() {
 }
 
 #[test]
+fn what_comes_back_after_a_restart_is_leased_once() {
+    let mut leases = Leases::new(Settings::default(), Term(2), 40, Kept::default(), Duration::ZERO);
+    leases.step(Duration::ZERO, Event::Returned { worker: worker(0), held: holds(BEFORE, &[Shard(5)]) });
+    leases.step(Duration::ZERO, Event::Gone { worker: worker(0) });
+    let (attempt, _) = asks(&mut leases, SECOND, 1).unwrap();
+    writes(&mut leases, SECOND, 1, attempt, Shard(0));
+    let (_, shards) = asks(&mut leases, SECOND, 1).unwrap();
+    assert!(shards.len() > 5 && shards.iter().collect::<BTreeSet<_>>().len() == shards.len(), "{shards:?}");
+}
+
+#[test]
 fn the_counts_are_those_of_the_fates() {
     let mut leases = leases(3);
     let (attempt, _) = asks(&mut leases, Duration::ZERO, 0).unwrap();

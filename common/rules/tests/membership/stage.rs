@@ -220,6 +220,7 @@ impl Stage {
             times: Times::default(),
             waits_ms: time.as_millis() as u64,
             slow: None,
+            shares: None,
         };
         self.say(name, Report::Beat(Some(beat)));
     }
@@ -323,6 +324,7 @@ impl Stage {
                 self.transcript.push(format!("hang up on {worker}"));
             }
             Action::Tell(..) => unreachable!("told above"),
+            Action::Keep { .. } | Action::Pardon(_) => unreachable!("runs have no shards"),
         }
     }
 }
@@ -382,5 +384,6 @@ fn said(order: &Order) -> String {
         Order::Wish { job, wish: Wish::Park, .. } => format!("wish to park {job}"),
         Order::Release { job, why: None } => format!("release from {job}"),
         Order::Release { job, why: Some(why) } => format!("release from {job}: {why}"),
+        other => unreachable!("runs are not told {other:?}"),
     }
 }

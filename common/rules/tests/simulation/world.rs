@@ -495,6 +495,7 @@ impl World {
                 }
             }
             Action::Refuse(worker, why) => panic!("{worker} is refused: {why}"),
+            Action::Keep { .. } | Action::Pardon(_) => unreachable!("nothing is refined here"),
         }
     }
 

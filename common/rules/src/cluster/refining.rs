@@ -1,0 +1,378 @@
+//! A refinement among the jobs: who works on its shards, and when it is over. The life of each shard is in
+//! [`leases`](crate::leases).
+
+use super::{Action, Cluster, Fact, JobState, Presence, Worker};
+use crate::{
+    conversation::{Fingerprint, Order, Readiness, Report, Standing},
+    ids::{JobId, Term, WorkerId},
+    leases::{self, Counts, Fate, Held, Kept, Leases},
+    refinement::Refinement,
+    spec::plural,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// What is serialised is what re-attaching workers cannot rebuild; the fates of its shards are kept beside it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Refining {
+    pub id: JobId,
+    pub spec: Box<Refinement>,
+    pub state: JobState,
+    /// So many runs were submitted before it, and come first.
+    pub(super) after: usize,
+    /// Fixed by its first ready worker.
+    pub fingerprint: Option<Fingerprint>,
+    #[serde(skip)]
+    pub(super) leases: Option<Leases>,
+    #[serde(skip)]
+    pub(super) ready: BTreeSet<WorkerId>,
+    /// Workers that cannot take part, and why.
+    #[serde(skip)]
+    pub unfit: BTreeMap<WorkerId, String>,
+    /// Who puts the data set together.
+    #[serde(skip)]
+    pub(super) sealing: Option<WorkerId>,
+}
+
+impl Refining {
+    fn new(id: JobId, spec: Box<Refinement>, after: usize) -> Self {
+        Self {
+            id,
+            spec,
+            state: JobState::Queued,
+            after,
+            fingerprint: None,
+            leases: None,
+            ready: BTreeSet::new(),
+            unfit: BTreeMap::new(),
+            sealing: None,
+        }
+    }
+
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let none = || Counts { shards: self.spec.what.shards().into(), ..Counts::default() };
+        self.leases.as_ref().map_or_else(none, Leases::counts)
+    }
+
+    #[must_use]
+    pub fn is_sealing(&self) -> bool {
+        self.sealing.is_some()
+    }
+
+    /// Why it does not run, or why it failed.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match (&self.state, self.unfit.iter().next_back()) {
+            (JobState::Failed(why), _) => Some(why.clone()),
+            (JobState::Queued, Some((worker, why))) => {
+                Some(format!("no worker is ready; {worker} does not fit: {why}"))
+            }
+            (JobState::Queued, None) => Some("waiting for a worker".to_owned()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn wanted(&self) -> usize {
+        self.spec.how.workers.max as usize
+    }
+
+    /// Images that did not come out, those of quarantined shards among them.
+    #[must_use]
+    pub fn bad(&self) -> u64 {
+        let Some(leases) = &self.leases else { return 0 };
+        let lost = leases.quarantined().map(|(shard, _)| {
+            let samples = self.spec.what.samples_of(shard);
+            samples.end - samples.start
+        });
+        leases.counts().bad + lost.sum::<u64>()
+    }
+
+    fn misfit(&self, readiness: &Readiness) -> Option<String> {
+        if readiness.data != self.spec.what.identity() {
+            return Some("it read another input or refiner than the job was submitted with".to_owned());
+        }
+        let fingerprint = self.fingerprint.as_ref().filter(|known| **known != readiness.fingerprint)?;
+        Some(format!(
+            "its numbers would differ from those of the images that are done (it has {}; they have {fingerprint}): a data set \
+             needs one kind of machine",
+            readiness.fingerprint
+        ))
+    }
+
+    fn tell(&self, action: leases::Action) -> Action {
+        let job = self.id.clone();
+        match action {
+            leases::Action::Keep { shard, fate } => Action::Keep { job, shard, fate },
+            leases::Action::Grant { worker, attempt, shards } => {
+                Action::Tell(worker, Order::Lease { job, attempt, shards })
+            }
+            leases::Action::Publish { worker, attempt, shard } => {
+                Action::Tell(worker, Order::Publish { job, attempt, shard })
+            }
+            leases::Action::Discard { worker, attempt, shard } => {
+                Action::Tell(worker, Order::Discard { job, attempt, shard })
+            }
+        }
+    }
+
+    fn lease(&mut self, now: Duration, event: leases::Event, actions: &mut Vec<Action>) {
+        let Some(leases) = &mut self.leases else { return };
+        let done = leases.step(now, event);
+        for action in &done {
+            if let leases::Action::Keep { shard, fate: Fate::Quarantined { why } } = action {
+                let fact = Fact::ShardQuarantined { job: self.id.clone(), shard: *shard, why: why.clone() };
+                actions.push(Action::Note(fact));
+            }
+        }
+        actions.extend(done.into_iter().map(|action| self.tell(action)));
+    }
+
+    fn forget(&mut self, now: Duration, worker: &WorkerId, actions: &mut Vec<Action>) {
+        self.ready.remove(worker);
+        self.sealing.take_if(|sealing| sealing == worker);
+        self.lease(now, leases::Event::Gone { worker: worker.clone() }, actions);
+    }
+
+    /// The last word on it: every shard is over, and somebody is to put the data set together.
+    fn seal(&mut self, workers: &BTreeMap<WorkerId, Worker>, actions: &mut Vec<Action>) {
+        let Some(leases) = self.leases.as_ref().filter(|leases| leases.is_over() && self.sealing.is_none()) else {
+            return;
+        };
+        let is_here = |id: &&WorkerId| workers.get(*id).is_some_and(|known| known.presence == Presence::Here);
+        let Some(worker) = self.ready.iter().find(is_here).cloned() else { return };
+        let quarantined = leases.quarantined().map(|(shard, why)| (shard, why.to_owned())).collect();
+        let order = Order::Seal { job: self.id.clone(), receipts: leases.chain(), quarantined };
+        actions.push(Action::Tell(worker.clone(), order));
+        self.sealing = Some(worker);
+    }
+}
+
+impl Cluster {
+    /// What a coordinator that starts knows of refinements: those who work on them are given the time to say so.
+    pub fn remember(&mut self, term: Term, refinings: Vec<(Refining, Kept)>) {
+        self.term = term;
+        for (mut refining, kept) in refinings {
+            let count = refining.spec.what.shards();
+            let settings = self.settings.leases.clone();
+            refining.leases = Some(Leases::new(settings, term, count, kept, self.settings.silent_after));
+            self.refinings.push(refining);
+        }
+    }
+
+    pub fn refinings(&self) -> impl Iterator<Item = &Refining> {
+        self.refinings.iter()
+    }
+
+    #[must_use]
+    pub fn refining(&self, id: &JobId) -> Option<&Refining> {
+        self.refinings.iter().find(|known| known.id == *id)
+    }
+
+    pub(super) fn refining_mut(&mut self, id: &JobId) -> Option<&mut Refining> {
+        self.refinings.iter_mut().find(|known| known.id == *id && !known.state.is_over())
+    }
+
+    /// A new one, or one that had stopped and goes on: what was quarantined is then tried again.
+    pub(super) fn refine(&mut self, id: JobId, spec: Box<Refinement>, actions: &mut Vec<Action>) {
+        let fact = match self.refinings.iter_mut().find(|known| known.id == id) {
+            Some(known) if known.state.is_over() => {
+                known.spec = spec;
+                known.state = JobState::Queued;
+                known.unfit.clear();
+                known.leases.iter_mut().for_each(Leases::pardon);
+                actions.push(Action::Pardon(id.clone()));
+                Fact::RefinementResumed { job: id.clone(), committed: known.counts().committed }
+            }
+            Some(_) => return,
+            None => {
+                let mut refining = Refining::new(id.clone(), spec, self.jobs.len());
+                let (settings, count) = (self.settings.leases.clone(), refining.spec.what.shards());
+                refining.leases = Some(Leases::new(settings, self.term, count, Kept::new(), Duration::ZERO));
+                self.refinings.push(refining);
+                Fact::JobSubmitted { job: id.clone() }
+            }
+        };
+        actions.push(Action::Save(id));
+        actions.push(Action::Note(fact));
+    }
+
+    pub(super) fn end_refining(&mut self, now: Duration, id: &JobId, state: JobState, actions: &mut Vec<Action>) {
+        if self.refining_mut(id).is_none() {
+            return;
+        }
+        for worker in self.workers_of(id) {
+            self.release_from_refining(now, &worker, id, actions);
+        }
+        let Some(refining) = self.refining_mut(id) else { return };
+        refining.state = state.clone();
+        actions.push(Action::Save(id.clone()));
+        actions.push(Action::Note(Fact::JobEnded { job: id.clone(), state: state.to_string() }));
+    }
+
+    /// In the order of their names.
+    fn workers_of(&self, id: &JobId) -> Vec<WorkerId> {
+        let works_for_it = self.workers.iter().filter(|(_, known)| known.job.as_ref() == Some(id));
+        works_for_it.map(|(worker, _)| worker.clone()).collect()
+    }
+
+    fn release_from_refining(&mut self, now: Duration, worker: &WorkerId, id: &JobId, actions: &mut Vec<Action>) {
+        if let Some(known) = self.workers.get_mut(worker) {
+            known.job = None;
+        }
+        if let Some(refining) = self.refining_mut(id) {
+            refining.forget(now, worker, actions);
+        }
+        actions.push(Action::Tell(worker.clone(), Order::Release { job: id.clone(), why: None }));
+    }
+
+    /// It came back with something of a refinement in its hands.
+    pub(super) fn returned_to_refining(
+        &mut self,
+        now: Duration,
+        worker: &WorkerId,
+        standing: Standing,
+        actions: &mut Vec<Action>,
+    ) {
+        let Standing { job: id, ready, held, .. } = standing;
+        let Some(refining) = self.refining_mut(&id) else {
+            if let Some(known) = self.workers.get_mut(worker) {
+                known.job = None;
+            }
+            actions.push(Action::Tell(worker.clone(), Order::Release { job: id, why: None }));
+            return;
+        };
+        match ready {
+            Some(readiness) => self.ready_to_refine(now, worker, id, readiness, held, actions),
+            // The order may have been lost, or what it led to.
+            None => {
+                let order = Order::Refine { job: id, refinement: refining.spec.clone() };
+                actions.push(Action::Tell(worker.clone(), order));
+            }
+        }
+    }
+
+    fn ready_to_refine(
+        &mut self,
+        now: Duration,
+        worker: &WorkerId,
+        id: JobId,
+        readiness: Readiness,
+        held: Held,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(refining) = self.refining_mut(&id) else { return };
+        if let Some(why) = refining.misfit(&readiness) {
+            refining.unfit.insert(worker.clone(), why.clone());
+            refining.forget(now, worker, actions);
+            self.turn_away(worker, id, why, actions);
+            return;
+        }
+        let is_first = refining.fingerprint.is_none();
+        if is_first || refining.state == JobState::Queued {
+            refining.fingerprint.get_or_insert(readiness.fingerprint);
+            refining.state = JobState::Running;
+            actions.push(Action::Save(id));
+        }
+        refining.ready.insert(worker.clone());
+        // Who seals says so again, or is told again.
+        refining.sealing.take_if(|sealing| sealing == worker);
+        refining.lease(now, leases::Event::Returned { worker: worker.clone(), held }, actions);
+    }
+
+    pub(super) fn said_in_refining(
+        &mut self,
+        now: Duration,
+        worker: &WorkerId,
+        report: Report,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(id) = report.job().cloned() else { return };
+        // Released in the meantime: it said so before it heard of that.
+        let works_for_it = self.workers.get(worker).is_some_and(|known| known.job.as_ref() == Some(&id));
+        let Some(refining) = self.refining_mut(&id).filter(|_| works_for_it) else { return };
+        let worker = worker.clone();
+        match report {
+            Report::Ready { readiness, .. } => {
+                self.ready_to_refine(now, &worker, id, readiness, Held::default(), actions);
+            }
+            Report::Unable { why, .. } => {
+                self.end_refining(now, &id, JobState::Failed(format!("{worker}: {why}")), actions);
+            }
+            Report::Asks { .. } => refining.lease(now, leases::Event::Asked { worker }, actions),
+            Report::Wrote { attempt, shard, receipt, .. } => {
+                refining.lease(now, leases::Event::Wrote { worker, attempt, shard, receipt }, actions);
+            }
+            Report::Failed { attempt, shard, why, .. } => {
+                refining.lease(now, leases::Event::Failed { worker, attempt, shard, why }, actions);
+            }
+            Report::Sealed { .. } => self.end_refining(now, &id, JobState::Finished, actions),
+            _ => {}
+        }
+    }
+
+    pub(super) fn heard_in_refining(&mut self, now: Duration, worker: &WorkerId, actions: &mut Vec<Action>) {
+        let job = self.workers.get(worker).and_then(|known| known.job.clone());
+        if let Some(refining) = job.and_then(|id| self.refining_mut(&id)) {
+            refining.lease(now, leases::Event::Heard { worker: worker.clone() }, actions);
+        }
+    }
+
+    pub(super) fn lose_in_refining(&mut self, now: Duration, worker: &WorkerId, id: &JobId, actions: &mut Vec<Action>) {
+        let Some(refining) = self.refining_mut(id) else { return };
+        let shards = refining.leases.as_ref().map_or(0, |leases| leases.held_by(worker));
+        if shards > 0 {
+            let (job, worker) = (id.clone(), worker.clone());
+            actions.push(Action::Note(Fact::ShardsReturned { job, worker, shards }));
+        }
+        refining.forget(now, worker, actions);
+    }
+
+    /// Lets go those that leave, and those beyond how many are wanted. What they had is given to others at once.
+    pub(super) fn let_go_from_refinings(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let mut free: Vec<(WorkerId, JobId)> = Vec::new();
+        for refining in self.refinings.iter().filter(|refining| !refining.state.is_over()) {
+            let leaves = |id: &WorkerId| self.workers.get(id).is_some_and(Worker::is_leaving);
+            let (leaving, staying): (Vec<_>, Vec<_>) = self.workers_of(&refining.id).into_iter().partition(leaves);
+            let surplus = staying.into_iter().skip(refining.wanted());
+            free.extend(leaving.into_iter().chain(surplus).map(|worker| (worker, refining.id.clone())));
+        }
+        for (worker, id) in free {
+            self.release_from_refining(now, &worker, &id, actions);
+        }
+    }
+
+    pub(super) fn advance_refining(&mut self, now: Duration, at: usize, actions: &mut Vec<Action>) {
+        let refining = &mut self.refinings[at];
+        refining.lease(now, leases::Event::Tick, actions);
+        if refining.state == JobState::Running && refining.ready.is_empty() {
+            refining.state = JobState::Queued;
+        }
+        let bad = refining.bad();
+        if refining.spec.what.is_too_bad(bad) {
+            let why = too_bad(refining, bad);
+            let id = refining.id.clone();
+            return self.end_refining(now, &id, JobState::Failed(why), actions);
+        }
+        refining.seal(&self.workers, actions);
+    }
+}
+
+fn too_bad(refining: &Refining, bad: u64) -> String {
+    let what = &refining.spec.what;
+    let lost = refining.leases.as_ref().and_then(|leases| leases.quarantined().next());
+    let example = match lost {
+        Some((shard, why)) => format!("shard {shard} failed again and again ({why})"),
+        None => format!("their reasons are in {}", refining.spec.work().join("shards").display()),
+    };
+    format!(
+        "{} of {} could not be refined, more than --max-bad {} allows: {example}; mend them, or allow more, and give the same \
+         command again",
+        bad,
+        plural(what.samples, "image"),
+        what.max_bad
+    )
+}
