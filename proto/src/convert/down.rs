@@ -2,13 +2,14 @@
 
 use super::{
     BadWire, Down,
-    parts::{address, job, worker},
+    parts::{address, attempt, digest, job, refinement, wire_attempt, worker},
     present,
 };
 use crate::v1::{self, to_worker::Said};
 use sumac_common::{
     conversation::{Basis, Opening, Order, Place, Wish},
     ids::{Generation, Step, Term, WorkerId},
+    leases::Shard,
     spec,
 };
 
@@ -33,6 +34,24 @@ impl From<Order> for v1::ToWorker {
                 Said::Wish(v1::MakeWish { job: job.0, generation: generation.0, wish: v1::Wish::from(wish).into() })
             }
             Order::Release { job, why } => Said::Release(v1::Release { job: job.0, why }),
+            Order::Refine { job, refinement } => {
+                Said::Refine(v1::Refine { job: job.0, refinement_json: refinement.to_json() })
+            }
+            Order::Lease { job, attempt, shards } => {
+                let shards = shards.into_iter().map(|shard| shard.0).collect();
+                Said::Lease(v1::Lease { job: job.0, attempt: wire_attempt(attempt), shards })
+            }
+            Order::Publish { job, attempt, shard } => {
+                Said::Publish(v1::Publish { job: job.0, attempt: wire_attempt(attempt), shard: shard.0 })
+            }
+            Order::Discard { job, attempt, shard } => {
+                Said::Discard(v1::Discard { job: job.0, attempt: wire_attempt(attempt), shard: shard.0 })
+            }
+            Order::Seal { job, receipts, quarantined } => {
+                let wire = |(shard, why): (Shard, String)| v1::Quarantined { shard: shard.0, why };
+                let quarantined = quarantined.into_iter().map(wire).collect();
+                Said::Seal(v1::Seal { job: job.0, receipts: receipts.0.to_vec(), quarantined })
+            }
         };
         Self { said: Some(said) }
     }
@@ -61,6 +80,30 @@ impl TryFrom<v1::ToWorker> for Down {
                 wish: wish(made.wish)?,
             },
             Said::Release(release) => Order::Release { job: job(release.job, "Release")?, why: release.why },
+            Said::Refine(refine) => Order::Refine {
+                job: job(refine.job, "Refine")?,
+                refinement: Box::new(refinement(&refine.refinement_json, "Refine")?),
+            },
+            Said::Lease(lease) => Order::Lease {
+                job: job(lease.job, "Lease")?,
+                attempt: attempt(lease.attempt, "Lease")?,
+                shards: lease.shards.into_iter().map(Shard).collect(),
+            },
+            Said::Publish(publish) => Order::Publish {
+                job: job(publish.job, "Publish")?,
+                attempt: attempt(publish.attempt, "Publish")?,
+                shard: Shard(publish.shard),
+            },
+            Said::Discard(discard) => Order::Discard {
+                job: job(discard.job, "Discard")?,
+                attempt: attempt(discard.attempt, "Discard")?,
+                shard: Shard(discard.shard),
+            },
+            Said::Seal(seal) => Order::Seal {
+                job: job(seal.job, "Seal")?,
+                receipts: digest(seal.receipts, "Seal", "receipts")?,
+                quarantined: seal.quarantined.into_iter().map(|lost| (Shard(lost.shard), lost.why)).collect(),
+            },
         }))
     }
 }

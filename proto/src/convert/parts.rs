@@ -7,9 +7,11 @@ use sumac_common::{
     conversation::{
         Beat, Doing, End, Ending, Fingerprint, Holding, Incarnation, Readiness, Seat, SlowWorker, SoFar, Standing,
     },
-    ids::{Digest, Generation, JobId, NodeId, Step, WorkerId},
+    ids::{Digest, Generation, JobId, NodeId, Step, Term, WorkerId},
+    leases::{Attempt, Held, Receipt, Shard},
     losses::{Losses, Mean},
-    pace::Times,
+    pace::{Shares, Times},
+    refinement::Refinement,
 };
 
 pub(super) fn worker(name: String, message: &'static str) -> Result<WorkerId, BadWire> {
@@ -24,9 +26,85 @@ pub(super) fn address(text: &str, message: &'static str, field: &'static str) ->
     text.parse().map_err(|_| BadWire::NotAnAddress { message, field, value: text.to_owned() })
 }
 
-fn digest(bytes: Vec<u8>, message: &'static str, field: &'static str) -> Result<Digest, BadWire> {
+pub(super) fn digest(bytes: Vec<u8>, message: &'static str, field: &'static str) -> Result<Digest, BadWire> {
     let count = bytes.len();
     bytes.try_into().map(Digest).map_err(|_| BadWire::NotADigest { message, field, bytes: count })
+}
+
+pub(super) fn refinement(json: &str, message: &'static str) -> Result<Refinement, BadWire> {
+    Refinement::from_json(json).map_err(|why| BadWire::BadRefinement { message, why })
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a message within a message is optional on the wire")]
+pub(super) fn wire_attempt(attempt: Attempt) -> Option<v1::Attempt> {
+    Some(v1::Attempt { term: attempt.term.0, number: attempt.number })
+}
+
+pub(super) fn attempt(attempt: Option<v1::Attempt>, message: &'static str) -> Result<Attempt, BadWire> {
+    let v1::Attempt { term, number } = present(attempt, message, "attempt")?;
+    Ok(Attempt { term: Term(term), number })
+}
+
+impl TryFrom<v1::Wrote> for (Attempt, Shard, Receipt) {
+    type Error = BadWire;
+
+    fn try_from(wrote: v1::Wrote) -> Result<Self, BadWire> {
+        let digest = digest(wrote.receipt, "Wrote", "receipt")?;
+        let receipt = Receipt { digest, refined: wrote.refined, bad: wrote.bad };
+        Ok((attempt(wrote.attempt, "Wrote")?, Shard(wrote.shard), receipt))
+    }
+}
+
+impl From<Held> for v1::Held {
+    /// The job is that of the standing, and not said again.
+    fn from(held: Held) -> Self {
+        let lease = |(attempt, shards): (Attempt, Vec<Shard>)| v1::Lease {
+            job: String::new(),
+            attempt: wire_attempt(attempt),
+            shards: shards.into_iter().map(|shard| shard.0).collect(),
+        };
+        let wrote = |(attempt, shard, receipt): (Attempt, Shard, Receipt)| v1::Wrote {
+            job: String::new(),
+            attempt: wire_attempt(attempt),
+            shard: shard.0,
+            receipt: receipt.digest.0.to_vec(),
+            refined: receipt.refined,
+            bad: receipt.bad,
+        };
+        Self {
+            leases: held.leases.into_iter().map(lease).collect(),
+            wrote: held.wrote.into_iter().map(wrote).collect(),
+            asks: held.asks,
+        }
+    }
+}
+
+impl TryFrom<v1::Held> for Held {
+    type Error = BadWire;
+
+    fn try_from(held: v1::Held) -> Result<Self, BadWire> {
+        let lease =
+            |lease: v1::Lease| Ok((attempt(lease.attempt, "Held")?, lease.shards.into_iter().map(Shard).collect()));
+        Ok(Self {
+            leases: held.leases.into_iter().map(lease).collect::<Result<_, BadWire>>()?,
+            wrote: held.wrote.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            asks: held.asks,
+        })
+    }
+}
+
+impl From<Shares> for v1::Shares {
+    fn from(shares: Shares) -> Self {
+        let Shares { read, decode, refine, encode, write } = shares;
+        Self { read, decode, refine, encode, write }
+    }
+}
+
+impl From<v1::Shares> for Shares {
+    fn from(shares: v1::Shares) -> Self {
+        let v1::Shares { read, decode, refine, encode, write } = shares;
+        Self { read, decode, refine, encode, write }
+    }
 }
 
 impl From<Seat> for v1::Seat {
@@ -66,6 +144,7 @@ impl From<Standing> for v1::Standing {
             offered: standing.offered.map(Into::into),
             ended: standing.ended.map(Into::into),
             ready: standing.ready.map(Into::into),
+            held: (standing.held != Held::default()).then(|| standing.held.into()),
         }
     }
 }
@@ -81,6 +160,7 @@ impl TryFrom<v1::Standing> for Standing {
             offered: standing.offered.map(Into::into),
             ready: standing.ready.map(TryInto::try_into).transpose()?,
             ended: standing.ended.map(TryInto::try_into).transpose()?,
+            held: standing.held.map(TryInto::try_into).transpose()?.unwrap_or_default(),
         })
     }
 }
@@ -177,6 +257,7 @@ impl From<Beat> for v1::Beat {
                 own_us: slow.own_us,
                 others_us: slow.others_us,
             }),
+            shares: beat.shares.map(Into::into),
         }
     }
 }
@@ -197,6 +278,7 @@ impl TryFrom<v1::Beat> for Beat {
             waits_ms: beat.waits_ms,
             times: Times { own_us: beat.own_us, waited_us: beat.waited_us },
             slow: beat.slow.map(slow).transpose()?,
+            shares: beat.shares.map(Into::into),
         })
     }
 }
@@ -212,6 +294,7 @@ impl From<Doing> for v1::Doing {
             Doing::Waiting => Self::Waiting,
             Doing::Entering => Self::Entering,
             Doing::Training => Self::Training,
+            Doing::Refining => Self::Refining,
             Doing::Sealing => Self::Sealing,
         }
     }
@@ -223,6 +306,7 @@ fn doing(value: i32) -> Result<Doing, BadWire> {
         Ok(v1::Doing::Waiting) => Ok(Doing::Waiting),
         Ok(v1::Doing::Entering) => Ok(Doing::Entering),
         Ok(v1::Doing::Training) => Ok(Doing::Training),
+        Ok(v1::Doing::Refining) => Ok(Doing::Refining),
         Ok(v1::Doing::Sealing) => Ok(Doing::Sealing),
         Ok(v1::Doing::Unspecified) | Err(_) => Err(BadWire::Unknown { message: "Beat", field: "doing", value }),
     }

@@ -9,10 +9,12 @@ use sumac_common::{
         Basis, Beat, Doing, End, Ending, Fingerprint, Holding, Incarnation, Leaving, Opening, Place, Readiness,
         SlowWorker, SoFar, Wish,
     },
-    ids::{Digest, Generation, JobId, NodeId, Step, WorkerId},
+    ids::{Digest, Generation, JobId, NodeId, Step, Term, WorkerId},
+    leases::{Attempt, Held, Receipt, Shard},
     losses::{Losses, Mean},
-    pace::Times,
-    spec::Spec,
+    pace::{Shares, Times},
+    refinement::{self, Refinement},
+    spec::{Device, Resize, Spec, Workers},
 };
 
 /// Through the bytes, not only through the structs.
@@ -51,6 +53,44 @@ fn standing() -> Standing {
         offered: Some(Holding { generation: Generation(4), step: Step(70) }),
         ready: Some(readiness()),
         ended: Some(End { generation: Generation(3), step: Step(0), ending: Ending::Parked }),
+        held: Held {
+            leases: vec![(attempt(), vec![Shard(4), Shard(0)])],
+            wrote: vec![(attempt(), Shard(3), receipt())],
+            asks: true,
+        },
+    }
+}
+
+fn attempt() -> Attempt {
+    Attempt { term: Term(3), number: 17 }
+}
+
+fn receipt() -> Receipt {
+    Receipt { digest: Digest::of(b"part-000003.tar"), refined: 255, bad: 1 }
+}
+
+fn refinement() -> Refinement {
+    Refinement {
+        name: "eyes".to_owned(),
+        what: refinement::What {
+            input: Digest::of(b"input"),
+            samples: 1_000,
+            shard_samples: 256,
+            weights: Digest::of(b"weights"),
+            refiner: spec().what.model.refiner,
+            image: spec().what.data.image,
+            fit: Some(Resize::Area),
+            layout: refinement::Layout::Mirror,
+            format: refinement::Format::Same,
+            max_bad: 0.001,
+            threads: 1,
+            origin: refinement::Origin { run: "eyes-7f3".to_owned(), step: 600, lambda: 0.5, seed: 7 },
+        },
+        how: refinement::How {
+            source: "/data/drawn".into(),
+            destination: "/data/refined".into(),
+            workers: Workers { min: 1, max: 4, device: Device::Auto },
+        },
     }
 }
 
@@ -78,6 +118,7 @@ fn beat(doing: Doing) -> Beat {
         history: 50_000,
         times: Times { own_us: 61_000.5, waited_us: 1_250.0 },
         waits_ms: 350,
+        shares: Some(Shares { read: 0.1, decode: 0.2, refine: 0.9, encode: 0.3, write: 0.05 }),
         slow: Some(SlowWorker { worker: WorkerId::from("w3"), own_us: 61_000.5, others_us: 20_000.25 }),
     }
 }
@@ -108,7 +149,7 @@ fn every_report_comes_back_as_itself() {
         Leaving::Unformed { unreached: vec![], why: String::new() },
     ];
     let endings = [Ending::Finished, Ending::Parked, Ending::Failed("10 steps in a row were not finite".to_owned())];
-    let doings = [Doing::Preparing, Doing::Waiting, Doing::Entering, Doing::Training, Doing::Sealing];
+    let doings = [Doing::Preparing, Doing::Waiting, Doing::Entering, Doing::Training, Doing::Refining, Doing::Sealing];
     let mut reports = vec![
         Report::Ready { job: job(), readiness: readiness() },
         Report::Unable { job: job(), why: "no images in /data".to_owned() },
@@ -122,6 +163,10 @@ fn every_report_comes_back_as_itself() {
         },
         Report::Unsaved { job: job(), step: Step(110), why: "cannot write the manifest".to_owned() },
         Report::Beat(None),
+        Report::Asks { job: job() },
+        Report::Wrote { job: job(), attempt: attempt(), shard: Shard(3), receipt: receipt() },
+        Report::Failed { job: job(), attempt: attempt(), shard: Shard(0), why: "no room".to_owned() },
+        Report::Sealed { job: job() },
     ];
     let left = |why| Report::Left { generation: Generation(1), standing: standing(), why };
     let end = |ending| End { generation: Generation(9), step: Step(600), ending };
@@ -167,6 +212,15 @@ fn every_order_comes_back_as_itself() {
         Order::Wish { job: job(), generation: Generation(3), wish: Wish::Park },
         Order::Release { job: job(), why: None },
         Order::Release { job: job(), why: Some("its images are others".to_owned()) },
+        Order::Refine { job: job(), refinement: Box::new(refinement()) },
+        Order::Lease { job: job(), attempt: attempt(), shards: vec![Shard(0), Shard(7)] },
+        Order::Publish { job: job(), attempt: attempt(), shard: Shard(7) },
+        Order::Discard { job: job(), attempt: attempt(), shard: Shard(0) },
+        Order::Seal {
+            job: job(),
+            receipts: Digest::of(b"all"),
+            quarantined: vec![(Shard(1), "a: no room".to_owned())],
+        },
     ];
     for order in orders {
         assert_eq!(down_and_back(Down::Told(order.clone())), Down::Told(order));

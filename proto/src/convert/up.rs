@@ -2,13 +2,14 @@
 
 use super::{
     BadWire, Up,
-    parts::{job, worker},
+    parts::{attempt, job, wire_attempt, worker},
     present,
 };
 use crate::v1::{self, from_worker::Said};
 use sumac_common::{
     conversation::{Leaving, Report},
     ids::{Generation, Step, WorkerId},
+    leases::Shard,
 };
 
 impl From<Up> for v1::FromWorker {
@@ -44,6 +45,19 @@ impl From<Report> for v1::FromWorker {
             }
             Report::Unsaved { job, step, why } => Said::Unsaved(v1::Unsaved { job: job.0, step: step.0, why }),
             Report::Ended { job, end } => Said::Ended(v1::Ended { job: job.0, end: Some(end.into()) }),
+            Report::Asks { job } => Said::Asks(v1::Asks { job: job.0 }),
+            Report::Wrote { job, attempt, shard, receipt } => Said::Wrote(v1::Wrote {
+                job: job.0,
+                attempt: wire_attempt(attempt),
+                shard: shard.0,
+                receipt: receipt.digest.0.to_vec(),
+                refined: receipt.refined,
+                bad: receipt.bad,
+            }),
+            Report::Failed { job, attempt, shard, why } => {
+                Said::ShardFailed(v1::ShardFailed { job: job.0, attempt: wire_attempt(attempt), shard: shard.0, why })
+            }
+            Report::Sealed { job } => Said::Sealed(v1::Sealed { job: job.0 }),
             Report::Beat(beat) => Said::Heartbeat(v1::Heartbeat { beat: beat.map(Into::into) }),
         };
         Self { said: Some(said) }
@@ -87,6 +101,19 @@ impl TryFrom<v1::FromWorker> for Up {
             Said::Ended(ended) => {
                 Report::Ended { job: job(ended.job, "Ended")?, end: present(ended.end, "Ended", "end")?.try_into()? }
             }
+            Said::Asks(asks) => Report::Asks { job: job(asks.job, "Asks")? },
+            Said::Wrote(wrote) => {
+                let job = job(wrote.job.clone(), "Wrote")?;
+                let (attempt, shard, receipt) = wrote.try_into()?;
+                Report::Wrote { job, attempt, shard, receipt }
+            }
+            Said::ShardFailed(failed) => Report::Failed {
+                job: job(failed.job, "ShardFailed")?,
+                attempt: attempt(failed.attempt, "ShardFailed")?,
+                shard: Shard(failed.shard),
+                why: failed.why,
+            },
+            Said::Sealed(sealed) => Report::Sealed { job: job(sealed.job, "Sealed")? },
             Said::Heartbeat(v1::Heartbeat { beat }) => Report::Beat(beat.map(TryInto::try_into).transpose()?),
         }))
     }
