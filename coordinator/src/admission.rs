@@ -4,10 +4,14 @@
 
 use std::path::PathBuf;
 use sumac_common::{
-    cluster::{Job, JobState},
+    cluster::{Job, JobState, Refining},
     ids::{Digest, JobId},
+    refinement::Refinement,
     spec::Spec,
 };
+
+/// Enough that two refinements never have the same.
+const REFINEMENT_DIGITS: usize = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -54,6 +58,28 @@ pub fn admit<'j>(jobs: impl Iterator<Item = &'j Job>, spec: &Spec) -> Result<Adm
         return Ok(Admission::GoesOn(last.id.clone()));
     }
     Ok(Admission::New(mint(spec, &jobs)))
+}
+
+/// The id follows from what it is: the same command finds its refinement again.
+///
+/// # Errors
+/// If another one that has not ended writes into the same destination.
+pub fn admit_refinement<'r>(
+    known: impl Iterator<Item = &'r Refining> + Clone,
+    refinement: &Refinement,
+) -> Result<Admission, NotAdmitted> {
+    let destination = &refinement.how.destination;
+    let identity = refinement.what.identity().then(destination.as_os_str().as_encoded_bytes());
+    let id = JobId(format!("{}-r{}", refinement.name, &base36(identity)[..REFINEMENT_DIGITS]));
+    let is_other = |other: &&Refining| other.id != id && other.spec.how.destination == *destination;
+    if let Some(other) = known.clone().filter(is_other).find(|other| !other.state.is_over()) {
+        return Err(NotAdmitted::OutputTaken { dir: destination.clone(), job: other.id.clone() });
+    }
+    Ok(match known.clone().find(|other| other.id == id).map(|same| &same.state) {
+        None => Admission::New(id),
+        Some(state) if state.is_over() => Admission::GoesOn(id),
+        Some(_) => Admission::AlreadyThere(id),
+    })
 }
 
 /// Equal identity and equal places of the data: while it runs, other places are another run; later the manifests decide.

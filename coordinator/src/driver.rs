@@ -7,8 +7,8 @@
 
 use crate::{
     admission::{self, Admission, NotAdmitted},
-    picture::{Entry, Facts, Noted, Picture},
-    store::{Remembered, Store, StoreError},
+    picture::{Entry, Facts, Noted, Picture, Work},
+    store::{Ended, Remembered, Store, StoreError},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,6 +19,7 @@ use sumac_common::{
     cluster::{Action, Cluster, Event, Fact, Settings},
     conversation::{Incarnation, Report, Seat, Standing},
     ids::{JobId, Term, WorkerId},
+    refinement::Refinement,
     spec::Spec,
 };
 use sumac_proto::Down;
@@ -33,6 +34,8 @@ use tracing::{error, info, warn};
 const TICK: Duration = Duration::from_millis(200);
 /// Calls that may wait for the driver; beyond that, callers wait.
 const CALLS_MAX: usize = 256;
+/// Calls that are taken before what they lead to is carried out.
+const TOGETHER_MAX: usize = 256;
 /// Orders that may wait for one worker. One that does not read so many is as good as unattached.
 pub const ORDERS_MAX: usize = 256;
 
@@ -63,7 +66,7 @@ pub enum Call {
         session: Session,
     },
     Submit {
-        spec: Box<Spec>,
+        wanted: Wanted,
         answer: oneshot::Sender<Result<Result<Admission, NotAdmitted>, CannotSave>>,
     },
     /// An operator's word; answered when all it led to has been carried out, or has to wait for the disk.
@@ -71,6 +74,13 @@ pub enum Call {
         event: Box<Event>,
         answer: oneshot::Sender<Result<(), CannotSave>>,
     },
+}
+
+/// What is submitted.
+#[derive(Debug)]
+pub enum Wanted {
+    Run(Box<Spec>),
+    Refinement(Box<Refinement>),
 }
 
 /// The state directory takes nothing at the moment.
@@ -106,6 +116,8 @@ pub struct Driver {
     pending: VecDeque<(Option<Session>, Action)>,
     /// Why the first of them waits.
     trouble: Option<CannotSave>,
+    /// Something happened since the picture was drawn.
+    unseen: bool,
     calls: mpsc::Receiver<Call>,
     picture: watch::Sender<Arc<Picture>>,
 }
@@ -113,11 +125,14 @@ pub struct Driver {
 impl Driver {
     #[must_use]
     pub fn new(settings: Settings, store: Store, remembered: Remembered) -> (Self, Desk) {
-        let Remembered { term, jobs, drains, facts: noted } = remembered;
+        let Remembered { term, jobs, refinements, drains, facts: noted } = remembered;
         let mut facts = Facts::default();
         noted.into_iter().for_each(|noted| facts.push(noted));
-        let submitted = jobs.iter().map(|entry| (entry.job.id.clone(), entry.submitted)).collect();
-        let cluster = Cluster::new(settings, jobs.into_iter().map(|entry| entry.job).collect(), drains);
+        let runs = jobs.iter().map(|(job, submitted)| (job.id.clone(), *submitted));
+        let others = refinements.iter().map(|(refining, _, submitted)| (refining.id.clone(), *submitted));
+        let submitted = runs.chain(others).collect();
+        let mut cluster = Cluster::new(settings, jobs.into_iter().map(|(job, _)| job).collect(), drains);
+        cluster.remember(term, refinements.into_iter().map(|(refining, kept, _)| (refining, kept)).collect());
         let (calls, called) = mpsc::channel(CALLS_MAX);
         let began = Instant::now();
         let facts = Arc::new(facts);
@@ -134,6 +149,7 @@ impl Driver {
             facts,
             pending: VecDeque::new(),
             trouble: None,
+            unseen: false,
             calls: called,
             picture,
         };
@@ -148,19 +164,32 @@ impl Driver {
     pub async fn run(mut self, stopping: CancellationToken) -> Result<(), StoreError> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut called = Vec::with_capacity(TOGETHER_MAX);
         loop {
             tokio::select! {
                 biased;
                 () = stopping.cancelled() => return Ok(()),
-                Some(call) = self.calls.recv() => self.take(call).await?,
-                _ = ticks.tick() => self.step(Event::Tick).await?,
+                count = self.calls.recv_many(&mut called, TOGETHER_MAX), if called.is_empty() => {
+                    if count > 0 {
+                        for call in called.drain(..) {
+                            self.take(call).await?;
+                        }
+                        self.carry_out().await?;
+                    }
+                }
+                _ = ticks.tick() => {
+                    self.step(Event::Tick).await?;
+                    self.carry_out().await?;
+                }
             }
         }
     }
 
+    /// What reports lead to is carried out together with what those behind them lead to: one write for many shards.
     async fn take(&mut self, call: Call) -> Result<(), StoreError> {
         match call {
             Call::Attach { seat, standing, session, down, over } => {
+                self.carry_out().await?;
                 self.attach(seat, standing, Attached { session, down, _over: over.drop_guard() }).await
             }
             // What an old stream still carries counts as unsaid: the worker said anew where it stands.
@@ -168,18 +197,20 @@ impl Driver {
                 self.step(Event::Said { worker, incarnation, report }).await
             }
             Call::Detached { worker, incarnation, session } if self.is_current(&worker, session) => {
+                self.carry_out().await?;
                 self.attached.remove(&worker);
                 self.step(Event::Detached { worker, incarnation }).await
             }
             Call::Said { .. } | Call::Detached { .. } => Ok(()),
-            Call::Submit { spec, answer } => {
-                let admitted = self.admit(spec).await?;
+            Call::Submit { wanted, answer } => {
+                let admitted = self.admit(wanted).await?;
                 // Who asked may have hung up; the job is there all the same.
                 let _ = answer.send(admitted);
                 Ok(())
             }
             Call::Command { event, answer } => {
                 self.step(*event).await?;
+                self.carry_out().await?;
                 let _ = answer.send(self.trouble.clone().map_or(Ok(()), Err));
                 Ok(())
             }
@@ -193,16 +224,25 @@ impl Driver {
     /// A job that could not be saved would be forgotten: it is not taken on.
     async fn admit(
         &mut self,
-        spec: Box<Spec>,
+        wanted: Wanted,
     ) -> Result<Result<Result<Admission, NotAdmitted>, CannotSave>, StoreError> {
-        let admitted = admission::admit(self.cluster.jobs(), &spec);
+        let admitted = match &wanted {
+            Wanted::Run(spec) => admission::admit(self.cluster.jobs(), spec),
+            Wanted::Refinement(refinement) => admission::admit_refinement(self.cluster.refinings(), refinement),
+        };
         if let Ok(Admission::New(job) | Admission::GoesOn(job)) = &admitted {
             self.probe().await?;
             if let Some(trouble) = self.trouble.clone() {
                 return Ok(Err(trouble));
             }
             self.submitted.entry(job.clone()).or_insert_with(SystemTime::now);
-            self.step(Event::Submitted { job: job.clone(), spec }).await?;
+            let job = job.clone();
+            let event = match wanted {
+                Wanted::Run(spec) => Event::Submitted { job, spec },
+                Wanted::Refinement(refinement) => Event::Refine { job, refinement },
+            };
+            self.step(event).await?;
+            self.carry_out().await?;
         }
         Ok(self.trouble.clone().map_or(Ok(admitted), Err))
     }
@@ -226,7 +266,8 @@ impl Driver {
         }
         let others =
             |action: &Action| !matches!(action, Action::Refuse(whom, _) | Action::Defer(whom, _) if *whom == worker);
-        self.carry_out(actions.into_iter().filter(others).collect()).await
+        self.queue(actions.into_iter().filter(others));
+        self.carry_out().await
     }
 
     async fn step(&mut self, event: Event) -> Result<(), StoreError> {
@@ -234,17 +275,21 @@ impl Driver {
         let actions = self.cluster.step(self.began.elapsed(), event);
         if is_tick && self.trouble.is_some() {
             self.probe().await?;
-        } else if is_tick && actions.is_empty() {
-            return Ok(());
         }
-        self.carry_out(actions).await
+        self.unseen |= !is_tick;
+        self.queue(actions.into_iter());
+        Ok(())
     }
 
-    async fn carry_out(&mut self, actions: Vec<Action>) -> Result<(), StoreError> {
+    fn queue(&mut self, actions: impl Iterator<Item = Action>) {
         for action in actions {
             let stream = if let Action::Tell(worker, _) = &action { self.session_of(worker) } else { None };
             self.pending.push_back((stream, action));
         }
+    }
+
+    async fn carry_out(&mut self) -> Result<(), StoreError> {
+        self.unseen |= !self.pending.is_empty();
         while let Some((stream, action)) = self.pending.pop_front() {
             match action {
                 // Who attached anew in the meantime has said where it stands, and was answered that.
@@ -260,7 +305,18 @@ impl Driver {
                 }
                 Action::HangUp(worker) => drop(self.attached.remove(&worker)),
                 Action::Note(fact) => self.note(fact).await?,
-                Action::Save(_) | Action::SaveDrains => {
+                Action::Keep { job, shard, fate } => {
+                    let ended = self.all_that_ended(Ended { job, shard, fate });
+                    let trouble = excused(self.store.keep(ended.clone()).await)?;
+                    self.mark(trouble);
+                    if self.trouble.is_some() {
+                        let again = ended.into_iter().rev();
+                        let again = again.map(|Ended { job, shard, fate }| (None, Action::Keep { job, shard, fate }));
+                        again.for_each(|keep| self.pending.push_front(keep));
+                        break;
+                    }
+                }
+                Action::Save(_) | Action::Pardon(_) | Action::SaveDrains => {
                     let trouble = excused(self.save(&action).await)?;
                     self.mark(trouble);
                     if self.trouble.is_some() {
@@ -270,8 +326,21 @@ impl Driver {
                 }
             }
         }
-        self.publish();
+        if std::mem::take(&mut self.unseen) {
+            self.publish();
+        }
         Ok(())
+    }
+
+    /// This one, and those that wait behind it: kept sooner than what is before them in the queue, they harm nothing.
+    fn all_that_ended(&mut self, first: Ended) -> Vec<Ended> {
+        let mut ended = vec![first];
+        self.pending.retain(|(_, action)| {
+            let Action::Keep { job, shard, fate } = action else { return true };
+            ended.push(Ended { job: job.clone(), shard: *shard, fate: fate.clone() });
+            false
+        });
+        ended
     }
 
     /// Whether the disk takes anything.
@@ -306,12 +375,17 @@ impl Driver {
     }
 
     async fn save(&self, what: &Action) -> Result<(), StoreError> {
-        let Action::Save(job) = what else {
-            return self.store.save_drains(self.cluster.drains().map(str::to_owned).collect()).await;
+        let id = match what {
+            Action::Save(id) => id,
+            Action::Pardon(id) => return self.store.pardon(id.clone()).await,
+            _ => return self.store.save_drains(self.cluster.drains().map(str::to_owned).collect()).await,
         };
-        let Some(job) = self.cluster.job(job) else { return Ok(()) };
-        let submitted = self.submitted.get(&job.id).copied().unwrap_or_else(SystemTime::now);
-        self.store.save(job.clone(), submitted).await
+        let submitted = self.submitted.get(id).copied().unwrap_or_else(SystemTime::now);
+        match (self.cluster.job(id), self.cluster.refining(id)) {
+            (Some(job), _) => self.store.save(job.clone(), submitted).await,
+            (None, Some(refining)) => self.store.save_refinement(refining.without_shards(), submitted).await,
+            (None, None) => Ok(()),
+        }
     }
 
     async fn note(&mut self, fact: Fact) -> Result<(), StoreError> {
@@ -325,14 +399,19 @@ impl Driver {
     }
 
     fn publish(&self) {
-        let entry = |job: &sumac_common::cluster::Job| {
-            let submitted = self.submitted.get(&job.id).copied().unwrap_or_else(SystemTime::now);
-            Arc::new(Entry { job: job.clone(), submitted })
+        let entry = |id: &JobId, work: Work| {
+            let submitted = self.submitted.get(id).copied().unwrap_or_else(SystemTime::now);
+            Arc::new(Entry { work, submitted })
         };
+        let runs = self.cluster.jobs().map(|job| entry(&job.id, Work::Run(Box::new(job.clone()))));
+        let refinements = self.cluster.refinings();
+        let refinements = refinements.map(|known| entry(&known.id, Work::Refinement(Box::new(known.overview()))));
+        let mut jobs: Vec<Arc<Entry>> = runs.chain(refinements).collect();
+        jobs.sort_by_key(|entry| entry.submitted);
         self.picture.send_replace(Arc::new(Picture {
             term: self.term,
             began: self.began,
-            jobs: self.cluster.jobs().map(entry).collect(),
+            jobs,
             workers: self.cluster.workers().values().cloned().collect(),
             facts: self.facts.clone(),
             trouble: self.trouble.as_ref().map(ToString::to_string),

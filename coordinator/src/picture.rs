@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use sumac_common::{
-    cluster::{Fact, Job, Worker},
+    cluster::{Fact, Job, JobState, Overview, Worker},
     ids::{JobId, Term, WorkerId},
 };
 use tokio::time::Instant;
@@ -32,8 +32,32 @@ pub struct Picture {
 /// A job, and when it was first submitted.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    pub job: Job,
+    pub work: Work,
     pub submitted: SystemTime,
+}
+
+#[derive(Clone, Debug)]
+pub enum Work {
+    Run(Box<Job>),
+    Refinement(Box<Overview>),
+}
+
+impl Entry {
+    #[must_use]
+    pub fn id(&self) -> &JobId {
+        match &self.work {
+            Work::Run(job) => &job.id,
+            Work::Refinement(refining) => &refining.id,
+        }
+    }
+
+    #[must_use]
+    pub fn state(&self) -> &JobState {
+        match &self.work {
+            Work::Run(job) => &job.state,
+            Work::Refinement(refining) => &refining.state,
+        }
+    }
 }
 
 /// A fact of the journal.
@@ -76,7 +100,7 @@ impl Facts {
 impl Picture {
     #[must_use]
     pub fn job(&self, id: &JobId) -> Option<&Arc<Entry>> {
-        self.jobs.iter().find(|entry| entry.job.id == *id)
+        self.jobs.iter().find(|entry| entry.id() == id)
     }
 
     #[must_use]

@@ -3,8 +3,9 @@
 //! A saved job is on the disk when [`Store::save`] returns (WAL, `synchronous = FULL`). One state directory has one living
 //! owner. Knows nothing of what a job means.
 
-use crate::picture::{Entry, Noted};
+use crate::picture::Noted;
 use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -14,15 +15,15 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use sumac_common::{
-    cluster::{Fact, Job},
-    ids::Term,
+    cluster::{Fact, Job, Refining},
+    ids::{JobId, Term},
+    leases::{Fate, Kept, Shard},
 };
 use tokio::sync::oneshot;
 
 /// Version of the schema, in SQLite's `user_version`.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 const TABLES: &str = "
-    CREATE TABLE drains (name TEXT PRIMARY KEY);
     CREATE TABLE term (only INTEGER PRIMARY KEY CHECK (only = 0), term INTEGER NOT NULL);
     INSERT INTO term VALUES (0, 0);
     CREATE TABLE jobs (
@@ -42,13 +43,27 @@ const TABLES: &str = "
         fact TEXT NOT NULL
     );
     CREATE INDEX journal_of_job ON journal (job, number);
-    PRAGMA user_version = 2;
+    PRAGMA user_version = 1;
 ";
-/// From the schema before.
-const SINCE_1: &str = "
-    CREATE TABLE drains (name TEXT PRIMARY KEY);
-    PRAGMA user_version = 2;
-";
+/// From each schema to the next.
+const CHANGES: [&str; 2] = [
+    "CREATE TABLE drains (name TEXT PRIMARY KEY);
+     PRAGMA user_version = 2;",
+    // A refinement has the number of the submissions before it in its own record.
+    "CREATE TABLE refinements (
+         submission INTEGER PRIMARY KEY AUTOINCREMENT,
+         id TEXT NOT NULL UNIQUE,
+         submitted_ms INTEGER NOT NULL,
+         record TEXT NOT NULL
+     );
+     CREATE TABLE shards (
+         job TEXT NOT NULL,
+         shard INTEGER NOT NULL,
+         fate TEXT NOT NULL,
+         PRIMARY KEY (job, shard)
+     ) WITHOUT ROWID;
+     PRAGMA user_version = 3;",
+];
 /// Facts read back at the start, for people.
 const FACTS_REMEMBERED: i64 = 2_000;
 
@@ -86,7 +101,9 @@ pub enum StoreError {
 pub struct Remembered {
     pub term: Term,
     /// In order of submission.
-    pub jobs: Vec<Entry>,
+    pub jobs: Vec<(Job, SystemTime)>,
+    /// In order of submission.
+    pub refinements: Vec<(Refining, Kept, SystemTime)>,
     /// Workers and nodes that are to be given no work.
     pub drains: Vec<String>,
     /// The latest ones, oldest first.
@@ -99,11 +116,27 @@ pub struct Store {
     thread: Option<thread::JoinHandle<()>>,
 }
 
-enum Request {
-    Save { job: Box<Job>, submitted: SystemTime, done: oneshot::Sender<Result<(), StoreError>> },
-    Probe { done: oneshot::Sender<Result<(), StoreError>> },
-    SaveDrains { names: Vec<String>, done: oneshot::Sender<Result<(), StoreError>> },
-    Note { noted: Box<Noted>, done: oneshot::Sender<Result<(), StoreError>> },
+struct Request {
+    what: What,
+    done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+enum What {
+    Save(Box<Job>, SystemTime),
+    SaveRefinement(Box<Refining>, SystemTime),
+    Keep(Vec<Ended>),
+    Pardon(JobId),
+    Probe,
+    SaveDrains(Vec<String>),
+    Note(Box<Noted>),
+}
+
+/// A shard of a refinement that is over.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    pub job: JobId,
+    pub shard: Shard,
+    pub fate: Fate,
 }
 
 impl Store {
@@ -127,7 +160,31 @@ impl Store {
     /// # Errors
     /// If it could not be made durable.
     pub async fn save(&self, job: Job, submitted: SystemTime) -> Result<(), StoreError> {
-        self.ask(|done| Request::Save { job: Box::new(job), submitted, done }).await
+        self.ask(What::Save(Box::new(job), submitted)).await
+    }
+
+    /// But for its shards.
+    ///
+    /// # Errors
+    /// If it could not be made durable.
+    pub async fn save_refinement(&self, refining: Refining, submitted: SystemTime) -> Result<(), StoreError> {
+        self.ask(What::SaveRefinement(Box::new(refining), submitted)).await
+    }
+
+    /// All of them or none: one transaction, however many.
+    ///
+    /// # Errors
+    /// If they could not be made durable.
+    pub async fn keep(&self, ended: Vec<Ended>) -> Result<(), StoreError> {
+        self.ask(What::Keep(ended)).await
+    }
+
+    /// Forgets which of its shards were quarantined.
+    ///
+    /// # Errors
+    /// If it could not be made durable.
+    pub async fn pardon(&self, refinement: JobId) -> Result<(), StoreError> {
+        self.ask(What::Pardon(refinement)).await
     }
 
     /// Writes what is there once more, to see whether it can be.
@@ -135,7 +192,7 @@ impl Store {
     /// # Errors
     /// If it cannot.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        self.ask(|done| Request::Probe { done }).await
+        self.ask(What::Probe).await
     }
 
     /// All of them: those not named are drained no more.
@@ -143,22 +200,19 @@ impl Store {
     /// # Errors
     /// If it could not be made durable.
     pub async fn save_drains(&self, names: Vec<String>) -> Result<(), StoreError> {
-        self.ask(|done| Request::SaveDrains { names, done }).await
+        self.ask(What::SaveDrains(names)).await
     }
 
     /// # Errors
     /// If it could not be made durable.
     pub async fn note(&self, noted: Noted) -> Result<(), StoreError> {
-        self.ask(|done| Request::Note { noted: Box::new(noted), done }).await
+        self.ask(What::Note(Box::new(noted))).await
     }
 
-    async fn ask(
-        &self,
-        request: impl FnOnce(oneshot::Sender<Result<(), StoreError>>) -> Request,
-    ) -> Result<(), StoreError> {
+    async fn ask(&self, what: What) -> Result<(), StoreError> {
         let (done, answer) = oneshot::channel();
         let requests = self.requests.as_ref().ok_or(StoreError::Gone)?;
-        requests.send(request(done)).map_err(|_| StoreError::Gone)?;
+        requests.send(Request { what, done }).map_err(|_| StoreError::Gone)?;
         answer.await.map_err(|_| StoreError::Gone)?
     }
 }
@@ -199,14 +253,14 @@ impl Ledger {
         connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
         let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
-        let change = match found {
-            0 => TABLES,
-            1 => SINCE_1,
-            SCHEMA => "",
-            found => return Err(StoreError::Newer { file, found }),
-        };
+        if !(0..=SCHEMA).contains(&found) {
+            return Err(StoreError::Newer { file, found });
+        }
         let changing = connection.transaction().map_err(failed)?;
-        changing.execute_batch(change).map_err(failed)?;
+        let all = [TABLES].into_iter().chain(CHANGES);
+        for change in all.skip(usize::try_from(found).unwrap_or_default()) {
+            changing.execute_batch(change).map_err(failed)?;
+        }
         changing.commit().map_err(failed)?;
         Ok(Self { connection, file, term: Term::default() })
     }
@@ -218,15 +272,31 @@ impl Ledger {
     fn read(&mut self) -> Result<Remembered, StoreError> {
         let term = self.raise_term().map_err(|source| self.failed(source))?;
         let mut jobs = Vec::new();
-        for (id, submitted_ms, record) in self.job_rows().map_err(|source| self.failed(source))? {
-            let file = self.file.clone();
-            let job: Job =
-                serde_json::from_str(&record).map_err(|source| StoreError::BadRecord { file, job: id, source })?;
-            jobs.push(Entry { job, submitted: from_ms(submitted_ms) });
+        for (id, submitted_ms, record) in self.records("jobs").map_err(|source| self.failed(source))? {
+            jobs.push((self.read_back(id, &record)?, from_ms(submitted_ms)));
+        }
+        let mut refinements = Vec::new();
+        for (id, submitted_ms, record) in self.records("refinements").map_err(|source| self.failed(source))? {
+            let kept = self.kept(&id)?;
+            refinements.push((self.read_back(id, &record)?, kept, from_ms(submitted_ms)));
         }
         let drains = self.drains().map_err(|source| self.failed(source))?;
         let facts = self.facts().map_err(|source| self.failed(source))?;
-        Ok(Remembered { term, jobs, drains, facts })
+        Ok(Remembered { term, jobs, refinements, drains, facts })
+    }
+
+    fn read_back<T: DeserializeOwned>(&self, job: String, record: &str) -> Result<T, StoreError> {
+        serde_json::from_str(record).map_err(|source| StoreError::BadRecord { file: self.file.clone(), job, source })
+    }
+
+    /// What became of a refinement's shards.
+    fn kept(&self, job: &str) -> Result<Kept, StoreError> {
+        let rows = || -> rusqlite::Result<Vec<(u32, String)>> {
+            let mut rows = self.connection.prepare("SELECT shard, fate FROM shards WHERE job = ?1")?;
+            rows.query_map([job], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        let rows = rows().map_err(|source| self.failed(source))?;
+        rows.into_iter().map(|(shard, fate)| Ok((Shard(shard), self.read_back(job.to_owned(), &fate)?))).collect()
     }
 
     fn raise_term(&self) -> rusqlite::Result<Term> {
@@ -237,8 +307,9 @@ impl Ledger {
         Ok(Term(raised.unwrap_or(1).unsigned_abs()))
     }
 
-    fn job_rows(&self) -> rusqlite::Result<Vec<(String, i64, String)>> {
-        let mut rows = self.connection.prepare("SELECT id, submitted_ms, record FROM jobs ORDER BY submission")?;
+    fn records(&self, table: &str) -> rusqlite::Result<Vec<(String, i64, String)>> {
+        let select = format!("SELECT id, submitted_ms, record FROM {table} ORDER BY submission");
+        let mut rows = self.connection.prepare(&select)?;
         rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
     }
 
@@ -263,22 +334,48 @@ impl Ledger {
 
     /// Until nobody can ask any more. An answer that nobody awaits is no fault of the request.
     fn serve(&mut self, asked: &mpsc::Receiver<Request>) {
-        for request in asked {
-            let (done, result) = match request {
-                Request::Save { job, submitted, done } => (done, self.save(&job, submitted)),
-                Request::Probe { done } => (done, self.connection.execute("UPDATE term SET term = term", []).map(drop)),
-                Request::SaveDrains { names, done } => (done, self.save_drains(&names)),
-                Request::Note { noted, done } => (done, self.note(&noted)),
+        for Request { what, done } in asked {
+            let result = match what {
+                What::Save(job, submitted) => self.save("jobs", &job.id, &*job, submitted),
+                What::SaveRefinement(refining, submitted) => {
+                    self.save("refinements", &refining.id, &*refining, submitted)
+                }
+                What::Keep(ended) => self.keep(&ended),
+                What::Pardon(job) => self.pardon(&job),
+                What::Probe => self.connection.execute("UPDATE term SET term = term", []).map(drop),
+                What::SaveDrains(names) => self.save_drains(&names),
+                What::Note(noted) => self.note(&noted),
             };
             let _ = done.send(result.map_err(|source| self.failed(source)));
         }
     }
 
-    fn save(&self, job: &Job, submitted: SystemTime) -> rusqlite::Result<()> {
+    fn save(&self, table: &str, id: &JobId, job: &impl Serialize, submitted: SystemTime) -> rusqlite::Result<()> {
         let record = serde_json::to_string(job).expect("a job is plain data: its JSON cannot fail");
-        let save = "INSERT INTO jobs (id, submitted_ms, record) VALUES (?1, ?2, ?3)
-                    ON CONFLICT (id) DO UPDATE SET record = excluded.record";
-        self.connection.execute(save, params![job.id.0, to_ms(submitted), record]).map(drop)
+        let save = format!(
+            "INSERT INTO {table} (id, submitted_ms, record) VALUES (?1, ?2, ?3)
+             ON CONFLICT (id) DO UPDATE SET record = excluded.record"
+        );
+        self.connection.execute(&save, params![id.0, to_ms(submitted), record]).map(drop)
+    }
+
+    fn keep(&mut self, ended: &[Ended]) -> rusqlite::Result<()> {
+        let change = self.connection.transaction()?;
+        {
+            // What was pardoned may end otherwise.
+            let mut keep =
+                change.prepare_cached("INSERT OR REPLACE INTO shards (job, shard, fate) VALUES (?1, ?2, ?3)")?;
+            for Ended { job, shard, fate } in ended {
+                let fate = serde_json::to_string(fate).expect("a fate is plain data: its JSON cannot fail");
+                keep.execute(params![job.0, shard.0, fate])?;
+            }
+        }
+        change.commit()
+    }
+
+    fn pardon(&self, job: &JobId) -> rusqlite::Result<()> {
+        let pardon = "DELETE FROM shards WHERE job = ?1 AND fate ->> 'fate' = 'quarantined'";
+        self.connection.execute(pardon, [&job.0]).map(drop)
     }
 
     fn save_drains(&mut self, names: &[String]) -> rusqlite::Result<()> {
@@ -312,6 +409,7 @@ fn from_ms(ms: i64) -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sumac_common::leases::{Attempt, Receipt};
     use tempfile::tempdir;
 
     #[test]
@@ -342,6 +440,29 @@ mod tests {
         let before = term(&connection);
         assert!(matches!(Store::open(state.path()).err(), Some(StoreError::Newer { found: 99, .. })));
         assert_eq!(term(&connection), before);
+    }
+
+    #[tokio::test]
+    async fn fates_are_remembered_but_for_those_that_were_pardoned() {
+        let state = tempdir().unwrap();
+        let (store, _) = Store::open(state.path()).unwrap();
+        let job = JobId::from("eyes-r");
+        let attempt = Attempt { term: Term(1), number: 3 };
+        let committed = Fate::Committed { attempt, receipt: Receipt::default() };
+        let lost = Fate::Quarantined { why: "a: no room".to_owned() };
+        let ended = |shard, fate: &Fate| Ended { job: job.clone(), shard: Shard(shard), fate: fate.clone() };
+        store.keep(vec![ended(0, &committed), ended(1, &lost)]).await.unwrap();
+        let kept = |store: Store| {
+            drop(store);
+            let (store, _) = Store::open(state.path()).unwrap();
+            drop(store);
+            let ledger = Ledger::open(state.path().join("state.db")).unwrap();
+            ledger.kept(&job.0).unwrap()
+        };
+        assert_eq!(kept(store), [(Shard(0), committed.clone()), (Shard(1), lost)].into());
+        let (store, _) = Store::open(state.path()).unwrap();
+        store.pardon(job.clone()).await.unwrap();
+        assert_eq!(kept(store), [(Shard(0), committed)].into());
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ pub use fact::{Fact, Loss};
 pub use incident::{Cause, Evidence, Incident, Mended};
 use job::Others;
 pub use job::{Job, JobState};
-pub use refining::Refining;
+pub use refining::{Overview, Refining};
 
 use crate::{
     conversation::{Beat, Holding, Incarnation, Order, Report, Seat, Standing, Wish},

@@ -74,7 +74,7 @@ pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
         // Why it stopped is told by `stop` below.
         () = stopping.cancelled() => Ok(Exit::Failed),
     };
-    let is_idle = coordinator.picture().borrow().jobs.iter().all(|entry| entry.job.state.is_over());
+    let is_idle = coordinator.picture().borrow().jobs.iter().all(|entry| entry.state().is_over());
     if matches!(ended, Ok(Exit::Interrupted)) && !is_idle {
         node.end_at_once().await;
     } else {

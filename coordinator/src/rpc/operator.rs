@@ -3,14 +3,15 @@
 use super::{Window, call, closing, view};
 use crate::{
     admission::{Admission, NotAdmitted},
-    driver::{Call, CannotSave},
-    picture::Picture,
+    driver::{Call, CannotSave, Wanted},
+    picture::{Picture, Work},
 };
 use std::{pin::Pin, sync::Arc, time::Duration};
 use sumac_common::{
     cluster::Event,
     conversation::Incarnation,
     ids::{JobId, WorkerId},
+    refinement::Refinement,
     spec,
 };
 use sumac_proto::v1::{self, job_reply, operator_server::Operator, submit_refused, submit_reply};
@@ -33,26 +34,22 @@ impl Operator for Window {
                 return Ok(not_admitted(submit_refused::Why::BadSpec(bad)));
             }
         };
-        let (answer, admitted) = oneshot::channel();
-        call(&self.desk, Call::Submit { spec, answer }).await?;
-        let admitted = admitted.await.map_err(|_| closing())?.map_err(|trouble| not_saved(&trouble))?;
-        let (job, admission) = match admitted {
-            Ok(Admission::New(job)) => (job, v1::Admission::New),
-            Ok(Admission::AlreadyThere(job)) => (job, v1::Admission::AlreadyThere),
-            Ok(Admission::GoesOn(job)) => (job, v1::Admission::GoesOn),
-            Err(NotAdmitted::OutputTaken { dir, job }) => {
-                let taken = submit_refused::OutputTaken { output_dir: dir.to_string_lossy().into_owned(), job: job.0 };
-                return Ok(not_admitted(submit_refused::Why::OutputTaken(taken)));
-            }
-        };
-        let picture = self.look();
-        let job = picture.job(&job).map(|entry| view::job(entry));
-        let submitted = v1::Submitted { job, admission: admission.into() };
-        Ok(Response::new(v1::SubmitReply { answer: Some(submit_reply::Answer::Submitted(submitted)) }))
+        self.submit_wanted(Wanted::Run(spec)).await
+    }
+
+    async fn submit_refinement(
+        &self,
+        request: Request<v1::SubmitRefinementRequest>,
+    ) -> Result<Response<v1::SubmitReply>, Status> {
+        match Refinement::from_json(&request.into_inner().refinement_json) {
+            Ok(refinement) => self.submit_wanted(Wanted::Refinement(Box::new(refinement))).await,
+            Err(faults) => Ok(not_admitted(submit_refused::Why::BadSpec(submit_refused::BadSpec { faults }))),
+        }
     }
 
     async fn list_jobs(&self, _: Request<v1::ListJobsRequest>) -> Result<Response<v1::ListJobsReply>, Status> {
-        let jobs = self.look().jobs.iter().map(|entry| view::job(entry)).collect();
+        let picture = self.look();
+        let jobs = picture.jobs.iter().map(|entry| view::job(entry, &picture)).collect();
         Ok(Response::new(v1::ListJobsReply { jobs }))
     }
 
@@ -108,7 +105,10 @@ impl Operator for Window {
             return Err(Status::invalid_argument(format!("a job cannot run on {min} to {max} workers")));
         }
         let job = JobId(job);
-        let lanes = self.look().job(&job).map(|entry| entry.job.spec.what.train.lanes);
+        let lanes = self.look().job(&job).and_then(|entry| match &entry.work {
+            Work::Run(job) => Some(job.spec.what.train.lanes),
+            Work::Refinement(_) => None,
+        });
         if let Some(lanes) = lanes.filter(|lanes| max > *lanes) {
             let why = format!("{job} has {lanes} lanes, so it runs on {lanes} workers at most, not on {max}");
             return Err(Status::invalid_argument(why));
@@ -156,7 +156,7 @@ impl Operator for Window {
     async fn status(&self, _: Request<v1::StatusRequest>) -> Result<Response<v1::StatusReply>, Status> {
         let picture = self.look();
         let here = picture.workers.iter().filter(|worker| !worker.is_gone()).count();
-        let unfinished = picture.jobs.iter().filter(|entry| !entry.job.state.is_over()).count();
+        let unfinished = picture.jobs.iter().filter(|entry| !entry.state().is_over()).count();
         Ok(Response::new(v1::StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             term: picture.term.0,
@@ -169,6 +169,25 @@ impl Operator for Window {
 }
 
 impl Window {
+    async fn submit_wanted(&self, wanted: Wanted) -> Result<Response<v1::SubmitReply>, Status> {
+        let (answer, admitted) = oneshot::channel();
+        call(&self.desk, Call::Submit { wanted, answer }).await?;
+        let admitted = admitted.await.map_err(|_| closing())?.map_err(|trouble| not_saved(&trouble))?;
+        let (job, admission) = match admitted {
+            Ok(Admission::New(job)) => (job, v1::Admission::New),
+            Ok(Admission::AlreadyThere(job)) => (job, v1::Admission::AlreadyThere),
+            Ok(Admission::GoesOn(job)) => (job, v1::Admission::GoesOn),
+            Err(NotAdmitted::OutputTaken { dir, job }) => {
+                let taken = submit_refused::OutputTaken { output_dir: dir.to_string_lossy().into_owned(), job: job.0 };
+                return Ok(not_admitted(submit_refused::Why::OutputTaken(taken)));
+            }
+        };
+        let picture = self.look();
+        let job = picture.job(&job).map(|entry| view::job(entry, &picture));
+        let submitted = v1::Submitted { job, admission: admission.into() };
+        Ok(Response::new(v1::SubmitReply { answer: Some(submit_reply::Answer::Submitted(submitted)) }))
+    }
+
     fn look(&self) -> Arc<Picture> {
         self.desk.picture.borrow().clone()
     }
@@ -189,7 +208,7 @@ impl Window {
     fn reply(&self, id: &JobId) -> Response<v1::JobReply> {
         let picture = self.look();
         let answer = match picture.job(id) {
-            Some(entry) => job_reply::Answer::Job(view::job_with_facts(entry, &picture.facts)),
+            Some(entry) => job_reply::Answer::Job(view::job_with_facts(entry, &picture)),
             None => job_reply::Answer::Unknown(v1::UnknownJob { near: near(id, &picture) }),
         };
         Response::new(v1::JobReply { answer: Some(answer) })
@@ -203,7 +222,7 @@ fn not_saved(trouble: &CannotSave) -> Status {
 /// The jobs whose names are most like this one.
 fn near(id: &JobId, picture: &Picture) -> Vec<String> {
     let distance = |name: &str| strsim::damerau_levenshtein(name, &id.0);
-    let mut names: Vec<&str> = picture.jobs.iter().map(|entry| entry.job.id.0.as_str()).collect();
+    let mut names: Vec<&str> = picture.jobs.iter().map(|entry| entry.id().0.as_str()).collect();
     names.sort_by_key(|name| distance(name));
     names.into_iter().take(NEAR_MAX).map(str::to_owned).collect()
 }
@@ -252,12 +271,12 @@ async fn show(mut picture: watch::Receiver<Arc<Picture>>, id: JobId, views: mpsc
     loop {
         let now = picture.borrow_and_update().clone();
         let Some(entry) = now.job(&id) else { return };
-        let view = view::job_with_facts(entry, &now.facts);
+        let view = view::job_with_facts(entry, &now);
         let is_news = shown.as_ref().is_none_or(|shown| v1::Job { age: shown.age, ..view.clone() } != *shown);
         if is_news && views.send(Ok(view.clone())).await.is_err() {
             return;
         }
-        if entry.job.state.is_over() {
+        if entry.state().is_over() {
             return;
         }
         shown = Some(view);

@@ -1,9 +1,9 @@
 //! The picture as wire messages.
 
-use crate::picture::{Entry, Facts, Noted, Picture};
+use crate::picture::{Entry, Noted, Picture, Work};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sumac_common::{
-    cluster::{self, JobState},
+    cluster::{self, JobState, Overview},
     ids::{Digest, Step},
 };
 use sumac_proto::v1;
@@ -11,8 +11,15 @@ use sumac_proto::v1;
 /// Facts that come with a job.
 const FACTS_SHOWN: usize = 100;
 
-pub(super) fn job(entry: &Entry) -> v1::Job {
-    let job = &entry.job;
+pub(super) fn job(entry: &Entry, picture: &Picture) -> v1::Job {
+    let age = wire_duration(SystemTime::now().duration_since(entry.submitted).unwrap_or_default());
+    match &entry.work {
+        Work::Run(job) => v1::Job { age, ..run(job) },
+        Work::Refinement(overview) => v1::Job { age, ..refinement(overview, picture) },
+    }
+}
+
+fn run(job: &cluster::Job) -> v1::Job {
     let beat = job.progress().cloned();
     let step = [beat.as_ref().map(|beat| beat.step), job.saved, Some(job.reached)].into_iter().flatten().max();
     let Digest(identity) = job.spec.what.identity();
@@ -32,19 +39,57 @@ pub(super) fn job(entry: &Entry) -> v1::Job {
         saved: job.saved.map(|Step(step)| step),
         so_far: Some(job.so_far.into()),
         beat: beat.map(Into::into),
-        age: wire_duration(SystemTime::now().duration_since(entry.submitted).unwrap_or_default()),
         output_dir: job.spec.how.output.dir.to_string_lossy().into_owned(),
-        facts: Vec::new(),
-        checkpoints: Vec::new(),
+        ..v1::Job::default()
     }
 }
 
-pub(super) fn job_with_facts(entry: &Entry, facts: &Facts) -> v1::Job {
-    let about = |(_, noted): &(u64, &Noted)| noted.fact.job() == Some(&entry.job.id);
-    let mut latest: Vec<v1::Fact> = facts.since(0).rev().filter(about).take(FACTS_SHOWN).map(fact).collect();
+/// Its rate is that of all its workers together.
+fn refinement(overview: &Overview, picture: &Picture) -> v1::Job {
+    let Overview { id, spec, state: now, reason, counts, bad, is_sealing, workers } = overview;
+    let Digest(identity) = spec.what.identity();
+    let beats = workers.iter().filter_map(|id| picture.worker(id)?.beat.as_ref()).filter(|beat| beat.job == *id);
+    let rate = beats.clone().map(|beat| beat.images_per_second).sum();
+    // Where the slowest stage of most is, is where the time goes.
+    let busiest = beats.max_by(|one, other| one.images_per_second.total_cmp(&other.images_per_second)).cloned();
+    let beat = busiest.map(|beat| v1::Beat { images_per_second: rate, ..beat.into() });
+    let over = counts.committed + counts.quarantined;
+    v1::Job {
+        id: id.0.clone(),
+        name: spec.name.clone(),
+        state: state(now).into(),
+        reason: reason.clone(),
+        identity: identity.to_vec(),
+        roster: workers.iter().map(|worker| worker.0.clone()).collect(),
+        workers_min: spec.how.workers.min,
+        workers_max: spec.how.workers.max,
+        step: over,
+        steps: counts.shards,
+        beat,
+        output_dir: spec.how.destination.to_string_lossy().into_owned(),
+        refinement: Some(v1::Refinement {
+            json: spec.to_json(),
+            shards: counts.shards,
+            committed: counts.committed,
+            quarantined: counts.quarantined,
+            leased: counts.leased,
+            refined: counts.refined,
+            bad: *bad,
+            sealing: *is_sealing,
+        }),
+        ..v1::Job::default()
+    }
+}
+
+pub(super) fn job_with_facts(entry: &Entry, picture: &Picture) -> v1::Job {
+    let about = |(_, noted): &(u64, &Noted)| noted.fact.job() == Some(entry.id());
+    let mut latest: Vec<v1::Fact> = picture.facts.since(0).rev().filter(about).take(FACTS_SHOWN).map(fact).collect();
     latest.reverse();
-    let checkpoints = entry.job.checkpoints.iter().copied().map(Into::into).collect();
-    v1::Job { facts: latest, checkpoints, ..job(entry) }
+    let checkpoints = match &entry.work {
+        Work::Run(job) => job.checkpoints.iter().copied().map(Into::into).collect(),
+        Work::Refinement(_) => Vec::new(),
+    };
+    v1::Job { facts: latest, checkpoints, ..job(entry, picture) }
 }
 
 fn state(state: &JobState) -> v1::JobState {

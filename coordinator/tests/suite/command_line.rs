@@ -118,6 +118,7 @@ pub(crate) fn beat(job: &str, step: u64) -> Report {
         history: 512,
         times: Times { own_us: 61_000.0, waited_us: 22_000.0 },
         waits_ms: 0,
+        shares: None,
         slow: Some(SlowWorker { worker: "local-0".into(), own_us: 61_000.0, others_us: 20_000.0 }),
     }))
 }

@@ -37,6 +37,22 @@ pub struct Refining {
     pub(super) sealing: Option<WorkerId>,
 }
 
+/// A refinement as readers see it, without its shards.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    pub id: JobId,
+    pub spec: Box<Refinement>,
+    pub state: JobState,
+    pub reason: Option<String>,
+    pub counts: Counts,
+    /// Images that did not come out, those of quarantined shards among them.
+    pub bad: u64,
+    /// Its shards are over, and the data set is put together.
+    pub is_sealing: bool,
+    /// Who works on it, in the order of their names.
+    pub workers: Vec<WorkerId>,
+}
+
 impl Refining {
     fn new(id: JobId, spec: Box<Refinement>, after: usize) -> Self {
         Self {
@@ -59,8 +75,25 @@ impl Refining {
     }
 
     #[must_use]
-    pub fn is_sealing(&self) -> bool {
-        self.sealing.is_some()
+    pub fn overview(&self) -> Overview {
+        Overview {
+            id: self.id.clone(),
+            spec: self.spec.clone(),
+            state: self.state.clone(),
+            reason: self.reason(),
+            counts: self.counts(),
+            bad: self.bad(),
+            is_sealing: self.sealing.is_some(),
+            workers: self.ready.iter().cloned().collect(),
+        }
+    }
+
+    /// As it is saved: a clone of all shards would be a large one.
+    #[must_use]
+    pub fn without_shards(&self) -> Self {
+        let fingerprint = self.fingerprint.clone();
+        let fresh = Self::new(self.id.clone(), self.spec.clone(), self.after);
+        Self { state: self.state.clone(), fingerprint, ..fresh }
     }
 
     /// Why it does not run, or why it failed.
@@ -163,7 +196,7 @@ impl Cluster {
         }
     }
 
-    pub fn refinings(&self) -> impl Iterator<Item = &Refining> {
+    pub fn refinings(&self) -> impl Iterator<Item = &Refining> + Clone {
         self.refinings.iter()
     }
 
