@@ -9,17 +9,16 @@ use crate::{
     manifest::{Bad, Entry, FORMAT, Manifest},
     picture::{Depth, Pixels},
     source::{Kind, Source, Unread},
+    unfinished::Unfinished,
 };
 use rayon::prelude::*;
 use std::{
     cmp::Reverse,
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    process,
-    sync::atomic::{AtomicU64, Ordering},
 };
 use sumac_common::{
     ids::Digest,
@@ -205,7 +204,7 @@ impl Press<'_> {
                 pixels.write_at(depth, &mut record);
                 let pixels = Digest::of(split(&record).1);
                 whole = whole.then(&pixels.0);
-                unfinished.write(&record).map_err(unwritable)?;
+                unfinished.write_all(&record).map_err(unwritable)?;
                 samples.push(Entry { key: sample.key.clone(), pixels, label: sample.label.clone() });
             }
             (self.progress)(end, total);
@@ -223,7 +222,7 @@ impl Press<'_> {
     fn publish(&self, manifest: &Manifest) -> io::Result<()> {
         let text = serde_json::to_vec(manifest).expect("a manifest is plain data: its JSON cannot fail");
         let mut unfinished = Unfinished::create(self.cache, &self.name)?;
-        unfinished.write(&text)?;
+        unfinished.write_all(&text)?;
         unfinished.finish(self.cache, &format!("{}.manifest.json", self.name))
     }
 }
@@ -280,48 +279,4 @@ fn counted(sizes: &[(u32, u32)]) -> (String, (u32, u32)) {
     let shown = tally.iter().take(NAMED).map(|((width, height), images)| format!("{images} are {width}x{height}"));
     let more = if tally.len() > NAMED { format!(" and {} more sizes", tally.len() - NAMED) } else { String::new() };
     (shown.collect::<Vec<_>>().join(", ") + &more, most)
-}
-
-/// A file that has its real name only once it is whole, and is gone if it never is.
-struct Unfinished {
-    path: PathBuf,
-    file: BufWriter<File>,
-    finished: bool,
-}
-
-impl Unfinished {
-    fn create(cache: &Path, name: &str) -> io::Result<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        loop {
-            // Another machine may have a process of the same number: whoever creates the file has it.
-            let path = cache.join(format!("{name}.{}-{}.part", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-            match File::options().write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok(Self { path, file: BufWriter::new(file), finished: false }),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
-    }
-
-    fn finish(mut self, cache: &Path, name: &str) -> io::Result<()> {
-        self.file.flush()?;
-        self.file.get_ref().sync_all()?;
-        fs::rename(&self.path, cache.join(name))?;
-        self.finished = true;
-        // The rename itself has to survive a loss of power, before anything builds on it.
-        File::open(cache)?.sync_all()
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if !self.finished {
-            // A leftover takes room and does no harm.
-            let _gone = fs::remove_file(&self.path);
-        }
-    }
 }

@@ -5,6 +5,7 @@
 //! * [`source`]: what is there (folders, tables, tubs, tars, idx, npy, npz), in one stable order, and its bytes
 //! * [`decode`], [`picture`]: one file's bytes to one image of the job's shape, or the reason why not
 //! * [`freeze`](mod@freeze), [`manifest`], [`frozen`]: everything decoded once into a cache, then read by [`SampleId`]
+//! * [`refined`]: a data set refined shard by shard, sealed and checked
 //! * [`demo`]: drawn data sets, for a first run without any data
 //! * [`grid`]: images side by side, as one PNG
 //!
@@ -22,7 +23,9 @@ pub mod grid;
 pub mod label;
 pub mod manifest;
 pub mod picture;
+pub mod refined;
 pub mod source;
+mod unfinished;
 
 pub use freeze::{FreezeError, freeze};
 pub use frozen::{Frozen, ReadError};

@@ -102,6 +102,75 @@ impl Picture {
         })
     }
 
+    /// `[channels, height, width]` in [-1, 1], as training sees it: at the picture's own size.
+    pub fn planes_for(&self, channels: u32) -> Result<Vec<f32>, Fault> {
+        self.planes_in(self.shape(channels), Resize::Exact)
+    }
+
+    /// `[channels, height, width]` of `shape` in [-1, 1], as training sees it.
+    pub fn planes_in(&self, shape: ImageShape, resize: Resize) -> Result<Vec<f32>, Fault> {
+        let pixels = self.fitted(shape, resize)?;
+        let (mut bytes, mut planes) = (Vec::new(), Vec::with_capacity(shape.len()));
+        pixels.write_at(pixels.depth(), &mut bytes);
+        scale(&bytes, pixels.depth(), &mut planes);
+        Ok(planes)
+    }
+
+    /// Its own size, in so many channels.
+    #[must_use]
+    pub fn shape(&self, channels: u32) -> ImageShape {
+        ImageShape { channels, height: self.height, width: self.width }
+    }
+
+    /// `planes` of the size of `like` as a picture of its depth and channels: [`Self::from_planes_in`] its own shape.
+    pub fn from_planes(planes: &[f32], like: &Self) -> Result<Self, Fault> {
+        let area = like.width as usize * like.height as usize;
+        Self::from_planes_in(planes, like.shape((planes.len() / area.max(1)) as u32), like)
+    }
+
+    /// Refined planes, `[channels, height, width]` of `shape` in [-1, 1], as a picture of the depth and the channels of `like`:
+    /// what is beyond is cut off, each value is rounded to the nearest there is.
+    ///
+    /// Grey becomes colour by repeating, colour becomes grey by Rec. 601 luma. A fourth channel is that of `like` where the
+    /// sizes agree, else full. An error if a value is no number, or the channels cannot become those of `like`.
+    pub fn from_planes_in(planes: &[f32], shape: ImageShape, like: &Self) -> Result<Self, Fault> {
+        if planes.iter().any(|value| !value.is_finite()) {
+            return Err(Fault::NotFinite);
+        }
+        let ImageShape { channels: found, height, width } = shape;
+        let area = width as usize * height as usize;
+        if planes.len() != shape.len() || area == 0 {
+            return Err(Fault::Channels { found, wanted: like.channels });
+        }
+        let at =
+            |channel: usize, pixel: usize| (f64::from(planes[channel * area + pixel]).clamp(-1.0, 1.0) + 1.0) / 2.0;
+        let own = |pixel: usize| match &like.pixels {
+            _ if (like.width, like.height) != (width, height) => 1.0,
+            Pixels::U8(values) => f64::from(values[4 * pixel + 3]) / 255.0,
+            Pixels::U16(values) => f64::from(values[4 * pixel + 3]) / 65535.0,
+            Pixels::F32(values) => f64::from(values[4 * pixel + 3]),
+        };
+        // Of the value of one channel of one pixel, in 0..=1.
+        let value: Box<dyn Fn(usize, usize) -> f64> = match (found, like.channels) {
+            (found, wanted) if found == wanted => Box::new(at),
+            (3 | 4, 1) => Box::new(move |_, pixel| luma(at(0, pixel), at(1, pixel), at(2, pixel))),
+            (1 | 3, 4) => Box::new(move |channel, pixel| match channel {
+                3 => own(pixel),
+                _ => at(channel.min(found as usize - 1), pixel),
+            }),
+            (1, _) => Box::new(move |_, pixel| at(0, pixel)),
+            (found, wanted) => return Err(Fault::Channels { found, wanted }),
+        };
+        let channels = like.channels as usize;
+        let values = (0..area * channels).map(|place| value(place % channels, place / channels));
+        let pixels = match like.pixels.depth() {
+            Depth::U8 => Pixels::U8(values.map(|value| u8::nearest(255.0 * value)).collect()),
+            Depth::U16 => Pixels::U16(values.map(|value| u16::nearest(65535.0 * value)).collect()),
+            Depth::F32 => Pixels::F32(values.map(f32::nearest).collect()),
+        };
+        Ok(Self { width, height, channels: like.channels, pixels })
+    }
+
     fn fit<V: Value>(&self, values: &[V], shape: ImageShape, resize: Resize) -> Result<Vec<V>, Fault> {
         let planes = self.planes(values, shape.channels)?;
         let (width, height) = (self.width as usize, self.height as usize);
@@ -172,6 +241,15 @@ impl Value for f32 {
     }
     fn nearest(real: f64) -> Self {
         real as Self
+    }
+}
+
+impl Value for f64 {
+    fn real(self) -> f64 {
+        self
+    }
+    fn nearest(real: f64) -> Self {
+        real
     }
 }
 
@@ -274,6 +352,33 @@ mod tests {
         assert_eq!(picture.fitted(shape(3, 1, 2), Resize::Exact), Ok(Pixels::U8(vec![3, 9, 3, 9, 3, 9])));
         let rgb = Picture { width: 2, height: 1, channels: 3, pixels: Pixels::U8(vec![1, 2, 3, 4, 5, 6]) };
         assert_eq!(rgb.fitted(shape(3, 1, 2), Resize::Exact), Ok(Pixels::U8(vec![1, 4, 2, 5, 3, 6])));
+    }
+
+    #[test]
+    fn planes_that_nobody_changed_become_the_same_picture() {
+        let wide: Vec<u16> = (0..=u16::MAX).collect();
+        let narrow: Vec<u8> = (0..=255).flat_map(|value| [value, 255 - value, value / 2]).collect();
+        let floats = Pixels::F32(vec![0.0, 0.25, 0.5, 1.0]);
+        for (width, channels, pixels) in [(65_536, 1, Pixels::U16(wide)), (256, 3, Pixels::U8(narrow)), (4, 1, floats)]
+        {
+            let picture = Picture { width, height: 1, channels, pixels };
+            let planes = picture.planes_for(channels).unwrap();
+            assert_eq!(Picture::from_planes(&planes, &picture), Ok(picture));
+        }
+    }
+
+    #[test]
+    fn refined_planes_take_the_channels_of_the_image_they_came_from() {
+        let picture = grey(2, 1, vec![3, 9]);
+        assert_eq!(Picture::from_planes(&picture.planes_for(3).unwrap(), &picture), Ok(picture.clone()));
+        let rgba = Picture { width: 1, height: 1, channels: 4, pixels: Pixels::U8(vec![255, 0, 0, 77]) };
+        let refined = |channels| Picture::from_planes(&rgba.planes_for(channels).unwrap(), &rgba).unwrap().pixels;
+        assert_eq!((refined(1), refined(3)), (Pixels::U8(vec![76, 76, 76, 77]), Pixels::U8(vec![255, 0, 0, 77])));
+    }
+
+    #[test]
+    fn planes_in_which_a_value_is_no_number_are_no_picture() {
+        assert_eq!(Picture::from_planes(&[0.0, f32::NAN], &grey(2, 1, vec![3, 9])), Err(Fault::NotFinite));
     }
 
     #[test]

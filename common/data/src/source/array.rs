@@ -26,7 +26,7 @@ pub(super) fn is_npy(start: &[u8]) -> bool {
     start.starts_with(MAGIC)
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Array {
     /// Without its ending.
     pub name: String,
@@ -61,8 +61,9 @@ impl Array {
         matches!(self.shape.len(), 3 | 4) && values(&self.dtype).is_some()
     }
 
-    pub(super) fn into_stack(self) -> Result<Stack, SourceError> {
-        let Self { path, held, offset, there, dtype, order, shape, .. } = self;
+    /// What its floating-point values stand for is told by all of them, unless it is `known`.
+    pub(super) fn into_stack(self, known: Option<Values>) -> Result<Stack, SourceError> {
+        let Self { name, path, held, offset, there, dtype, order, shape } = self;
         let (value_bytes, values) =
             values(&dtype).ok_or_else(|| SourceError::ValueKind { path: path.clone(), found: dtype.descr() })?;
         if order == Order::Fortran {
@@ -82,9 +83,12 @@ impl Array {
         let claim = Claim { count, height, width, channels, value_bytes };
         claim.check(&path, there)?;
         let (height, width, channels) = (height as u32, width as u32, channels as u32);
-        let stack = Stack { held, offset, count, height, width, channels, axes, values };
+        let stack = Stack { name, held, offset, count, height, width, channels, axes, values };
         let Values::F32 { big_endian, .. } = values else { return Ok(stack) };
-        let values = range(&stack, big_endian, &path)?;
+        let values = match known {
+            Some(values @ Values::F32 { .. }) => values,
+            _ => range(&stack, big_endian, &path)?,
+        };
         Ok(Stack { values, ..stack })
     }
 
@@ -112,7 +116,7 @@ impl Array {
 }
 
 /// An array that has a record for each image.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Labels {
     record_bytes: u64,
     array: Array,

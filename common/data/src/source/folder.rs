@@ -19,7 +19,7 @@ use std::{
 };
 
 /// Where several could be meant, as in a tar, the first is.
-pub(super) const IMAGE_ENDINGS: [&str; 12] =
+pub(crate) const IMAGE_ENDINGS: [&str; 12] =
     ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "tif", "tiff", "ppm", "pgm", "pnm", "pbm"];
 const SIDECAR_ENDINGS: [&str; 6] = ["json", "txt", "npy", "xml", "csv", "yaml"];
 const MASK_ENDINGS: [&str; 2] = ["_mask", ".mask"];
@@ -92,13 +92,13 @@ impl Folder {
     }
 
     /// Takes the masks out of the images, and gives each image the files that share its stem.
-    pub(super) fn sidecars(&mut self) -> BTreeMap<String, Vec<String>> {
+    pub(super) fn sidecars(&mut self) -> BTreeMap<String, Vec<(String, Stamp)>> {
         let stems: BTreeSet<String> = self.images.iter().map(|image| stem(&image.key).to_owned()).collect();
-        let mut beside: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut beside: BTreeMap<String, Vec<(String, Stamp)>> = BTreeMap::new();
         self.images.retain(|image| {
             let masked = MASK_ENDINGS.iter().find_map(|end| stem(&image.key).strip_suffix(end));
             let Some(of) = masked.filter(|of| stems.contains(*of)) else { return true };
-            beside.entry(of.to_owned()).or_default().push(image.key.clone());
+            beside.entry(of.to_owned()).or_default().push((image.key.clone(), image.stamp));
             false
         });
         for other in &self.others {
@@ -106,10 +106,10 @@ impl Folder {
             if ending(&other.path).is_some_and(|ending| SIDECAR_ENDINGS.contains(&ending.as_str()))
                 && stems.contains(of)
             {
-                beside.entry(of.to_owned()).or_default().push(other.key.clone());
+                beside.entry(of.to_owned()).or_default().push((other.key.clone(), other.stamp));
             }
         }
-        beside.values_mut().for_each(|files| files.sort());
+        beside.values_mut().for_each(|files| files.sort_by(|a, b| a.0.cmp(&b.0)));
         beside
     }
 
@@ -140,15 +140,14 @@ impl Folder {
             Some(classes) => {
                 key.split_once('/').map(|(name, _)| Label::Class { index: classes[name], name: name.to_owned() })
             }
-            None => beside.get(stem(key)).cloned().map(Label::Sidecars),
+            None => None,
         };
-        let sample = |image: Found| Sample {
-            label: label(&image.key),
-            sidecars: beside.get(stem(&image.key)).cloned().unwrap_or_default(),
-            key: image.key,
-            stamp: image.stamp,
-            place: Place::File(image.path),
-            stretches: Vec::new(),
+        let sample = |image: Found| {
+            let (sidecars, sidecar_stamps): (Vec<String>, _) =
+                beside.get(stem(&image.key)).into_iter().flatten().cloned().unzip();
+            let beside = || (!sidecars.is_empty()).then(|| Label::Sidecars(sidecars.clone()));
+            let label = label(&image.key).or_else(beside);
+            Sample { label, sidecars, sidecar_stamps, ..Sample::new(image.key, image.stamp, Place::File(image.path)) }
         };
         (self.images.drain(..).map(sample).collect(), classes)
     }
@@ -171,10 +170,15 @@ fn key_of(root: &Path, path: &Path) -> Option<String> {
     Some(parts?.join("/"))
 }
 
+/// The folder, with its slash, and the name.
+pub(crate) fn split(key: &str) -> (&str, &str) {
+    key.split_at(key.rfind('/').map_or(0, |slash| slash + 1))
+}
+
 /// The key without its ending: what a sidecar shares with its image.
-pub(super) fn stem(key: &str) -> &str {
-    let name = key.rfind('/').map_or(0, |slash| slash + 1);
-    key[name..].rfind('.').filter(|&dot| dot > 0).map_or(key, |dot| &key[..name + dot])
+pub(crate) fn stem(key: &str) -> &str {
+    let (folder, name) = split(key);
+    name.rfind('.').filter(|&dot| dot > 0).map_or(key, |dot| &key[..folder.len() + dot])
 }
 
 pub(super) fn ending(path: &Path) -> Option<String> {

@@ -3,7 +3,8 @@
 //! Source: <http://yann.lecun.com/exdb/mnist/>, "the IDX file format". Only unsigned bytes are read, as everybody writes.
 
 use super::{
-    SourceError,
+    SourceError, Stamp,
+    original::Whole,
     stack::{Axes, Claim, Held, Stack, Values},
 };
 use flate2::read::MultiGzDecoder;
@@ -11,6 +12,7 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Most bytes a gzipped file may unpack to: it is held in memory.
@@ -27,27 +29,22 @@ pub(super) fn stack(path: &Path) -> Result<Stack, SourceError> {
     let (axes, held, offset) = open(path, 3)?;
     let [count, height, width] = axes[..] else { unreachable!("three axes were asked for") };
     let (height, width) = (height as u32, width as u32);
-    Ok(Stack { held, offset, count, height, width, channels: 1, axes: Axes::ChannelsLast, values: Values::U8 })
+    let name = String::new();
+    Ok(Stack { name, held, offset, count, height, width, channels: 1, axes: Axes::ChannelsLast, values: Values::U8 })
 }
 
-/// The class of each image, from the labels file beside `images`, if there is one.
-pub(super) fn labels(images: &Path, count: u64) -> Result<Option<Vec<u8>>, SourceError> {
+/// The class of each image, from the labels file beside `images`, and that file, if there is one.
+pub(super) fn labels(images: &Path, count: u64) -> Result<Option<(Vec<u8>, Whole)>, SourceError> {
     let Some(path) = labels_path(images) else { return Ok(None) };
+    let unreadable = |source| SourceError::unreadable(&path, source);
+    let stamp = Stamp::of(&path.metadata().map_err(unreadable)?);
     let (axes, held, offset) = open(&path, 1)?;
     if axes[0] != count {
         return Err(SourceError::LabelCount { labels: axes[0], images: count, path });
     }
-    let mut labels = match held {
-        Held::Memory(bytes) => bytes,
-        Held::File(mut file) => {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).map_err(|source| SourceError::unreadable(&path, source))?;
-            bytes
-        }
-    };
-    labels.drain(..offset.min(labels.len() as u64) as usize);
-    labels.truncate(count as usize);
-    Ok(Some(labels))
+    let mut labels = vec![0; count as usize];
+    held.read(&mut labels, offset).map_err(unreadable)?;
+    Ok(Some((labels, Whole { path, stamp })))
 }
 
 fn labels_path(images: &Path) -> Option<PathBuf> {
@@ -75,10 +72,10 @@ fn open(path: &Path, axes: u8) -> Result<(Vec<u64>, Held, u64), SourceError> {
     let claim = Claim { count: size(0), height: size(1), width: size(2), channels: 1, value_bytes: 1 };
     let wanted = claim.bytes(path)?;
     if !gzipped {
-        let file = File::open(path).map_err(unreadable)?;
+        let held = Held::open(path).map_err(unreadable)?;
         let offset = header.len() as u64;
-        claim.check(path, file.metadata().map_err(unreadable)?.len().saturating_sub(offset))?;
-        return Ok((sizes, Held::File(file), offset));
+        claim.check(path, path.metadata().map_err(unreadable)?.len().saturating_sub(offset))?;
+        return Ok((sizes, held, offset));
     }
     if wanted > UNPACKED_MAX {
         return Err(SourceError::UnpackFirst { path: path.to_owned(), bytes: wanted });
@@ -87,7 +84,7 @@ fn open(path: &Path, axes: u8) -> Result<(Vec<u64>, Held, u64), SourceError> {
     // A download that was cut off ends in an error of the unpacker; what came before it is counted all the same.
     let _cut = reader.take(wanted).read_to_end(&mut records);
     claim.check(path, records.len() as u64)?;
-    Ok((sizes, Held::Memory(records), 0))
+    Ok((sizes, Held::Memory(Arc::new(records)), 0))
 }
 
 fn cut_or_unreadable(path: &Path, source: io::Error) -> SourceError {

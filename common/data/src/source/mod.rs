@@ -5,41 +5,49 @@
 //! nothing of the shape a job wants, and writes nothing.
 
 mod array;
+mod contents;
 mod error;
 mod folder;
 mod idx;
 mod inspection;
+mod listing;
 mod npy;
 mod original;
 mod pattern;
+mod restack;
 mod rows;
 mod shard;
 mod stack;
 mod table;
 mod tub;
 mod zip;
+mod zipping;
 
 pub use error::SourceError;
 pub use inspection::{Inspection, LabelSummary, SizeCount};
 pub use original::{Form, Original, Piece};
+
+pub(crate) use contents::Stamp;
+pub(crate) use folder::{IMAGE_ENDINGS, split, stem};
+pub(crate) use listing::{Head, NotUtf8};
 
 use crate::{
     decode::{self, Fault},
     label::Label,
     manifest::Bad,
     picture::Picture,
+    refined,
 };
 use array::{Labels, is_npy};
-use folder::{Folder, start_of};
+use folder::{Folder, Found, start_of};
 use original::{Stretch, Whole};
 use rows::{table_beside, tables_of};
 use serde::{Deserialize, Serialize};
 use shard::is_shard;
 use stack::Stack;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs, io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 use table::is_table;
@@ -56,8 +64,10 @@ pub struct Source {
     stack: Option<Stack>,
     /// Arrays with a record for each record of the stack.
     labels: Vec<Labels>,
-    /// The files that hold stretches: tars, tables.
+    /// The files that hold stretches: tars, tables; of a stack its own, then those of its labels.
     wholes: Vec<Whole>,
+    /// What else lies in the folder and belongs to no single image.
+    others: Vec<Found>,
     /// A table beside the folder, which nobody asked for but which may be what was meant.
     table_beside: Option<PathBuf>,
 }
@@ -90,10 +100,14 @@ pub struct Sample {
     pub label: Option<Label>,
     /// Files of the same stem, relative to the root, whatever the label is.
     pub sidecars: Vec<String>,
+    /// Of each of them.
+    sidecar_stamps: Vec<Stamp>,
     stamp: Stamp,
     place: Place,
     /// Where its label's bytes lie, if inside larger files: its row, or one stretch for each member of the label.
     stretches: Vec<Stretch>,
+    /// Another sample would have the same name, were it not for the ending. Known of frozen inputs only.
+    pub(crate) is_twin: bool,
 }
 
 #[derive(Debug)]
@@ -103,16 +117,19 @@ enum Place {
     Stretch(Stretch),
 }
 
-/// What tells that a file has not been touched since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Stamp {
-    bytes: u64,
-    modified: (i64, i64),
-}
-
-impl Stamp {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self { bytes: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
+impl Sample {
+    /// Without anything beside it.
+    fn new(key: String, stamp: Stamp, place: Place) -> Self {
+        Self {
+            key,
+            label: None,
+            sidecars: Vec::new(),
+            sidecar_stamps: Vec::new(),
+            stamp,
+            place,
+            stretches: Vec::new(),
+            is_twin: false,
+        }
     }
 }
 
@@ -161,8 +178,11 @@ impl Source {
         if idx::is_images(path) {
             let stack = idx::stack(path)?;
             let labels = idx::labels(path, stack.count)?;
+            let (labels, beside): (Option<Vec<u8>>, _) = labels.unzip();
             let classes = labels.map(|labels| labels.into_iter().map(u32::from).collect());
-            return Self::stack(path, Kind::Idx, stack, classes);
+            let mut source = Self::stack(path, Kind::Idx, stack, classes)?;
+            source.wholes.extend(beside);
+            return Ok(source);
         }
         if !decode::looks_like_an_image(&start) {
             return Err(SourceError::NotRecognised { path: path.to_owned() });
@@ -171,12 +191,15 @@ impl Source {
         let key = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let stamp = Stamp::of(&fs::metadata(path).map_err(|source| SourceError::unreadable(path, source))?);
         let place = Place::File(path.to_owned());
-        let sample = Sample { key, label: None, sidecars: Vec::new(), stamp, place, stretches: Vec::new() };
-        Ok(Self { samples: vec![sample], ..Self::empty(root, Kind::Image) })
+        Ok(Self { samples: vec![Sample::new(key, stamp, place)], ..Self::empty(root, Kind::Image) })
     }
 
     fn folder(root: PathBuf) -> Result<Self, SourceError> {
         let mut folder = Folder::walk(&root)?;
+        // What a refinement wrote about its images is about none of them.
+        if refined::is_sealed(&root) {
+            folder.others.retain(|other| !refined::OWN_NAMES.contains(&other.key.as_str()));
+        }
         if folder.images.is_empty() {
             let stacks = npy::stacks(&folder)?;
             match folder.shards() {
@@ -200,6 +223,9 @@ impl Source {
         } else if let Some(tubs) = tubs {
             source.label_by_tubs(&tubs)?;
         }
+        let beside: HashSet<&String> = source.samples.iter().flat_map(|sample| &sample.sidecars).collect();
+        folder.others.retain(|other| !beside.contains(&other.key));
+        source.others = folder.others;
         Ok(source)
     }
 
@@ -222,21 +248,15 @@ impl Source {
             let index = *classes.as_ref()?.get(at as usize)?;
             Some(Label::Class { index, name: index.to_string() })
         };
-        let sample = |at: u64| Sample {
-            key: format!("{at:08}"),
-            label: label(at),
-            sidecars: Vec::new(),
-            stamp,
-            place: Place::Record(at),
-            stretches: Vec::new(),
-        };
+        let sample = |at: u64| Sample { label: label(at), ..Sample::new(format!("{at:08}"), stamp, Place::Record(at)) };
         let samples: Vec<Sample> = (0..stack.count).map(sample).collect();
         if samples.is_empty() {
             return Err(SourceError::Empty { path: path.to_owned(), others: 0 });
         }
         let names: BTreeMap<u32, String> = classes.iter().flatten().map(|&index| (index, index.to_string())).collect();
         let classes = names.into_values().collect();
-        Ok(Self { samples, classes, stack: Some(stack), ..Self::empty(path.to_owned(), kind) })
+        let wholes = vec![Whole { path: path.to_owned(), stamp }];
+        Ok(Self { samples, classes, stack: Some(stack), wholes, ..Self::empty(path.to_owned(), kind) })
     }
 
     fn empty(root: PathBuf, kind: Kind) -> Self {
@@ -249,6 +269,7 @@ impl Source {
             stack: None,
             labels: Vec::new(),
             wholes: Vec::new(),
+            others: Vec::new(),
             table_beside: None,
         }
     }

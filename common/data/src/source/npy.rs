@@ -4,56 +4,72 @@
 //! that everybody uses: `images` and `labels`, `x` and `y`. Knows nothing of what a label means.
 
 use super::{
-    Kind, Source, SourceError,
+    Kind, Source, SourceError, Stamp,
     array::{Array, Labels, is_npy},
     folder::{Folder, ending, start_of, stem},
     idx,
-    stack::{Held, Stack},
+    original::Whole,
+    stack::{Held, Stack, Values},
     zip,
 };
 use crate::label::Label;
 use std::{
     collections::BTreeSet,
-    fs::File,
     path::{Path, PathBuf},
 };
 
 /// What the images of an npz are called where its shapes leave a choice.
 const IMAGES: [&str; 8] = ["images", "image", "imgs", "img", "x", "data", "frames", "arr_0"];
 
+/// A stack, the arrays that hold its labels, and the file of those where it is another one.
+pub(super) struct Arrays {
+    pub stack: Stack,
+    pub labels: Vec<Labels>,
+    beside: Option<PathBuf>,
+    /// What the keys are relative to.
+    root: PathBuf,
+}
+
+/// An npy with its labels beside it; `known` is what its values stand for, if somebody looked before.
+pub(super) fn of_npy(path: &Path, known: Option<Values>) -> Result<Arrays, SourceError> {
+    let stack = open(path)?.into_stack(known)?;
+    let beside = beside(path);
+    let labels = beside.iter().map(|labels| open(labels)?.into_labels(stack.count)).collect::<Result<_, _>>()?;
+    Ok(Arrays { stack, labels, beside, root: path.to_owned() })
+}
+
+/// The images of an npz, or those in its array `named`.
+pub(super) fn of_npz(path: &Path, named: Option<&str>, known: Option<Values>) -> Result<Arrays, SourceError> {
+    let mut arrays = arrays(path)?;
+    let images = images_of(&arrays, path, named)?;
+    let images = arrays.swap_remove(images);
+    let count = images.count().unwrap_or_default();
+    let partners = partners(&images.name);
+    // By its name, if there is one; else all that have a record for each image.
+    match partners.iter().find_map(|name| arrays.iter().position(|array| array.name == *name)) {
+        Some(partner) => arrays = vec![arrays.swap_remove(partner)],
+        None => arrays.retain(|array| array.count() == Some(count)),
+    }
+    arrays.sort_by(|a, b| a.name.cmp(&b.name));
+    let root = if named.is_some() { images.path.clone() } else { path.to_owned() };
+    let stack = images.into_stack(known)?;
+    let labels = arrays.into_iter().map(|array| array.into_labels(stack.count)).collect::<Result<_, _>>()?;
+    Ok(Arrays { stack, labels, beside: None, root })
+}
+
 impl Source {
     pub(super) fn npy(path: &Path) -> Result<Self, SourceError> {
-        let stack = open(path)?.into_stack()?;
-        let labels = match beside(path) {
-            Some(labels) => vec![open(&labels)?.into_labels(stack.count)?],
-            None => Vec::new(),
-        };
-        Self::of_arrays(path, Kind::Npy, stack, labels)
+        Self::of_arrays(path, Kind::Npy, of_npy(path, None)?)
     }
 
     /// The images of an npz, or those in its array `named`.
     pub(super) fn npz(path: &Path, named: Option<&str>) -> Result<Self, SourceError> {
-        let mut arrays = arrays(path)?;
-        let images = images_of(&arrays, path, named)?;
-        let images = arrays.swap_remove(images);
-        let count = images.count().unwrap_or_default();
-        let partners = partners(&images.name);
-        // By its name, if there is one; else all that have a record for each image.
-        match partners.iter().find_map(|name| arrays.iter().position(|array| array.name == *name)) {
-            Some(partner) => arrays = vec![arrays.swap_remove(partner)],
-            None => arrays.retain(|array| array.count() == Some(count)),
-        }
-        arrays.sort_by(|a, b| a.name.cmp(&b.name));
-        let root = if named.is_some() { images.path.clone() } else { path.to_owned() };
-        let stack = images.into_stack()?;
-        let labels: Result<Vec<Labels>, SourceError> =
-            arrays.into_iter().map(|array| array.into_labels(stack.count)).collect();
-        let source = Self::of_arrays(path, Kind::Npz, stack, labels?)?;
-        Ok(Self { root, ..source })
+        Self::of_arrays(path, Kind::Npz, of_npz(path, named, None)?)
     }
 
     /// Of a single array of whole numbers, each is a class; else the arrays are carried as they are.
-    fn of_arrays(path: &Path, kind: Kind, stack: Stack, labels: Vec<Labels>) -> Result<Self, SourceError> {
+    fn of_arrays(path: &Path, kind: Kind, arrays: Arrays) -> Result<Self, SourceError> {
+        let Arrays { stack, labels, beside, root } = arrays;
         let classes = match &labels[..] {
             [only] => only.classes()?,
             _ => None,
@@ -63,8 +79,11 @@ impl Source {
             let names: Vec<String> = labels.iter().map(|labels| labels.name().to_owned()).collect();
             source.samples.iter_mut().for_each(|sample| sample.label = Some(Label::Arrays(names.clone())));
         }
-        source.labels = labels;
-        Ok(source)
+        if let Some(path) = beside {
+            let stamp = path.metadata().map_err(|source| SourceError::unreadable(&path, source))?;
+            source.wholes.push(Whole { stamp: Stamp::of(&stamp), path });
+        }
+        Ok(Self { labels, root, ..source })
     }
 }
 
@@ -96,10 +115,10 @@ fn partners(name: &str) -> Vec<String> {
 
 fn open(path: &Path) -> Result<Array, SourceError> {
     let unreadable = |source| SourceError::unreadable(path, source);
-    let file = File::open(path).map_err(unreadable)?;
-    let there = file.metadata().map_err(unreadable)?.len();
+    let held = Held::open(path).map_err(unreadable)?;
+    let there = path.metadata().map_err(unreadable)?.len();
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Array::open(name, path.to_owned(), Held::File(file), 0, there)
+    Array::open(name, path.to_owned(), held, 0, there)
 }
 
 /// Every array of an npz.

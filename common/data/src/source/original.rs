@@ -5,15 +5,16 @@
 
 use super::{
     Place, Sample, Source, Stamp, Unread,
+    contents::contents,
     folder::{ending, stem},
 };
 use crate::{
     decode::{FILE_BYTES_MAX, Fault, Format, LABEL_BYTES_MAX},
     label::Label,
 };
+use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
-    io::{self, Read},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -45,12 +46,25 @@ pub struct Piece {
 }
 
 /// A run of bytes inside a larger file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u32, u64, u64)", into = "(u32, u64, u64)")]
 pub(super) struct Stretch {
     /// Which of the source's [`Whole`]s.
     pub within: u32,
     pub begin: u64,
     pub bytes: u64,
+}
+
+impl From<(u32, u64, u64)> for Stretch {
+    fn from((within, begin, bytes): (u32, u64, u64)) -> Self {
+        Self { within, begin, bytes }
+    }
+}
+
+impl From<Stretch> for (u32, u64, u64) {
+    fn from(stretch: Stretch) -> Self {
+        (stretch.within, stretch.begin, stretch.bytes)
+    }
 }
 
 /// A file that stretches lie in.
@@ -91,13 +105,14 @@ impl Source {
             }
             Some(Label::Sidecars(_) | Label::Arrays(_)) | None => Vec::new(),
         };
-        for sidecar in &sample.sidecars {
+        for (sidecar, stamp) in sample.sidecars.iter().zip(&sample.sidecar_stamps) {
             // A record of a tub has a stem of its own.
             let own = || sidecar.rsplit_once('.').map_or("", |(_, ending)| ending);
             let ending = sidecar.strip_prefix(stem(&sample.key)).unwrap_or_else(own).trim_start_matches(['.', '_']);
             let path = self.root.join(sidecar);
             let too_big = |bytes| Fault::LabelTooBig { name: sidecar.clone(), bytes };
-            pieces.push(Piece { ending: ending.to_owned(), bytes: whole_file(&path, LABEL_BYTES_MAX, too_big)? });
+            pieces
+                .push(Piece { ending: ending.to_owned(), bytes: whole_file(&path, *stamp, LABEL_BYTES_MAX, too_big)? });
         }
         Ok(pieces)
     }
@@ -117,7 +132,7 @@ impl Source {
     pub(super) fn image_bytes(&self, at: usize) -> Result<Vec<u8>, Unread> {
         let too_big = |bytes| Fault::TooBig { bytes };
         match (&self.samples[at].place, &self.stack) {
-            (Place::File(path), _) => whole_file(path, FILE_BYTES_MAX, too_big),
+            (Place::File(path), _) => whole_file(path, self.samples[at].stamp, FILE_BYTES_MAX, too_big),
             (Place::Stretch(stretch), _) if stretch.bytes > FILE_BYTES_MAX => {
                 Err(Unread::Fault(too_big(stretch.bytes)))
             }
@@ -141,11 +156,7 @@ impl Source {
         let Whole { path, stamp } = &self.wholes[stretch.within as usize];
         let read = || {
             let file = File::open(path)?;
-            if Stamp::of(&file.metadata()?) != *stamp {
-                return Err(io::Error::other(
-                    "it was changed after it was listed: let nobody write to it, and begin again",
-                ));
-            }
+            stamp.check(&file.metadata()?)?;
             let mut bytes = vec![0; stretch.bytes as usize];
             file.read_exact_at(&mut bytes, stretch.begin)?;
             Ok(bytes)
@@ -154,14 +165,11 @@ impl Source {
     }
 }
 
-/// A whole file, capped before it is read.
-fn whole_file(path: &Path, most: u64, too_big: impl Fn(u64) -> Fault) -> Result<Vec<u8>, Unread> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
-    read.map_err(|source| Unread::Io { path: path.to_owned(), source })?;
-    if bytes.len() as u64 > most {
-        let bytes = std::fs::metadata(path).map_or(bytes.len() as u64, |metadata| metadata.len());
-        return Err(Unread::Fault(too_big(bytes)));
-    }
-    Ok(bytes)
+/// A whole file as it was listed, capped before it is read.
+fn whole_file(path: &Path, listed: Stamp, most: u64, too_big: impl Fn(u64) -> Fault) -> Result<Vec<u8>, Unread> {
+    let unreadable = |source| Unread::Io { path: path.to_owned(), source };
+    let read = contents(path, most).map_err(unreadable)?;
+    let stamp = read.as_ref().map_or_else(|stamp| *stamp, |(_, stamp)| *stamp);
+    listed.agrees(stamp).map_err(unreadable)?;
+    read.map(|(bytes, _)| bytes).map_err(|_| Unread::Fault(too_big(stamp.bytes)))
 }

@@ -4,7 +4,7 @@
 
 use super::{
     Kind, Place, Sample, Source, SourceError, Stamp,
-    folder::{self, Folder, link_fault},
+    folder::{Folder, Found, link_fault},
     table::{self, Table, is_table},
 };
 use crate::{decode::Fault, label::Label, manifest::Bad};
@@ -30,19 +30,19 @@ impl Source {
                 (Some(fault), _) => bad.push(Bad::new(&row.file, &fault)),
                 (None, None) => bad.push(Bad::new(&row.file, &Fault::NoSuchFile)),
                 (None, Some(metadata)) => samples.push(Sample {
-                    key: row.file.clone(),
                     label: Some(Label::Row(row.fields.clone())),
-                    sidecars: Vec::new(),
-                    stamp: Stamp::of(&metadata),
-                    place: Place::File(file),
                     stretches: vec![row.stretch(0)],
+                    ..Sample::new(row.file.clone(), Stamp::of(&metadata), Place::File(file))
                 }),
             }
         }
         samples.sort_by(|a, b| a.key.cmp(&b.key));
         bad.sort_by(|a, b| a.key.cmp(&b.key));
+        let key = path.strip_prefix(&root).ok().and_then(Path::to_str).map(str::to_owned);
+        let key = key.unwrap_or_else(|| path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        let others = vec![Found { key, path: path.to_owned(), stamp: table.stamp }];
         let wholes = vec![table.whole()];
-        Ok(Self { samples, bad, wholes, ..Self::empty(root, Kind::Table) })
+        Ok(Self { samples, bad, wholes, others, ..Self::empty(root, Kind::Table) })
     }
 
     /// A table inside the folder gives each image in its own folder or below its row; those without a row stay, without a
@@ -83,7 +83,7 @@ pub(super) struct Inner {
 /// there is none, those of its sub-folders, under the names that Hugging Face's ImageFolder gives them.
 pub(super) fn tables_of(folder: &Folder) -> Result<Vec<Inner>, SourceError> {
     let tables = folder.others.iter().filter(|other| is_table(&other.path));
-    let (below, top): (Vec<&folder::Found>, Vec<&folder::Found>) = tables.partition(|found| found.key.contains('/'));
+    let (below, top): (Vec<&Found>, Vec<&Found>) = tables.partition(|found| found.key.contains('/'));
     let own = |table: Table| vec![Inner { folder: String::new(), table }];
     for name in ["metadata.csv", "metadata.jsonl", "labels.csv"] {
         if let Some(found) = top.iter().find(|found| found.key == name) {

@@ -185,14 +185,8 @@ impl Bench<'_> {
         let place = Place::Stretch(members[image].1);
         let label = members.into_iter().enumerate().filter(|(at, _)| *at != image).map(|(_, member)| member);
         let (endings, stretches): (Vec<String>, Vec<Stretch>) = label.unzip();
-        self.samples.push(Sample {
-            key: whole_key,
-            label: (!endings.is_empty()).then_some(Label::Members(endings)),
-            sidecars: Vec::new(),
-            stamp: self.stamp,
-            place,
-            stretches,
-        });
+        let label = (!endings.is_empty()).then_some(Label::Members(endings));
+        self.samples.push(Sample { label, stretches, ..Sample::new(whole_key, self.stamp, place) });
     }
 
     /// The tar cannot be read on: nobody knows whether the group that is being read is all there.

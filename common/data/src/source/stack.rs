@@ -3,26 +3,49 @@
 //! Records are read by position; nothing of the file's claimed size is allocated before the claim was checked against the
 //! file. Knows no header formats.
 
-use super::SourceError;
+use super::{SourceError, Stamp};
 use crate::{
     decode::{DECODED_BYTES_MAX, Fault, Header, SIDE_MAX},
     picture::{Depth, Picture, Pixels},
 };
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::Arc,
+};
 
 /// Where the records are, after the header.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Held {
-    File(File),
+    File {
+        file: Arc<File>,
+        stamp: Stamp,
+    },
     /// Unpacked from a compressed file.
-    Memory(Vec<u8>),
+    Memory(Arc<Vec<u8>>),
 }
 
 impl Held {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        Ok(Self::File { stamp: Stamp::of(&file.metadata()?), file: Arc::new(file) })
+    }
+
+    /// So many bytes from `begin` on, one after the other.
+    pub(super) fn reader(&self, begin: u64, bytes: u64) -> impl Read {
+        Reader { held: self, at: begin, end: begin + bytes }
+    }
+
     /// Fills `out` with what lies at `begin`.
     pub(super) fn read(&self, out: &mut [u8], begin: u64) -> io::Result<()> {
         match self {
-            Self::File(file) => file.read_exact_at(out, begin),
+            Self::File { file, stamp } => {
+                stamp.check(&file.metadata()?)?;
+                file.read_exact_at(out, begin)
+            }
             Self::Memory(bytes) => {
                 let begin = begin as usize;
                 let found = bytes.get(begin..begin + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -33,7 +56,23 @@ impl Held {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+struct Reader<'a> {
+    held: &'a Held,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let length = (out.len() as u64).min(self.end - self.at) as usize;
+        self.held.read(&mut out[..length], self.at)?;
+        self.at += length as u64;
+        Ok(length)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Values {
     U8,
     U16 {
@@ -66,8 +105,10 @@ pub(super) enum Axes {
     ChannelsFirst,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stack {
+    /// Of its array in an npz.
+    pub name: String,
     pub held: Held,
     /// Bytes before the first record.
     pub offset: u64,
@@ -155,6 +196,39 @@ impl Stack {
             }
         };
         Ok(Picture { width: self.width, height: self.height, channels: self.channels, pixels })
+    }
+
+    /// The record that reads back as `picture`: [`Self::picture`] the other way round.
+    pub(super) fn record_of(&self, picture: &Picture) -> Result<Vec<u8>, Fault> {
+        let (found, wanted) = ((picture.width, picture.height), (self.width, self.height));
+        if found != wanted {
+            return Err(Fault::Size { found, wanted });
+        }
+        if picture.channels != self.channels {
+            return Err(Fault::Channels { found: picture.channels, wanted: self.channels });
+        }
+        match (&picture.pixels, self.values) {
+            (Pixels::U8(values), Values::U8) => Ok(self.own_axes(values)),
+            (Pixels::U16(values), Values::U16 { big_endian }) => {
+                let bytes = if big_endian { u16::to_be_bytes } else { u16::to_le_bytes };
+                Ok(self.own_axes(values).into_iter().flat_map(bytes).collect())
+            }
+            (Pixels::F32(values), Values::F32 { big_endian, lowest, highest }) => {
+                let bytes = if big_endian { f32::to_be_bytes } else { f32::to_le_bytes };
+                let values = self.own_axes(values).into_iter();
+                Ok(values.flat_map(|value| bytes(value * (highest - lowest) + lowest)).collect())
+            }
+            _ => Err(Fault::Damaged("its values are not of the stack's own depth".to_owned())),
+        }
+    }
+
+    /// From channels last to the order of the stack.
+    fn own_axes<V: Copy>(&self, values: &[V]) -> Vec<V> {
+        if self.axes == Axes::ChannelsLast || self.channels == 1 {
+            return values.to_vec();
+        }
+        let channels = self.channels as usize;
+        (0..channels).flat_map(|channel| values[channel..].iter().step_by(channels)).copied().collect()
     }
 
     fn channels_last<V: Copy>(&self, values: Vec<V>) -> Vec<V> {

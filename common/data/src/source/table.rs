@@ -4,11 +4,10 @@
 
 use super::{
     SourceError, Stamp,
+    contents::contents,
     original::{Stretch, Whole},
 };
 use std::{
-    fs::File,
-    io::Read,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -51,17 +50,10 @@ pub(super) fn is_table(path: &Path) -> bool {
 impl Table {
     /// `Ok(None)`: it is a table, but no column names files.
     pub(super) fn read(path: &Path) -> Result<Result<Self, Vec<String>>, SourceError> {
-        let mut text = Vec::new();
-        let read = File::open(path).and_then(|file| {
-            let stamp = Stamp::of(&file.metadata()?);
-            file.take(TABLE_BYTES_MAX + 1).read_to_end(&mut text)?;
-            Ok(stamp)
-        });
-        let stamp = read.map_err(|source| SourceError::unreadable(path, source))?;
         let damaged = |what: String| SourceError::Damaged { path: path.to_owned(), what };
-        if text.len() as u64 > TABLE_BYTES_MAX {
-            return Err(damaged(format!("it has more than the {TABLE_BYTES_MAX} bytes that are read of a table")));
-        }
+        let read = contents(path, TABLE_BYTES_MAX).map_err(|source| SourceError::unreadable(path, source))?;
+        let (text, stamp) = read
+            .map_err(|_| damaged(format!("it has more than the {TABLE_BYTES_MAX} bytes that are read of a table")))?;
         let text = String::from_utf8(text).map_err(|_| damaged("it is not valid UTF-8".to_owned()))?;
         let mark = text.strip_prefix('\u{feff}').map_or(0, |rest| text.len() - rest.len());
         let text = &text[mark..];

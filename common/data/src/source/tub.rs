@@ -6,7 +6,8 @@
 
 use super::{
     Kind, Source, SourceError, Stamp,
-    folder::{Folder, Found, stem},
+    contents::contents,
+    folder::{Folder, Found, split, stem},
     original::{Stretch, Whole},
     table::{TABLE_BYTES_MAX, inside, json_fields},
 };
@@ -19,8 +20,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    fs::File,
-    io::{self, Read},
+    io,
 };
 
 /// What the field of an image begins with; further cameras append to it.
@@ -45,7 +45,7 @@ struct Told {
 
 /// Where the label's bytes are.
 enum Lies {
-    Record(String),
+    Record(String, Stamp),
     Line(Stretch),
 }
 
@@ -125,7 +125,10 @@ impl Source {
                     let sample = &mut self.samples[at];
                     sample.label = Some(label);
                     match lies {
-                        Lies::Record(record) => sample.sidecars.push(record),
+                        Lies::Record(record, stamp) => {
+                            sample.sidecars.push(record);
+                            sample.sidecar_stamps.push(stamp);
+                        }
                         Lies::Line(line) => sample.stretches = vec![line],
                     }
                 }
@@ -145,7 +148,7 @@ impl Source {
 
 /// What a record of version 1 tells; its image lies beside it.
 fn record(found: &Found) -> Result<(Vec<Told>, Vec<Bad>), SourceError> {
-    let (text, _) = read(found, LABEL_BYTES_MAX)?;
+    let (text, stamp) = read(found, LABEL_BYTES_MAX)?;
     let fields = match parsed(&text) {
         Ok(fields) => fields,
         Err(fault) => return Ok((Vec::new(), vec![Bad::new(&found.key, &fault)])),
@@ -155,7 +158,7 @@ fn record(found: &Found) -> Result<(Vec<Told>, Vec<Bad>), SourceError> {
         key: format!("{}{image}", split(&found.key).0),
         deleted: false,
         label: label.clone(),
-        lies: Lies::Record(found.key.clone()),
+        lies: Lies::Record(found.key.clone(), stamp),
     };
     Ok(match images(&fields) {
         Ok(images) => (images.into_iter().map(told).collect(), Vec::new()),
@@ -213,14 +216,9 @@ fn catalogs(found: &Found, bad: &mut Vec<Bad>) -> Result<Catalogs, SourceError> 
 }
 
 fn read(found: &Found, most: u64) -> Result<(Vec<u8>, Stamp), SourceError> {
-    let mut text = Vec::new();
-    let read = File::open(&found.path).and_then(|file| {
-        let stamp = Stamp::of(&file.metadata()?);
-        let length = file.take(most + 1).read_to_end(&mut text)? as u64;
-        if length > most { Err(io::Error::other(format!("it has more than {most} bytes"))) } else { Ok(stamp) }
-    });
-    let stamp = read.map_err(|source| SourceError::unreadable(&found.path, source))?;
-    Ok((text, stamp))
+    let too_big = |_| io::Error::other(format!("it has more than {most} bytes"));
+    let read = contents(&found.path, most).and_then(|read| read.map_err(too_big));
+    read.map_err(|source| SourceError::unreadable(&found.path, source))
 }
 
 type Fields = Vec<(String, String)>;
@@ -241,9 +239,4 @@ fn images(fields: &Fields) -> Result<Vec<String>, Fault> {
 fn is_numbered(name: &str, before: &str, after: &str) -> bool {
     let number = name.strip_prefix(before).and_then(|name| name.strip_suffix(after));
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
-}
-
-/// The folder, with its slash, and the name.
-fn split(key: &str) -> (&str, &str) {
-    key.split_at(key.rfind('/').map_or(0, |slash| slash + 1))
 }

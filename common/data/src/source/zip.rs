@@ -10,6 +10,7 @@ use std::{
     io::{BufReader, Read, Seek, SeekFrom},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Most bytes the deflated entries may unpack to, together: they are held in memory.
@@ -152,7 +153,7 @@ impl Entry {
         }
         match self.method {
             _ if self.encrypted => Err(damaged("it is encrypted, which is not read")),
-            STORED if self.packed == self.bytes => Ok((Held::File(file), begin, self.bytes)),
+            STORED if self.packed == self.bytes => Ok((Held::open(path).map_err(unreadable)?, begin, self.bytes)),
             DEFLATED => {
                 file.seek(SeekFrom::Start(begin)).map_err(unreadable)?;
                 let mut content = Vec::new();
@@ -163,7 +164,7 @@ impl Entry {
                 if unpacked.is_err() || content.len() as u64 != self.bytes || u64::from(crc.sum()) != self.crc {
                     return Err(damaged("what it unpacks to is not what was packed"));
                 }
-                Ok((Held::Memory(content), 0, self.bytes))
+                Ok((Held::Memory(Arc::new(content)), 0, self.bytes))
             }
             _ => Err(damaged("it is packed in a way that numpy does not use")),
         }

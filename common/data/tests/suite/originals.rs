@@ -178,8 +178,8 @@ fn a_sidecar_that_is_too_large_is_named_and_one_that_went_away_is_an_error_of_th
     let shelf = Shelf::new();
     shelf.grey("set/a.png", 1);
     let sidecar = shelf.put("set/a.json", "{}");
-    let source = shelf.look("set");
     fs::File::create(&sidecar).unwrap().set_len(LABEL_BYTES_MAX + 1).unwrap();
+    let source = shelf.look("set");
     let Err(Unread::Fault(fault)) = source.label_pieces(0) else { panic!("it was read") };
     assert!(fault.to_string().starts_with("its label `a.json` has 67108865 bytes"), "{fault}");
     fs::remove_file(&sidecar).unwrap();

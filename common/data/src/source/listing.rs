@@ -1,0 +1,240 @@
+//! A listing, written down and read back run by run, so that a part of a data set is opened without looking at the rest.
+//!
+//! What holds for the whole source is its [`Head`]; each run of samples is lines of JSON of its own. Knows nothing of the
+//! files that they are written to.
+
+use super::{
+    Kind, Place, Sample, Source, SourceError, Stamp,
+    array::Labels,
+    folder::Found,
+    idx, npy,
+    original::{Stretch, Whole},
+    stack::{Stack, Values},
+};
+use crate::{label::Label, manifest::Bad};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fs, io,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+/// What holds for all of a source's samples.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Head {
+    root: String,
+    pub kind: Kind,
+    pub classes: Vec<String>,
+    stack: Option<Stacked>,
+    pub bad: Vec<Bad>,
+    /// Files that belong to no single image: relative to the root, and where they lie if not there.
+    others: Vec<(String, Stamp, Option<String>)>,
+}
+
+/// A stack: its file and those of its labels, and what its values stand for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Stacked {
+    values: Values,
+    wholes: Vec<(String, Stamp)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    key: String,
+    stamp: Stamp,
+    place: Lies,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    label: Option<Label>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sidecars: Vec<(String, Stamp)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    stretches: Vec<Stretch>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_twin: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Lies {
+    /// Under its key.
+    File,
+    Record(u64),
+    Stretch(Stretch),
+}
+
+/// A path that cannot be written down.
+pub(crate) struct NotUtf8(pub PathBuf);
+
+fn text(path: &Path) -> Result<String, NotUtf8> {
+    path.to_str().map(str::to_owned).ok_or_else(|| NotUtf8(path.to_owned()))
+}
+
+impl Source {
+    pub(crate) fn head(&self) -> Result<Head, NotUtf8> {
+        let whole = |whole: &Whole| Ok((text(&whole.path)?, whole.stamp));
+        let stacked = |stack: &Stack| {
+            Ok(Stacked { values: stack.values, wholes: self.wholes.iter().map(whole).collect::<Result<_, _>>()? })
+        };
+        let other = |found: &Found| {
+            let elsewhere = self.root.join(&found.key) != found.path;
+            Ok((found.key.clone(), found.stamp, elsewhere.then(|| text(&found.path)).transpose()?))
+        };
+        Ok(Head {
+            root: text(&self.root)?,
+            kind: self.kind,
+            classes: self.classes.clone(),
+            stack: self.stack.as_ref().map(stacked).transpose()?,
+            bad: self.bad.clone(),
+            others: self.others.iter().map(other).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Marks the samples that share a name with another one but for their endings, or whose name without its ending is that
+    /// of another one.
+    pub(crate) fn twins(&self) -> HashSet<usize> {
+        let mut named: HashMap<&str, usize> = HashMap::new();
+        let keys: HashSet<&str> = self.samples.iter().map(|sample| sample.key.as_str()).collect();
+        self.samples.iter().for_each(|sample| *named.entry(super::stem(&sample.key)).or_default() += 1);
+        let is_twin = |sample: &Sample| {
+            let stem = super::stem(&sample.key);
+            named[stem] > 1 || (stem != sample.key && keys.contains(stem))
+        };
+        self.samples.iter().enumerate().filter(|(_, sample)| is_twin(sample)).map(|(at, _)| at).collect()
+    }
+
+    /// A run of samples as lines: first the files that they lie in, then a line each.
+    pub(crate) fn run(&self, samples: Range<usize>, twins: &HashSet<usize>) -> Result<Vec<u8>, NotUtf8> {
+        let mut within: BTreeMap<u32, u32> = BTreeMap::new();
+        for sample in &self.samples[samples.clone()] {
+            let own = if let Place::Stretch(stretch) = sample.place { Some(stretch) } else { None };
+            for stretch in sample.stretches.iter().chain(&own) {
+                let next = within.len() as u32;
+                within.entry(stretch.within).or_insert(next);
+            }
+        }
+        let mut wholes: Vec<(u32, u32)> = within.iter().map(|(&whole, &here)| (here, whole)).collect();
+        wholes.sort_unstable();
+        let whole = |(_, whole): (u32, u32)| {
+            let Whole { path, stamp } = &self.wholes[whole as usize];
+            Ok((text(path)?, *stamp))
+        };
+        let wholes: Vec<(String, Stamp)> = wholes.into_iter().map(whole).collect::<Result<_, _>>()?;
+        let here = |stretch: &Stretch| Stretch { within: within[&stretch.within], ..*stretch };
+        let mut lines = json(&wholes);
+        for at in samples {
+            let sample = &self.samples[at];
+            let place = match &sample.place {
+                Place::File(path) if *path == self.root.join(&sample.key) => Lies::File,
+                Place::File(path) => return Err(NotUtf8(path.clone())),
+                Place::Record(record) => Lies::Record(*record),
+                Place::Stretch(stretch) => Lies::Stretch(here(stretch)),
+            };
+            lines.extend(json(&Line {
+                key: sample.key.clone(),
+                stamp: sample.stamp,
+                place,
+                label: sample.label.clone(),
+                sidecars: sample.sidecars.iter().cloned().zip(sample.sidecar_stamps.iter().copied()).collect(),
+                stretches: sample.stretches.iter().map(here).collect(),
+                is_twin: twins.contains(&at),
+            }));
+        }
+        Ok(lines)
+    }
+
+    /// What the lines of one run hold; stack and labels are shared with this source.
+    pub(crate) fn of_run(&self, lines: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        let wholes: Vec<(String, Stamp)> = serde_json::from_slice(lines.next().unwrap_or_default())?;
+        let whole = |(path, stamp): (String, Stamp)| Whole { path: path.into(), stamp };
+        let wholes = if self.stack.is_some() { self.wholes.clone() } else { wholes.into_iter().map(whole).collect() };
+        let sample = |line: &[u8]| {
+            let Line { key, stamp, place, label, sidecars, stretches, is_twin } = serde_json::from_slice(line)?;
+            let place = match place {
+                Lies::File => Place::File(self.root.join(&key)),
+                Lies::Record(record) => Place::Record(record),
+                Lies::Stretch(stretch) => Place::Stretch(stretch),
+            };
+            let (sidecars, sidecar_stamps) = sidecars.into_iter().unzip();
+            Ok(Sample { key, label, sidecars, sidecar_stamps, stamp, place, stretches, is_twin })
+        };
+        Ok(Self {
+            samples: lines.map(sample).collect::<Result<_, serde_json::Error>>()?,
+            classes: self.classes.clone(),
+            stack: self.stack.clone(),
+            labels: self.labels.clone(),
+            wholes,
+            ..Self::empty(self.root.clone(), self.kind)
+        })
+    }
+
+    /// The files that belong to no single image, by their place under a mirror's root; of a stack those of its labels.
+    pub(crate) fn others(&self) -> Vec<(String, &Path, Stamp)> {
+        if self.stack.is_some() {
+            let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            return self.wholes.iter().skip(1).map(|it| (name(&it.path), it.path.as_path(), it.stamp)).collect();
+        }
+        self.others.iter().map(|found| (found.key.clone(), found.path.as_path(), found.stamp)).collect()
+    }
+}
+
+impl Head {
+    /// The source without its samples. A stack is opened, and must be what it was.
+    pub(crate) fn open(&self) -> Result<Source, SourceError> {
+        let other = |(key, stamp, elsewhere): &(String, Stamp, Option<String>)| Found {
+            key: key.clone(),
+            path: elsewhere.as_ref().map_or_else(|| Path::new(&self.root).join(key), PathBuf::from),
+            stamp: *stamp,
+        };
+        let (stack, labels, wholes) = match &self.stack {
+            Some(stacked) => self.stacked(stacked)?,
+            None => (None, Vec::new(), Vec::new()),
+        };
+        Ok(Source {
+            classes: self.classes.clone(),
+            bad: self.bad.clone(),
+            others: self.others.iter().map(other).collect(),
+            stack,
+            labels,
+            wholes,
+            ..Source::empty(PathBuf::from(&self.root), self.kind)
+        })
+    }
+
+    fn stacked(&self, stacked: &Stacked) -> Result<(Option<Stack>, Vec<Labels>, Vec<Whole>), SourceError> {
+        let wholes: Vec<Whole> =
+            stacked.wholes.iter().map(|(path, stamp)| Whole { path: path.into(), stamp: *stamp }).collect();
+        // Before it is read, and after: what was unpacked in between is what was listed.
+        let unchanged = || wholes.iter().try_for_each(Whole::check);
+        unchanged()?;
+        let Some(Whole { path, .. }) = wholes.first() else { return Ok((None, Vec::new(), wholes)) };
+        let (stack, labels) = match self.kind {
+            Kind::Idx => (idx::stack(path)?, Vec::new()),
+            Kind::Npz => {
+                let named = Path::new(&self.root).strip_prefix(path).ok().and_then(Path::to_str);
+                let arrays = npy::of_npz(path, named.filter(|name| !name.is_empty()), Some(stacked.values))?;
+                (arrays.stack, arrays.labels)
+            }
+            _ => {
+                let arrays = npy::of_npy(path, Some(stacked.values))?;
+                (arrays.stack, arrays.labels)
+            }
+        };
+        unchanged()?;
+        Ok((Some(stack), labels, wholes))
+    }
+}
+
+impl Whole {
+    fn check(&self) -> Result<(), SourceError> {
+        let unchanged: io::Result<()> = fs::metadata(&self.path).and_then(|found| self.stamp.check(&found));
+        unchanged.map_err(|source| SourceError::unreadable(&self.path, source))
+    }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(value).expect("a listing is plain data: its JSON cannot fail");
+    line.push(b'\n');
+    line
+}
