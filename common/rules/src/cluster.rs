@@ -274,11 +274,12 @@ impl Cluster {
             // A drain whose time is over at once.
             Event::Evicted { name } => self.drain(name, Some(now), &mut actions),
             Event::Undrained { name } => self.undrain(name, &mut actions),
-            Event::GivenUp { job } => {
+            Event::GivenUp { job: id } => {
                 // The word is about members that are silent now, not about those of some later day.
-                if let Some(job) = self.jobs.iter_mut().find(|known| known.id == job && !known.state.is_open()) {
+                if let Some(job) = self.jobs.iter_mut().find(|known| known.id == id && !known.state.is_open()) {
                     job.given_up = true;
                 }
+                self.give_up_refining(&id);
             }
             Event::Tick => {}
         }

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    str::FromStr,
     time::Duration,
 };
 
@@ -37,6 +38,15 @@ impl fmt::Display for Shard {
 pub struct Attempt {
     pub term: Term,
     pub number: u64,
+}
+
+impl FromStr for Attempt {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (term, number) = text.split_once('-').ok_or(())?;
+        Ok(Self { term: Term(term.parse().map_err(drop)?), number: number.parse().map_err(drop)? })
+    }
 }
 
 impl fmt::Display for Attempt {
@@ -271,6 +281,11 @@ impl Leases {
             Some(Fate::Quarantined { why }) => Some((Shard(index as u32), why.as_str())),
             _ => None,
         })
+    }
+
+    /// Those who worked when the last coordinator died will not come back: nobody waits for their word.
+    pub fn give_up(&mut self) {
+        self.quiet_until = Duration::ZERO;
     }
 
     /// What was quarantined gets another chance.

@@ -233,6 +233,12 @@ impl Cluster {
         actions.push(Action::Note(fact));
     }
 
+    pub(super) fn give_up_refining(&mut self, id: &JobId) {
+        if let Some(leases) = self.refining_mut(id).and_then(|refining| refining.leases.as_mut()) {
+            leases.give_up();
+        }
+    }
+
     pub(super) fn end_refining(&mut self, now: Duration, id: &JobId, state: JobState, actions: &mut Vec<Action>) {
         if self.refining_mut(id).is_none() {
             return;

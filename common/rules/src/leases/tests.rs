@@ -147,6 +147,13 @@ fn a_restarted_coordinator_grants_nothing_before_those_who_work_had_time_to_say_
 }
 
 #[test]
+fn nobody_waits_for_those_who_are_given_up() {
+    let mut leases = Leases::new(Settings::default(), Term(2), 1, Kept::default(), SECOND * 5);
+    leases.give_up();
+    assert!(asks(&mut leases, SECOND, 1).is_some());
+}
+
+#[test]
 fn work_that_was_finished_while_nobody_remembered_its_lease_counts() {
     let mut leases = Leases::new(Settings::default(), Term(2), 1, Kept::default(), Duration::ZERO);
     let held = Held { wrote: vec![(BEFORE, Shard(0), receipt())], ..Held::default() };
