@@ -17,7 +17,11 @@ pub fn on_cpu(threads: u32) -> Result<Fingerprint, LearnError> {
 }
 
 #[cfg(feature = "torch")]
-pub use torch::on_cpu;
+pub use torch::{on_cpu, use_threads};
+
+/// Of tensors there are none.
+#[cfg(not(feature = "torch"))]
+pub fn use_threads(_: u32) {}
 
 #[cfg(feature = "torch")]
 mod torch {
@@ -41,7 +45,7 @@ mod torch {
             attempt: "read libtorch's facts",
             reason: error.to_string(),
         })?;
-        tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+        use_threads(threads);
         Ok(Fingerprint {
             libtorch: facts.libtorch,
             device: "cpu".to_owned(),
@@ -49,6 +53,11 @@ mod torch {
             threads,
             canary: canary()?,
         })
+    }
+
+    /// What the calling thread computes with from now on: each thread that computes has to say so itself.
+    pub fn use_threads(threads: u32) {
+        tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
     }
 
     /// Small networks of the kind that is trained, one lane, each network's gradient.

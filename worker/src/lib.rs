@@ -8,7 +8,8 @@
 //!   files that are whole or absent
 //! * [`link`]: how the members of a generation reach each other; `native` is libtorch's c10d behind a C++ shim, and the only
 //!   unsafe code of Sumac
-//! * [`pantry`]: the images; [`mailbox`] and [`session`]: the coordinator's word
+//! * [`mod@refine`]: the loop of a refinement; [`pipeline`]: what it feeds shards to
+//! * [`pantry`]: a run's images; [`mailbox`] and [`session`]: the coordinator's word
 //!
 //! The crate refuses to know who else is there, beyond the roster it is told, and never names the coordinator's crate.
 //! Without the feature `torch` the loop and the toy remain.
@@ -29,6 +30,8 @@ pub mod mailbox;
 pub mod native;
 pub mod outputs;
 pub mod pantry;
+pub mod pipeline;
+pub mod refine;
 pub mod saving;
 pub mod scribe;
 pub mod session;

@@ -26,6 +26,8 @@ struct Inside {
     waiting: Option<(Instant, Instant)>,
     /// The process is asked to end in good order; whether the loop has heard of it.
     goodbye: Option<bool>,
+    /// Something other than the coordinator has news for the loop.
+    nudged: bool,
     /// When the end was asked for.
     closed: Option<Instant>,
     /// Wakes the conversation when there is a report; given by it.
@@ -64,6 +66,23 @@ impl Mailbox {
         while inside.orders.is_empty() && inside.goodbye != Some(false) && inside.closed.is_none() {
             inside = self.changed.wait(inside).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// As [`wait`](Self::wait), and until a nudge, but no longer than so long.
+    pub fn wait_at_most(&self, limit: Duration) {
+        let inside = self.inside();
+        let is_quiet = |inside: &mut Inside| {
+            inside.orders.is_empty() && inside.goodbye != Some(false) && inside.closed.is_none() && !inside.nudged
+        };
+        let (mut inside, _) =
+            self.changed.wait_timeout_while(inside, limit, is_quiet).unwrap_or_else(PoisonError::into_inner);
+        inside.nudged = false;
+    }
+
+    /// Wakes the loop.
+    pub fn nudge(&self) {
+        self.inside().nudged = true;
+        self.changed.notify_all();
     }
 
     pub fn closed(&self) -> bool {

@@ -22,6 +22,7 @@ use std::{
     collections::BTreeMap,
     ops::Range,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use sumac_common::{
@@ -45,7 +46,7 @@ const PARTING: Duration = Duration::from_secs(5);
 /// What a worker works with, whatever the job.
 pub struct Desk<'a> {
     pub me: WorkerId,
-    pub mailbox: &'a Mailbox,
+    pub mailbox: &'a Arc<Mailbox>,
     pub faults: Faults,
     /// Where frozen data sets are kept on this machine.
     pub cache: PathBuf,
@@ -258,8 +259,8 @@ where
             self.hear_of_checkpoints();
             self.say_where();
             let done = match self.member.next() {
-                // The job was submitted anew, perhaps with another spec: this run is over.
-                Next::Prepare { .. } => return,
+                // The job was submitted anew, perhaps with another spec, or it is given to another: this run is over.
+                Next::Prepare { .. } | Next::Refine(_) => return,
                 Next::Wait => {
                     if self.member.job() == Some(&self.job) {
                         self.desk.mailbox.wait();
@@ -479,6 +480,7 @@ where
             Next::Enter { .. } => Doing::Entering,
             Next::Step { .. } => Doing::Training,
             Next::Seal { .. } => Doing::Sealing,
+            Next::Refine(_) => Doing::Refining,
         };
         let Counters { step, progress, .. } = &self.state.counters;
         let steps_per_second = self.pace.steps_per_second();
@@ -490,7 +492,9 @@ where
             losses: self.losses,
             steps_per_second,
             images_per_second: steps_per_second * f64::from(self.spec.what.train.batch),
+            // The mailbox knows for how long it waits.
             waits_ms: 0,
+            shares: None,
             times: self.link.as_ref().map(|link| self.pace.recent.times(link.rank())).unwrap_or_default(),
             slow: self.slow_worker(),
             history: u64::from(self.schedule.slots(progress).occupied) * u64::from(self.lanes()),

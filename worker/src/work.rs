@@ -1,5 +1,5 @@
-//! From one job to the next: waits for orders, picks the learner that the job names, and runs it until it is released.
-//! Refuses to know what a step is.
+//! From one job to the next: waits for orders, picks the learner that the job names, and runs it until it is released; or
+//! refines. Refuses to know what a step is.
 
 #[cfg(test)]
 mod tests;
@@ -7,6 +7,7 @@ mod tests;
 use crate::{
     learner::{LearnError, Learner},
     link::{Dial, Flat},
+    refine::refine,
     toy::Toy,
     train::{Desk, Prepared, Run, Trouble},
 };
@@ -14,6 +15,7 @@ use sumac_common::{
     conversation::Order,
     member::{Event, Member, Next},
     spec::{Spec, model::Preset},
+    workbench,
 };
 use tracing::{info, warn};
 
@@ -26,22 +28,24 @@ type Dialler = crate::link::gloo::GlooDial;
 pub fn work(desk: &Desk<'_>, host: std::net::IpAddr) {
     use crate::simgan::SimGan;
     let dial = || Dialler::at(host);
-    each_job(desk, |member, job, spec| match spec.what.model.preset {
+    let train = |member: &mut Member, job, spec: Spec| match spec.what.model.preset {
         Preset::Toy => train::<Toy, _>(desk, member, job, spec, |_| Ok(Toy::default()), dial()),
         _ => train::<SimGan, _>(desk, member, job, spec, SimGan::new, dial()),
-    });
+    };
+    each_job(desk, train);
 }
 
 /// Works until the mailbox closes, on toys only: this build has no tensors.
 pub fn work_on_toys<D: Dial<Vec<f32>>>(desk: &Desk<'_>, dial: impl Fn() -> D) {
-    each_job(desk, |member, job, spec| match spec.what.model.preset {
+    let train = |member: &mut Member, job, spec: Spec| match spec.what.model.preset {
         Preset::Toy => train::<Toy, _>(desk, member, job, spec, |_| Ok(Toy::default()), dial()),
         other => {
             let why = format!("model.preset {other:?} needs a worker built with libtorch");
             let reports = member.step(Event::Unprepared(why));
             desk.mailbox.report(reports, member.standing());
         }
-    });
+    };
+    each_job(desk, train);
 }
 
 /// What came in since the last time.
@@ -71,6 +75,11 @@ fn each_job(desk: &Desk<'_>, mut train: impl FnMut(&mut Member, sumac_common::id
                 let (job, spec) = (job.clone(), spec.clone());
                 info!(%job, "preparing");
                 train(&mut member, job, spec);
+                desk.mailbox.beat(None);
+            }
+            Next::Refine(bench) if bench.next() == workbench::Next::Prepare => {
+                info!(job = %bench.job(), "preparing to refine");
+                refine(desk, &mut member);
                 desk.mailbox.beat(None);
             }
             _ if member.may_go() => {}

@@ -110,16 +110,23 @@ impl SimGan {
                 format!("{} images came with {} pixel values, not {wanted}", images.len(), images.pixels.len());
             return Err(LearnError::Engine { attempt, reason });
         }
-        // A pixel that is not a number passes: it makes a gradient that is none either, and a skipped step.
-        if let Some(pixel) = images.pixels.iter().find(|pixel| pixel.abs() > 1.0) {
-            let reason = format!("a pixel is {pixel}, outside of [-1, 1]");
-            return Err(LearnError::Engine { attempt, reason });
-        }
+        check_range(&images.pixels, attempt)?;
         let (channels, height, width) = (self.shape.channels, self.shape.height, self.shape.width);
         let size = [images.len() as i64, i64::from(channels), i64::from(height), i64::from(width)];
         let tensor =
             || Tensor::f_from_slice(&images.pixels)?.f_view(size)?.f_to_device(self.place.1)?.f_to_kind(self.place.0);
         tensor().map_err(engine(attempt))
+    }
+}
+
+/// A pixel that is not a number passes: in training it makes a gradient that is none either, and a skipped step.
+pub(crate) fn check_range(pixels: &[f32], attempt: &'static str) -> Result<(), LearnError> {
+    match pixels.iter().find(|pixel| pixel.abs() > 1.0) {
+        Some(pixel) => {
+            let reason = format!("a pixel is {pixel}, outside of [-1, 1]");
+            Err(LearnError::Engine { attempt, reason })
+        }
+        None => Ok(()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! * `loss`, `shift`, `lane`: what one lane makes of its images
 //! * `flat`, `optimizer`, `average`: what a whole batch's gradient does to the weights
 //! * `weights`, `state`: saved states and exported networks
+//! * `inference`, `tiles`: the refiner alone, for images of any size
 //!
 //! It knows one lane at a time and the weights; it refuses to know workers, generations, files and the coordinator. Chance
 //! comes from `sumac_common::random`, never from libtorch's own generator. On one thread of a CPU every operation here has
@@ -12,6 +13,7 @@
 mod average;
 mod discriminator;
 mod flat;
+mod inference;
 mod lane;
 mod loss;
 mod optimizer;
@@ -21,14 +23,17 @@ mod spectral;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tiles;
 mod weights;
 
 pub use flat::Gradient;
+pub use inference::RefinerNet;
 
 use crate::learner::{Images, LearnError, Learner, Meal, Portion};
 use average::Average;
 use discriminator::Discriminator;
 use flat::{Flat, Place};
+use inference::Easel;
 use lane::Opponent;
 use optimizer::Optimizer;
 use refiner::Refiner;
@@ -41,9 +46,6 @@ use sumac_common::{
     spec::{ImageShape, Spec, Train},
 };
 use tch::{Device, Kind, TchError, Tensor, no_grad};
-
-/// Images that are refined at a time outside of training: more no longer fit a core's cache between two convolutions.
-const SITTING: usize = 16;
 
 /// Both networks, their optimisers and the refiner's moving average.
 pub struct SimGan {
@@ -185,17 +187,10 @@ impl Learner for SimGan {
     }
 
     fn refine(&self, images: &Images) -> Result<Images, LearnError> {
-        let synthetic_bchw = self.tensor(images)?;
-        let refined = || {
-            let weights = self.refining().views()?;
-            let sittings = synthetic_bchw.f_split(SITTING as i64, 0)?;
-            let refined = sittings
-                .iter()
-                .map(|sitting| lane::pixels(&self.refiner.net.forward(&weights, sitting)?))
-                .collect::<Result<Vec<_>, TchError>>()?;
-            Ok(Images { ids: images.ids.clone(), pixels: refined.concat() })
-        };
-        no_grad(refined).map_err(engine("refining images"))
+        let weights = self.refining().views().map_err(engine("refining images"))?;
+        let easel = Easel::of(&self.refiner.net, &weights, self.place);
+        let pixels = easel.refine(&images.pixels, self.shape, &|| true)?;
+        Ok(Images { ids: images.ids.clone(), pixels: pixels.expect("nobody said stop") })
     }
 
     fn export(&self) -> Result<Vec<(&'static str, Vec<u8>)>, LearnError> {

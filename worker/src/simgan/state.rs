@@ -41,6 +41,8 @@ use tch::{TchError, Tensor, no_grad};
 const NOTE: &str = "sumac";
 /// The metadata key of an exported network, and its text: what PyTorch's own files carry.
 const FORMAT: (&str, &str) = ("format", "pt");
+/// The attempt at taking over such a network.
+pub(super) const EXPORTED: &str = "taking over an exported refiner";
 
 /// Updates behind the state's parts: what Adam's bias correction and the average's warm-up go by.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,15 +59,9 @@ impl SimGan {
     /// # Errors
     /// [`LearnError::Misfit`] if these bytes are not such a file, or one of another refiner than the spec's.
     pub fn of_exported(spec: &Spec, refiner: &[u8]) -> Result<Self, LearnError> {
-        let attempt = "taking over an exported refiner";
         let simgan = Self::new(spec)?;
         let average = simgan.average.as_ref().map(|average| &average.weights);
-        for flat in [&simgan.refiner.flat].into_iter().chain(average) {
-            let present = named("", flat).map_err(engine(attempt))?;
-            let (incoming, _) = weights::read(refiner, &present, FORMAT.0)?;
-            no_grad(|| present.into_iter().zip(&incoming).try_for_each(|((_, mut now), then)| now.f_copy_(then)))
-                .map_err(engine(attempt))?;
-        }
+        take_over_exported([&simgan.refiner.flat].into_iter().chain(average), refiner)?;
         Ok(simgan)
     }
 
@@ -134,6 +130,20 @@ impl SimGan {
         }
         Ok(tensors)
     }
+}
+
+/// Puts an exported refiner's weights into each of these.
+pub(super) fn take_over_exported<'a>(
+    flats: impl IntoIterator<Item = &'a Flat>,
+    refiner: &[u8],
+) -> Result<(), LearnError> {
+    for flat in flats {
+        let present = named("", flat).map_err(engine(EXPORTED))?;
+        let (incoming, _) = weights::read(refiner, &present, FORMAT.0)?;
+        no_grad(|| present.into_iter().zip(&incoming).try_for_each(|((_, mut now), then)| now.f_copy_(then)))
+            .map_err(engine(EXPORTED))?;
+    }
+    Ok(())
 }
 
 fn named(prefix: &str, flat: &Flat) -> Result<Vec<Named>, TchError> {

@@ -1,6 +1,7 @@
 //! Each test tells one situation. Networks are a few hundred weights small; gradients are checked in f64.
 
 mod gradients;
+mod inference;
 mod networks;
 mod optimizers;
 mod pitfalls;

@@ -185,7 +185,10 @@ fn the_history_takes_the_first_fresh_images_as_refined_at_this_step() {
     meal.history = Images::default();
     let fresh = simgan.chew(&meal).unwrap().fresh;
     assert_eq!(fresh.ids, [70, 71].map(|sample| ContentId { sample: SampleId(sample), step: Step(6) }));
-    assert_eq!(fresh.pixels, simgan.refine(&noise(spec.what.data.image, 70, 4)).unwrap().pixels[..2 * 84]);
+    // Another number of images at a time may be added up in another order.
+    let refined = simgan.refine(&noise(spec.what.data.image, 70, 4)).unwrap().pixels;
+    let off = fresh.pixels.iter().zip(&refined[..2 * 84]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(fresh.pixels.len() == 2 * 84 && off < 1e-6, "off by {off}");
 }
 
 #[test]

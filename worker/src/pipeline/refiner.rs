@@ -1,0 +1,85 @@
+//! What a pipeline needs from a refiner, and which one a refinement is done with. Names no tensor.
+
+use crate::learner::LearnError;
+use sumac_common::{
+    refinement::What,
+    spec::{ImageShape, model::Preset},
+};
+
+/// Images in, images of the same size out. An image's bits depend on its own pixels, the weights and the engine; never on what
+/// else is refined with it.
+pub trait Refines {
+    /// Channels of the images it takes and gives.
+    fn channels(&self) -> u32;
+
+    /// Images of this shape that it refines at a time: fewer cost as much.
+    fn sitting(&self, shape: ImageShape) -> usize;
+
+    /// `[n, c, h, w]` in [-1, 1], in and out; `shape` is (c, h, w). `go_on` is asked now and then; `None` if it said no.
+    ///
+    /// # Errors
+    /// If the engine refuses, out of memory for instance.
+    fn refine(
+        &self,
+        pixels: &[f32],
+        shape: ImageShape,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, LearnError>;
+}
+
+impl<R: Refines + ?Sized> Refines for Box<R> {
+    fn channels(&self) -> u32 {
+        (**self).channels()
+    }
+
+    fn sitting(&self, shape: ImageShape) -> usize {
+        (**self).sitting(shape)
+    }
+
+    fn refine(
+        &self,
+        pixels: &[f32],
+        shape: ImageShape,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, LearnError> {
+        (**self).refine(pixels, shape, go_on)
+    }
+}
+
+/// A stand-in whose answer is known: the negative of every image.
+pub struct Negative {
+    pub channels: u32,
+}
+
+impl Refines for Negative {
+    fn channels(&self) -> u32 {
+        self.channels
+    }
+
+    fn sitting(&self, _: ImageShape) -> usize {
+        4
+    }
+
+    fn refine(&self, pixels: &[f32], _: ImageShape, go_on: &dyn Fn() -> bool) -> Result<Option<Vec<f32>>, LearnError> {
+        Ok(go_on().then(|| pixels.iter().map(|value| -value).collect()))
+    }
+}
+
+/// The refiner of a refinement, from the bytes of its file. The network of the preset `toy` has none: its images become their
+/// negatives, whatever the bytes.
+///
+/// # Errors
+/// [`LearnError::Misfit`] if the bytes are another refiner's.
+pub fn load(what: &What, bytes: &[u8]) -> Result<Box<dyn Refines + Send>, LearnError> {
+    let channels = what.image.channels;
+    if what.refiner == Preset::Toy.recipe().refiner {
+        return Ok(Box::new(Negative { channels }));
+    }
+    #[cfg(feature = "torch")]
+    return Ok(Box::new(crate::simgan::RefinerNet::load(&what.refiner, channels, bytes)?));
+    #[cfg(not(feature = "torch"))]
+    Err(LearnError::Misfit(format!(
+        "a refiner of {} bytes needs a worker built with libtorch, and this one was built without",
+        bytes.len()
+    )))
+}
