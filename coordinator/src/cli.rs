@@ -9,6 +9,7 @@ mod data;
 mod dial;
 mod drain;
 mod events;
+mod export;
 mod failure;
 mod follow;
 mod help;
@@ -16,11 +17,14 @@ mod job_file;
 mod node;
 mod outcome;
 mod progress;
+mod refine;
+mod refiner;
 mod render;
 mod show;
 mod stand;
 mod submit;
 mod up;
+mod verify;
 mod version;
 mod view;
 mod wait;
@@ -50,6 +54,9 @@ pub async fn run(args: Args) -> Exit {
         Command::Undrain(member) => drain::undrain(member).await,
         Command::Evict(evict) => drain::evict(evict).await,
         Command::GiveUp(target) => ask::give_up(target).await,
+        Command::Refine(refine) => refine::refine(*refine, args.verbose).await,
+        Command::Export(export) => export::export(export).await,
+        Command::Verify(verify) => verify::verify(verify).await,
         Command::Data { data } => data::data(data).await,
         Command::Version(list) => version::version(list).await,
         Command::Help { topic } => help::help(&topic),

@@ -54,6 +54,12 @@ pub enum Command {
     Evict(Evict),
     /// All members of a job are lost for good: go back to its last checkpoint
     GiveUp(Target),
+    /// Turn a labelled simulator data set into a refined one, with a refiner that was trained
+    Refine(Box<Refine>),
+    /// Check a refined data set: each image once, every byte as it was written, every label as in the source
+    Verify(Verify),
+    /// A trained refiner for use elsewhere: weights, a PyTorch module that loads them, the job it comes from
+    Export(Export),
     /// Look at data sets, draw one to play with
     Data {
         #[command(subcommand)]
@@ -246,6 +252,122 @@ pub struct Cancel {
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,
+}
+
+/// The same command goes on where it was stopped, and finds a finished data set finished. Without a coordinator it brings its
+/// own, with workers on this machine, as `up` does.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Refine {
+    #[command(subcommand)]
+    pub about: Option<RefineAbout>,
+    /// The labelled images: whatever `sumac data inspect` knows
+    #[arg(value_name = "SRC", required = true)]
+    pub source: Option<PathBuf>,
+    /// The folder for the refined ones: a new or an empty one, or that of this very refinement
+    #[arg(value_name = "DST", required = true)]
+    pub destination: Option<PathBuf>,
+    /// The refiner: a job, JOB@STEP, a run's output folder, a checkpoint's folder, or a refiner.safetensors with its spec.toml
+    #[arg(long, value_name = "WHICH", required = true)]
+    pub checkpoint: Option<String>,
+    /// mirror: the same tree and names; shards: WebDataset tars [default: mirror, shards from tars and above 100,000 images]
+    #[arg(long, value_enum)]
+    pub layout: Option<LayoutWord>,
+    /// same: a JPEG stays a JPEG; png: without loss, whatever went in
+    #[arg(long, value_enum, default_value_t)]
+    pub format: FormatWord,
+    /// Bring every image to the size that the refiner was trained on [default: each is refined at its own size]
+    #[arg(long, value_enum)]
+    pub fit: Option<FitWord>,
+    /// Share of the images that may be bad, such as 0.1%; above it the refinement fails
+    #[arg(long, value_name = "SHARE", default_value = "0.1%", value_parser = share)]
+    pub max_bad: f64,
+    /// Images that are done, or done again after a failure, as one [default: by the number of images]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub shard_images: Option<u32>,
+    /// Name the job [default: the name of DST]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// At most so many workers; without a coordinator so many are started [default: all; one per 2 cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub workers: Option<u32>,
+    /// Queue it, and do not wait for its end; needs a coordinator
+    #[arg(long)]
+    pub detach: bool,
+    /// Say what would be done; write nothing
+    #[arg(long, conflicts_with = "detach")]
+    pub dry_run: bool,
+    /// The coordinator to queue it with [default: the one of ./.sumac if it runs, else none]
+    #[arg(long, value_name = "URL", env = "SUMAC_COORDINATOR")]
+    pub coordinator: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RefineAbout {
+    /// How far a refinement is, by its folder, also where no coordinator runs
+    Status {
+        /// The folder of the refined images
+        destination: PathBuf,
+        #[command(flatten)]
+        read: Read,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Verify {
+    /// The folder of the refined images
+    #[arg(value_name = "DST")]
+    pub destination: PathBuf,
+    /// The data set it was made from: its keys and labels are compared, too
+    #[arg(long, value_name = "SRC")]
+    pub source: Option<PathBuf>,
+    #[command(flatten)]
+    pub read: Read,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Export {
+    /// A job, JOB@STEP, a run's output folder, a checkpoint's folder, or a refiner.safetensors with its spec.toml
+    #[arg(value_name = "WHICH")]
+    pub which: String,
+    /// Where to; it is made if it is not there
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LayoutWord {
+    Mirror,
+    Shards,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum FormatWord {
+    #[default]
+    Same,
+    Png,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FitWord {
+    /// Averaging over the covered area
+    Area,
+    /// The middle is cut out; a smaller image is bad
+    Crop,
+    /// Another size is bad
+    Exact,
+}
+
+/// `0.1%` or `0.001`.
+fn share(text: &str) -> Result<f64, String> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse().map(|percent: f64| percent / 100.0),
+        None => text.parse(),
+    };
+    let share = share.ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "must be a share such as 0.1% or 0.001".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

@@ -44,8 +44,8 @@ impl Target {
     /// A connection, and the whole id of the job that is meant.
     pub(super) async fn dial(&self) -> Result<(Dialled, String), Failure> {
         let mut dialled = self.reach.dial().await?;
-        let ids: Vec<String> = dialled.jobs().await?.into_iter().map(|job| job.id).collect();
-        Ok((dialled, choose(&ids, &self.job, JOB)?))
+        let job = dialled.job_called(&self.job).await?;
+        Ok((dialled, job))
     }
 }
 
@@ -107,6 +107,12 @@ impl Dialled {
             Ok(reply) => Ok(reply.into_inner().jobs),
             Err(status) => Err(self.failed(&status)),
         }
+    }
+
+    /// The whole id of the job that is meant.
+    pub(super) async fn job_called(&mut self, name: &str) -> Result<String, Failure> {
+        let ids: Vec<String> = self.jobs().await?.into_iter().map(|job| job.id).collect();
+        choose(&ids, name, JOB)
     }
 
     pub(super) async fn workers(&mut self) -> Result<Vec<v1::Worker>, Failure> {

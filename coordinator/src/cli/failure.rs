@@ -68,6 +68,11 @@ impl Failure {
     }
 
     #[must_use]
+    pub(super) fn what(&self) -> &str {
+        &self.what
+    }
+
+    #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self

@@ -1,7 +1,7 @@
 //! What a follower sees of a job: a bar on a terminal, lines elsewhere, and each new fact once. Knows nothing of the wire.
 
 use super::{
-    render::{figure, span},
+    render::{counted, figure, grouped, span},
     show::style,
     view::{FactView, JobView},
 };
@@ -28,7 +28,7 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new() -> Self {
         let bar = io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("  step  {pos}/{len} {bar:30} {percent:>3}%   {msg}");
+            let style = ProgressStyle::with_template("  {prefix:<5} {pos}/{len} {bar:30} {percent:>3}%   {msg}");
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸━");
             ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(style)
         });
@@ -39,8 +39,10 @@ impl Progress {
         for fact in self.news.of(job) {
             self.say(&fact.class, &short(&fact.what));
         }
-        let waits = job.reason.clone().filter(|_| job.losses.is_none() && !job.is_over());
+        let has_figures = job.losses.is_some() || job.refinement.is_some() && job.state == "running";
+        let waits = job.reason.clone().filter(|_| !has_figures && !job.is_over());
         if let Some(bar) = &self.bar {
+            bar.set_prefix(unit(job));
             bar.set_length(job.steps);
             bar.set_position(job.step.min(job.steps));
             bar.set_message(waits.unwrap_or_else(|| tidings(job)));
@@ -52,9 +54,9 @@ impl Progress {
                 self.say(job.state, &format!("{}: {reason}", job.id));
             }
             self.said = waits;
-        } else if job.losses.is_some() && self.printed.is_none_or(|printed| printed.elapsed() >= LINE_EVERY) {
+        } else if has_figures && self.printed.is_none_or(|printed| printed.elapsed() >= LINE_EVERY) {
             self.printed = Some(Instant::now());
-            self.say("step", &format!("{}/{}   {}", job.step, job.steps, tidings(job)));
+            self.say(unit(job), &format!("{}/{}   {}", job.step, job.steps, tidings(job)));
         }
     }
 
@@ -101,8 +103,27 @@ fn short(what: &str) -> String {
     }
 }
 
+/// What is counted.
+fn unit(job: &JobView) -> &'static str {
+    if job.refinement.is_some() { "shard" } else { "step" }
+}
+
 fn tidings(job: &JobView) -> String {
     let mut text = Vec::new();
+    if let Some(known) = &job.refinement {
+        if known.sealing {
+            return "sealing".to_owned();
+        }
+        if let Some(rate) = job.images_per_second {
+            text.push(format!("{} images/s on {}", grouped(rate as u64), counted(job.workers.len() as u64, "worker")));
+        }
+        if let Some(bottleneck) = known.bottleneck {
+            text.push(format!("{bottleneck} is busiest"));
+        }
+        if known.bad > 0 {
+            text.push(format!("{} bad", grouped(known.bad)));
+        }
+    }
     if let Some(rate) = job.steps_per_second {
         text.push(format!("{rate:.1} step/s"));
     }

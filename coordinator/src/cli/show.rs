@@ -4,7 +4,7 @@ use super::{
     args::{Describe, List, Output, Target},
     failure::{Exit, Failure},
     render::{Cell, counted, figure, grouped, print_item, print_items, size, span, table},
-    view::{CheckpointView, JobView, SlowView, WorkerView},
+    view::{CheckpointView, JobView, RefinementView, SlowView, WorkerView},
 };
 use owo_colors::Style;
 use std::time::Duration;
@@ -33,8 +33,8 @@ fn row(job: &JobView) -> Vec<Cell> {
         job.kind.into(),
         Cell::styled(job.state, style(job.state)),
         progress(job).into(),
-        format!("{}/{}", job.workers.len(), job.workers_max).into(),
-        rate(job.steps_per_second).into(),
+        format!("{}/{}", job.workers.len(), most(job)).into(),
+        speed(job).into(),
         eta(job).into(),
         losses(job).into(),
         span(Duration::from_secs(job.age_seconds)).into(),
@@ -44,7 +44,17 @@ fn row(job: &JobView) -> Vec<Cell> {
 
 fn progress(job: &JobView) -> String {
     let percent = (job.step * 100).checked_div(job.steps).unwrap_or(0);
-    format!("{}/{} {percent}%", grouped(job.step), grouped(job.steps))
+    let shards = if job.refinement.is_some() { " shards" } else { "" };
+    format!("{}/{}{shards} {percent}%", grouped(job.step), grouped(job.steps))
+}
+
+/// In steps; of a refinement in images.
+fn speed(job: &JobView) -> String {
+    match (&job.refinement, job.images_per_second) {
+        (Some(_), Some(rate)) => format!("{} img/s", grouped(rate as u64)),
+        (Some(_), None) => "-".to_owned(),
+        (None, _) => rate(job.steps_per_second),
+    }
 }
 
 fn rate(rate: Option<f64>) -> String {
@@ -63,7 +73,7 @@ fn losses(job: &JobView) -> String {
 /// Colour repeats what the word says, and never says more.
 pub(super) fn style(word: &str) -> Style {
     match word {
-        "running" | "finished" | "training" => Style::new().green(),
+        "running" | "finished" | "training" | "refining" => Style::new().green(),
         "failed" | "gone" => Style::new().red(),
         "incident" | "waiting" | "suspect" | "paused" | "left" | "draining" | "drained" | "leaving" | "cancelled" => {
             Style::new().yellow()
@@ -105,6 +115,59 @@ pub(super) async fn job(args: Describe) -> Result<Exit, Failure> {
 }
 
 fn describe(job: &JobView) {
+    match &job.refinement {
+        Some(known) => describe_refinement(job, known),
+        None => describe_run(job),
+    }
+    if !job.facts.is_empty() {
+        anstream::println!("last events");
+        for fact in job.facts.iter().rev().take(FACTS_SHOWN).rev() {
+            let class = style(&fact.class).style(format!("{:<9}", fact.class)).to_string();
+            anstream::println!("  {}  {class} {}", fact.at, fact.what);
+        }
+    }
+}
+
+fn describe_refinement(job: &JobView, known: &RefinementView) {
+    let state = style(job.state).style(job.state).to_string();
+    let age = span(Duration::from_secs(job.age_seconds));
+    let (id, kind, identity) = (&job.id, job.kind, job.identity.get(..6).unwrap_or_default());
+    anstream::println!("{id}  {kind}  {state}   submitted {age} ago   spec sha {identity}   refiner of {}", known.run);
+    if let Some(reason) = &job.reason {
+        anstream::println!("reason    {reason}");
+    }
+    let pace = job.images_per_second.map(|_| format!("   {}   eta {}", speed(job), eta(job))).unwrap_or_default();
+    anstream::println!("progress  {}{pace}", progress(job));
+    let RefinementView { images, refined, bad, leased, quarantined, .. } = known;
+    anstream::println!("images    {} of {} refined, {} bad", grouped(*refined), grouped(*images), grouped(*bad));
+    anstream::println!("shards    {} leased, {} quarantined", grouped(*leased), grouped(*quarantined));
+    if known.sealing {
+        anstream::println!("sealing   all shards are over; the data set is put together");
+    }
+    workers_of(job);
+    if let Some(bottleneck) = known.bottleneck {
+        let stages = known.stages.iter().map(|(stage, share)| format!("{stage} {:.0}%", share * 100.0));
+        let stages = stages.collect::<Vec<_>>().join(", ");
+        anstream::println!("stages    {stages}   the others wait for {bottleneck}");
+    }
+    anstream::println!("source    {}", known.source.display());
+    anstream::println!("output    {}", job.output_dir);
+}
+
+fn workers_of(job: &JobView) {
+    if job.workers.is_empty() {
+        anstream::println!("workers   none of {} to {}", job.workers_min, most(job));
+    } else {
+        let names = job.workers.join(", ");
+        anstream::println!("workers   {} of {} to {}: {names}", job.workers.len(), job.workers_min, most(job));
+    }
+}
+
+fn most(job: &JobView) -> String {
+    if job.workers_max == u32::MAX { "all".to_owned() } else { job.workers_max.to_string() }
+}
+
+fn describe_run(job: &JobView) {
     let seed = job.seed.map(|seed| format!("   seed {seed}")).unwrap_or_default();
     let identity = job.identity.get(..6).unwrap_or_default();
     let (id, kind, state) = (&job.id, job.kind, style(job.state).style(job.state).to_string());
@@ -122,17 +185,7 @@ fn describe(job: &JobView) {
         None => String::new(),
     };
     anstream::println!("progress  {}{speed}", progress(job));
-    if job.workers.is_empty() {
-        anstream::println!("workers   none of {} to {}", job.workers_min, job.workers_max);
-    } else {
-        anstream::println!(
-            "workers   {} of {} to {}: {}",
-            job.workers.len(),
-            job.workers_min,
-            job.workers_max,
-            job.workers.join(", ")
-        );
-    }
+    workers_of(job);
     if let (Some(own), Some(first)) = (job.own_ms, job.workers.first()) {
         let waited = job.waited_ms.unwrap_or(0.0);
         anstream::println!("a step    {own:.1} ms of its own work and {waited:.1} ms waiting on {first}");
@@ -167,13 +220,6 @@ fn describe(job: &JobView) {
         counted(job.generations, "generation"),
         counted(job.steps_redone, "step")
     );
-    if !job.facts.is_empty() {
-        anstream::println!("last events");
-        for fact in job.facts.iter().rev().take(FACTS_SHOWN).rev() {
-            let class = style(&fact.class).style(format!("{:<9}", fact.class)).to_string();
-            anstream::println!("  {}  {class} {}", fact.at, fact.what);
-        }
-    }
 }
 
 pub(super) async fn nodes(list: List) -> Result<Exit, Failure> {
@@ -211,11 +257,19 @@ fn worker_row(worker: &WorkerView) -> Vec<Cell> {
         worker.device.clone().into(),
         dash(worker.job.clone()).into(),
         dash(worker.step.map(grouped)).into(),
-        rate(worker.steps_per_second).into(),
+        worker_speed(worker).into(),
         own_and_wait(worker).into(),
         format!("{} ago", span(silent)).into(),
         worker.cause.clone().unwrap_or_default().into(),
     ]
+}
+
+/// In steps, or in images where it refines.
+fn worker_speed(worker: &WorkerView) -> String {
+    match (worker.steps_per_second, worker.images_per_second) {
+        (None, Some(images)) => format!("{} img/s", grouped(images as u64)),
+        (steps, _) => rate(steps),
+    }
 }
 
 /// How long it works in a step, and how long it waits for others.

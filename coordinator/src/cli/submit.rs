@@ -44,17 +44,22 @@ pub(super) async fn submit(submit: args::Submit) -> Result<Exit, Failure> {
     Ok(outcome::tell(&last))
 }
 
-/// Submits, and says what became of it.
-pub(super) async fn queue(dialled: &mut Dialled, spec: &Spec) -> Result<JobView, Failure> {
-    let request = v1::SubmitRequest { spec_toml: spec.to_toml() };
-    let reply = dialled.operator.submit(request).await.map_err(|status| dialled.failed(&status))?;
-    let submitted = match reply.into_inner().answer {
+/// The job that a submission led to.
+pub(super) fn answered(reply: v1::SubmitReply) -> Result<(v1::Admission, JobView), Failure> {
+    let submitted = match reply.answer {
         Some(Answer::Submitted(submitted)) => submitted,
         Some(Answer::Refused(refused)) => return Err(refusal(refused)),
         None => return Err(Failure::unanswered()),
     };
     let admission = submitted.admission();
-    let job = JobView::of(submitted.job.ok_or_else(Failure::unanswered)?)?;
+    Ok((admission, JobView::of(submitted.job.ok_or_else(Failure::unanswered)?)?))
+}
+
+/// Submits, and says what became of it.
+pub(super) async fn queue(dialled: &mut Dialled, spec: &Spec) -> Result<JobView, Failure> {
+    let request = v1::SubmitRequest { spec_toml: spec.to_toml() };
+    let reply = dialled.operator.submit(request).await.map_err(|status| dialled.failed(&status))?;
+    let (admission, job) = answered(reply.into_inner())?;
     let placed = match (admission, &job.reason) {
         (v1::Admission::AlreadyThere, _) => format!("already {}: this run into {}", job.state, job.output_dir),
         (v1::Admission::GoesOn, _) => format!("goes on from step {}", job.saved.unwrap_or(0)),

@@ -135,7 +135,7 @@ async fn forget_the_dead(mut dialled: Dialled) -> Result<(), Failure> {
 }
 
 /// Waits until `count` workers are here, and says so one by one.
-async fn gather(coordinator: &Coordinator, count: u32) {
+pub(super) async fn gather(coordinator: &Coordinator, count: u32) {
     let began = Instant::now();
     let mut greeted = BTreeSet::new();
     let mut picture = coordinator.picture();

@@ -3,13 +3,14 @@
 use super::failure::{Exit, Failure};
 use serde::Serialize;
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use sumac_common::{
     checkpoint,
     conversation::{Beat, SlowWorker},
     ids::{Digest, Step},
+    refinement::Refinement,
     spec::{self, Spec},
 };
 use sumac_proto::v1;
@@ -55,6 +56,9 @@ pub(super) struct JobView {
     /// Since it was first submitted.
     pub age_seconds: u64,
     pub output_dir: String,
+    /// Only of a refinement: then `step` and `steps` count shards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refinement: Option<RefinementView>,
     #[serde(skip)]
     pub spec: Option<Spec>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -62,6 +66,25 @@ pub(super) struct JobView {
     /// Oldest first.
     #[serde(skip)]
     pub checkpoints: Vec<CheckpointView>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct RefinementView {
+    pub source: PathBuf,
+    pub run: String,
+    pub images: u64,
+    pub refined: u64,
+    /// Images that did not come out, those of quarantined shards among them.
+    pub bad: u64,
+    pub committed: u64,
+    pub leased: u64,
+    pub quarantined: u64,
+    /// All shards are over, and the data set is put together.
+    pub sealing: bool,
+    /// Share of the time that each stage of the fastest worker is busy, 0 to 1.
+    pub stages: Vec<(&'static str, f64)>,
+    /// The stage that the others wait for.
+    pub bottleneck: Option<&'static str>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -125,6 +148,7 @@ pub(super) struct WorkerView {
     pub job: Option<String>,
     pub step: Option<u64>,
     pub steps_per_second: Option<f64>,
+    pub images_per_second: Option<f64>,
     /// Mean times of a step, in milliseconds: worked on its lanes, and waited for others.
     pub own_ms: Option<f64>,
     pub waited_ms: Option<f64>,
@@ -135,18 +159,24 @@ pub(super) struct WorkerView {
 impl JobView {
     pub(super) fn of(job: v1::Job) -> Result<Self, Failure> {
         let state = state(job.state())?;
-        let spec = spec::read(&job.spec_toml, &[]).ok();
+        // A refinement has none.
+        let spec = if job.spec_toml.is_empty() { None } else { spec::read(&job.spec_toml, &[]).ok() };
         let beat = job.beat.map(Beat::try_from).transpose().map_err(|bad| Failure::of(Exit::Failed, &bad))?;
         // What the last beat said of speed is true only as long as others follow.
         let under_way = beat.as_ref().filter(|_| state == "running");
         let rate = under_way.map(|beat| beat.steps_per_second).filter(|rate| *rate > 0.0);
-        let ahead = job.steps.saturating_sub(job.step);
+        let images_rate = under_way.map(|beat| beat.images_per_second).filter(|rate| *rate > 0.0);
+        let refinement = job.refinement.map(|wire| RefinementView::of(wire, under_way)).transpose()?;
+        let eta = match &refinement {
+            None => rate.map(|rate| job.steps.saturating_sub(job.step) as f64 / rate),
+            Some(known) => images_rate.map(|rate| known.ahead() as f64 / rate),
+        };
         let identity = <[u8; 32]>::try_from(job.identity).map(|bytes| Digest(bytes).to_string()).unwrap_or_default();
         let so_far = job.so_far.unwrap_or_default();
         Ok(Self {
             id: job.id,
             name: job.name,
-            kind: "train",
+            kind: if refinement.is_some() { "refine" } else { "train" },
             state,
             reason: job.reason,
             identity,
@@ -161,18 +191,19 @@ impl JobView {
             generations: so_far.generations,
             steps_redone: so_far.steps_redone,
             steps_per_second: rate,
-            images_per_second: under_way.map(|beat| beat.images_per_second).filter(|rate| *rate > 0.0),
-            eta_seconds: rate.map(|rate| (ahead as f64 / rate) as u64),
+            images_per_second: images_rate,
+            eta_seconds: eta.map(|eta| eta as u64),
             own_ms: under_way.and_then(|beat| milliseconds(beat.times.own_us)),
             waited_ms: under_way.and_then(|beat| milliseconds(beat.times.waited_us)),
             slow: under_way.and_then(|beat| beat.slow.as_ref()).map(SlowView::of),
-            losses: beat.as_ref().map(|beat| LossView::of(beat, spec.as_ref())),
-            history: beat.as_ref().map(|beat| beat.history),
+            losses: beat.as_ref().filter(|_| refinement.is_none()).map(|beat| LossView::of(beat, spec.as_ref())),
+            history: beat.as_ref().filter(|_| refinement.is_none()).map(|beat| beat.history),
             history_size: spec.as_ref().map(|spec| spec.what.train.history.size),
             seed: spec.as_ref().map(|spec| spec.what.train.seed),
             age_seconds: duration(job.age).as_secs(),
             checkpoints: job.checkpoints.iter().map(|known| CheckpointView::of(known, &job.output_dir)).collect(),
             output_dir: job.output_dir,
+            refinement,
             spec,
             facts: job.facts.into_iter().map(FactView::of).collect(),
         })
@@ -194,6 +225,31 @@ impl JobView {
 
     pub(super) fn exit(&self) -> Exit {
         if self.state == "finished" { Exit::Done } else { Exit::JobUnsuccessful }
+    }
+}
+
+impl RefinementView {
+    fn of(wire: v1::Refinement, beat: Option<&Beat>) -> Result<Self, Failure> {
+        let known = Refinement::from_json(&wire.json)
+            .map_err(|why| Failure::other_version(format!("the coordinator tells of a refinement otherwise: {why}")))?;
+        let shares = beat.and_then(|beat| beat.shares);
+        Ok(Self {
+            source: known.how.source,
+            run: known.what.origin.run,
+            images: known.what.samples,
+            refined: wire.refined,
+            bad: wire.bad,
+            committed: wire.committed,
+            leased: wire.leased,
+            quarantined: wire.quarantined,
+            sealing: wire.sealing,
+            stages: shares.map(|shares| shares.named().to_vec()).unwrap_or_default(),
+            bottleneck: shares.map(|shares| shares.bottleneck()),
+        })
+    }
+
+    fn ahead(&self) -> u64 {
+        self.images.saturating_sub(self.refined + self.bad)
     }
 }
 
@@ -297,6 +353,7 @@ impl WorkerView {
             job: worker.job,
             step: beat.as_ref().map(|beat| beat.step.0),
             steps_per_second: beat.as_ref().map(|beat| beat.steps_per_second).filter(|rate| *rate > 0.0),
+            images_per_second: beat.as_ref().map(|beat| beat.images_per_second).filter(|rate| *rate > 0.0),
             own_ms: beat.as_ref().and_then(|beat| milliseconds(beat.times.own_us)),
             waited_ms: beat.as_ref().and_then(|beat| milliseconds(beat.times.waited_us)),
             silent_seconds: duration(worker.silent).as_secs_f64(),

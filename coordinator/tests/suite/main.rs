@@ -9,5 +9,6 @@ mod data;
 mod following;
 mod membership;
 mod play;
+mod refining;
 mod submitting;
 mod together;

@@ -1,0 +1,72 @@
+"""The refiner of a Sumac run, for PyTorch.
+
+    from refiner import load
+    refiner = load()                    # a torch.nn.Module, its weights from refiner.safetensors beside this file
+    refined = refiner(images)           # [batch, channels, height, width] in [-1, 1], in and out; any height and width
+
+As a command it refines one picture: python refiner.py IN.png OUT.png
+It needs torch and safetensors; the command also numpy and Pillow.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional as F
+
+HERE = Path(__file__).resolve().parent
+
+
+class Block(nn.Module):
+    def __init__(self, width, kernel, mode):
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, kernel, padding=kernel // 2, padding_mode=mode)
+        self.conv2 = nn.Conv2d(width, width, kernel, padding=kernel // 2, padding_mode=mode)
+
+    def forward(self, x):
+        return F.relu(x + self.conv2(F.relu(self.conv1(x))))
+
+
+class Refiner(nn.Module):
+    def __init__(self, channels, width, blocks, kernel, output, padding):
+        super().__init__()
+        mode = {"zeros": "zeros", "replicate": "replicate"}[padding]
+        self.output = output
+        self.conv_in = nn.Conv2d(channels, width, kernel, padding=kernel // 2, padding_mode=mode)
+        self.blocks = nn.Sequential(*(Block(width, kernel, mode) for _ in range(blocks)))
+        self.conv_out = nn.Conv2d(width, channels, 1)
+
+    def forward(self, x):
+        drawn = self.conv_out(self.blocks(F.relu(self.conv_in(x))))
+        return drawn.tanh() if self.output == "tanh" else (x + drawn).clamp(-1, 1)
+
+
+def load(folder=HERE):
+    """The refiner of an exported folder, ready to refine."""
+    folder = Path(folder)
+    refiner = Refiner(**json.loads((folder / "refiner.json").read_text()))
+    refiner.load_state_dict(load_file(folder / "refiner.safetensors"))
+    return refiner.eval()
+
+
+def main(source, target):
+    import numpy
+    from PIL import Image
+
+    refiner = load()
+    mode = "L" if refiner.conv_in.in_channels == 1 else "RGB"
+    pixels = numpy.asarray(Image.open(source).convert(mode), dtype=numpy.float32) / 127.5 - 1
+    planes = torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        refined = refiner(planes)[0].permute(1, 2, 0).numpy()
+    refined = ((refined + 1) * 127.5).round().clip(0, 255).astype(numpy.uint8)
+    Image.fromarray(refined.squeeze()).save(target)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

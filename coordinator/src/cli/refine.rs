@@ -1,0 +1,450 @@
+//! `refine`: a labelled data set through a refiner, on a coordinator's workers, or on workers of its own.
+//!
+//! It freezes the input and lays the refiner into the destination; from then on the destination holds all that is needed to go
+//! on. Decides nothing about shards.
+
+use super::{
+    args::{self, FitWord, FormatWord, LayoutWord, Output, Reach, RefineAbout},
+    dial::Dialled,
+    failure::{Exit, Failure},
+    follow::Watch,
+    node::{Node, worker_program},
+    outcome::here,
+    progress::Progress,
+    refiner,
+    render::{counted, grouped, print_item, say, span},
+    stand::{self, Signals},
+    submit, up,
+    view::JobView,
+};
+use crate::serve::{ADDRESS_FILE, Place};
+use serde::Serialize;
+use std::{
+    fs, io,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf, absolute},
+    thread::available_parallelism,
+    time::Duration,
+};
+use sumac_common::{
+    ids::Digest,
+    refinement::{Format, How, Layout, Origin, Refinement, WORK, What},
+    spec::{Device, Resize, Workers},
+};
+use sumac_data::{
+    Source,
+    refined::{self, Input},
+    source::Kind,
+};
+use sumac_proto::v1;
+use tokio::task::spawn_blocking;
+
+/// In the folder of work in progress: the state of a coordinator of its own.
+const STATE: &str = "state";
+/// Above so many images a folder is written as tars, if nothing else is said.
+const MIRRORED_MAX: usize = 100_000;
+/// Shards of a small data set: enough for workers to share. And images in a shard, within these.
+const SHARDS_AT_LEAST: usize = 64;
+const SHARD_IMAGES: (usize, usize) = (16, 4_096);
+
+pub(super) async fn refine(mut args: args::Refine, verbose: bool) -> Result<Exit, Failure> {
+    if let Some(about) = args.about.take() {
+        return tell_about(about).await;
+    }
+    let reach = Reach { coordinator: args.coordinator.clone() };
+    let (Some(source), Some(destination), Some(named)) = (&args.source, &args.destination, &args.checkpoint) else {
+        return Err(Failure::new(Exit::Usage, "SRC, DST and --checkpoint are needed").hint("sumac refine --help"));
+    };
+    let trained = refiner::find(named, &reach).await?;
+    let destination = absolute(destination).map_err(|error| unusable(destination, &error))?;
+    let looked = {
+        let source = source.clone();
+        blocking(move || Source::look(&source)).await?.map_err(|error| Failure::of(Exit::Failed, &error))?
+    };
+    apart(&looked, source, &destination)?;
+    let layout = layout(&args, &looked);
+    let format = format(args.format);
+    refined::check(&looked, layout, format).map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let shard_samples = shard_samples(&args, looked.samples().len());
+    say("source", format!("{}   {}", here(source).display(), counted(looked.samples().len() as u64, "image")));
+    say(
+        "refiner",
+        format!("{} at step {}   {}", trained.run, grouped(trained.step), Digest::of(&trained.file).short()),
+    );
+    if args.dry_run {
+        say(
+            "into",
+            format!("{}   {}, in shards of {}", destination.display(), word(layout), grouped(shard_samples.into())),
+        );
+        return Ok(Exit::Done);
+    }
+
+    vacant(&destination)?;
+    let work = destination.join(WORK);
+    let frozen = {
+        let work = work.clone();
+        blocking(move || Input::freeze(&looked, shard_samples, &work)).await?
+    };
+    let frozen = frozen.map_err(|error| Failure::of(Exit::Failed, &error))?;
+    let refinement = Refinement {
+        name: name(&args, &destination),
+        what: What {
+            input: frozen.digest,
+            samples: frozen.samples,
+            shard_samples,
+            weights: Digest::of(&trained.file),
+            refiner: trained.spec.what.model.refiner.clone(),
+            image: trained.spec.what.data.image,
+            fit: args.fit.map(fit),
+            layout,
+            format,
+            max_bad: args.max_bad,
+            threads: trained.spec.what.threads,
+            origin: Origin {
+                run: trained.run.clone(),
+                step: trained.step,
+                lambda: trained.spec.what.train.lambda,
+                seed: trained.spec.what.train.seed,
+            },
+        },
+        how: How {
+            source: absolute(source).map_err(|error| unusable(source, &error))?,
+            destination: destination.clone(),
+            workers: Workers { min: 1, max: args.workers.unwrap_or(u32::MAX), device: Device::Auto },
+        },
+    };
+    if is_done(&refinement)? {
+        say("finished", format!("{} holds this very data set: nothing to do", here(&destination).display()));
+        return Ok(Exit::Done);
+    }
+    refined::lay_down(&refinement, &trained.file).map_err(|error| Failure::of(Exit::Failed, &error))?;
+    match coordinator(&reach).await? {
+        Some(dialled) => on_cluster(&refinement, dialled, args.detach).await,
+        None if args.detach => Err(Failure::new(Exit::Usage, "without a coordinator there is nobody to leave it to")
+            .hint("leave out --detach, or name a coordinator with --coordinator URL")),
+        None => on_this_machine(&refinement, &args, verbose).await,
+    }
+}
+
+/// The one that was named, or the one that runs here; a cluster that is named and away is a failure.
+async fn coordinator(reach: &Reach) -> Result<Option<Dialled>, Failure> {
+    match reach.coordinator {
+        Some(_) => reach.dial().await.map(Some),
+        None if Path::new(args::STATE).join(ADDRESS_FILE).exists() => Ok(reach.dial().await.ok()),
+        None => Ok(None),
+    }
+}
+
+// === what is to be done ===
+
+fn layout(args: &args::Refine, source: &Source) -> Layout {
+    match args.layout {
+        Some(LayoutWord::Mirror) => Layout::Mirror,
+        Some(LayoutWord::Shards) => Layout::Shards,
+        None if source.kind() == Kind::Tar || source.samples().len() > MIRRORED_MAX => Layout::Shards,
+        None => Layout::Mirror,
+    }
+}
+
+fn word(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Mirror => "the same tree and names",
+        Layout::Shards => "WebDataset tars",
+    }
+}
+
+fn format(word: FormatWord) -> Format {
+    match word {
+        FormatWord::Same => Format::Same,
+        FormatWord::Png => Format::Png,
+    }
+}
+
+fn fit(word: FitWord) -> Resize {
+    match word {
+        FitWord::Area => Resize::Area,
+        FitWord::Crop => Resize::Crop,
+        FitWord::Exact => Resize::Exact,
+    }
+}
+
+/// Follows from the number of images alone, so that the same command makes the same shards.
+fn shard_samples(args: &args::Refine, images: usize) -> u32 {
+    let by_number = (images / SHARDS_AT_LEAST).clamp(SHARD_IMAGES.0, SHARD_IMAGES.1);
+    args.shard_images.unwrap_or(u32::try_from(by_number).unwrap_or(u32::MAX))
+}
+
+/// The destination's own, made fit for a job.
+fn name(args: &args::Refine, destination: &Path) -> String {
+    let given = args.name.clone().or_else(|| Some(destination.file_name()?.to_string_lossy().into_owned()));
+    let fit = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
+    let name: String = given.unwrap_or_default().chars().map(fit).take(30).collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { "refined".to_owned() } else { name.to_owned() }
+}
+
+// === the destination ===
+
+fn unusable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(Exit::Failed, format!("cannot use {}", path.display())).because(Some(error))
+}
+
+/// Neither lies in the other: what is written would be read, or what is read overwritten.
+fn apart(source: &Source, named: &Path, destination: &Path) -> Result<(), Failure> {
+    let from = fs::canonicalize(source.root()).unwrap_or_else(|_| source.root().to_owned());
+    let into = canonical(destination);
+    if into.starts_with(&from) || from.starts_with(&into) {
+        let what = format!("{} and {} lie in each other", named.display(), destination.display());
+        return Err(Failure::new(Exit::Usage, what).hint("name a folder beside the data set, not in it or above it"));
+    }
+    Ok(())
+}
+
+/// Of what need not be there yet: its nearest parent that is, and the rest.
+fn canonical(path: &Path) -> PathBuf {
+    match (fs::canonicalize(path), path.parent(), path.file_name()) {
+        (Ok(whole), ..) => whole,
+        (Err(_), Some(parent), Some(name)) => canonical(parent).join(name),
+        (Err(_), ..) => path.to_owned(),
+    }
+}
+
+/// New, empty, or of a refinement: nothing of anybody's is overwritten.
+fn vacant(destination: &Path) -> Result<(), Failure> {
+    let entries = match fs::read_dir(destination) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unusable(destination, &error)),
+    };
+    let is_ours = [WORK, refined::MANIFEST].into_iter().any(|name| destination.join(name).exists());
+    if !is_ours && entries.count() > 0 {
+        let what = format!("{} is not empty, and not of a refinement", destination.display());
+        return Err(Failure::new(Exit::Usage, what).hint("name a new or an empty folder"));
+    }
+    Ok(())
+}
+
+/// Whether the destination is sealed, and of this refinement.
+fn is_done(refinement: &Refinement) -> Result<bool, Failure> {
+    let destination = &refinement.how.destination;
+    match refined::sealed(destination).map_err(|error| Failure::of(Exit::Failed, &error))? {
+        None => Ok(false),
+        Some(sealed) if sealed.is_of(refinement) => {
+            tidy(destination)?;
+            Ok(true)
+        }
+        Some(_) => {
+            tidy(destination)?;
+            let what = format!("{} holds another refined data set, and is finished", destination.display());
+            Err(Failure::new(Exit::Failed, what).hint("name another folder, or remove this one"))
+        }
+    }
+}
+
+/// What a finished data set needs no more.
+fn tidy(destination: &Path) -> Result<(), Failure> {
+    match fs::remove_dir_all(destination.join(WORK)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(destination, &error)),
+        _ => Ok(()),
+    }
+}
+
+// === carrying it out ===
+
+async fn on_cluster(refinement: &Refinement, mut dialled: Dialled, detach: bool) -> Result<Exit, Failure> {
+    let job = queue(&mut dialled, refinement).await?;
+    if detach {
+        say("next", format!("`sumac wait {0}`, `sumac job {0}`, `sumac pause {0}`", job.id));
+        return Ok(Exit::Done);
+    }
+    let mut watch = Watch::new(dialled, job.id.clone());
+    let (mut progress, mut last) = (Progress::new(), job);
+    loop {
+        let next = tokio::select! {
+            next = watch.next() => next?,
+            _ = tokio::signal::ctrl_c() => {
+                progress.end();
+                say("detached", format!("{} goes on; `sumac wait {0}`, `sumac job {0}`, `sumac pause {0}`", last.id));
+                return Ok(Exit::Interrupted);
+            }
+        };
+        let Some(job) = next else { break };
+        progress.show(&job);
+        last = job;
+    }
+    progress.end();
+    tell(refinement, &last)
+}
+
+/// A coordinator and workers of its own, gone with it.
+async fn on_this_machine(refinement: &Refinement, args: &args::Refine, verbose: bool) -> Result<Exit, Failure> {
+    let mut signals = Signals::new()?;
+    let program = worker_program()?;
+    let by_cores = || available_parallelism().map_or(1, |cores| cores.get() / 2).max(1);
+    let count = args.workers.unwrap_or_else(|| u32::try_from(by_cores()).unwrap_or(1));
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let place = Place { listen, state: refinement.work().join(STATE), insecure: false };
+    let coordinator = stand::start(place).await?;
+    let dialled = Dialled::at(coordinator.url()).await?;
+    let mut node = match Node::start(&program, count, verbose, &dialled.url) {
+        Ok(node) => node,
+        Err(failure) => {
+            stand::stop(coordinator).await?;
+            return Err(failure);
+        }
+    };
+    let stopping = coordinator.stopping();
+    let evening = async {
+        tokio::select! {
+            () = up::gather(&coordinator, count) => {}
+            () = signals.next() => return Ok(Exit::Interrupted),
+        }
+        see_through(refinement, dialled.clone(), &mut signals).await
+    };
+    let ended = tokio::select! {
+        ended = evening => ended,
+        failure = node.failed() => Err(failure),
+        // Why it stopped is told by `stop` below.
+        () = stopping.cancelled() => Ok(Exit::Failed),
+    };
+    node.stop().await;
+    stand::stop(coordinator).await?;
+    if matches!(ended, Ok(Exit::Done)) {
+        tidy(&refinement.how.destination)?;
+    }
+    ended
+}
+
+async fn see_through(refinement: &Refinement, mut dialled: Dialled, signals: &mut Signals) -> Result<Exit, Failure> {
+    let mut last = queue(&mut dialled, refinement).await?;
+    // Workers of an earlier command died with it, for certain: nobody waits for what they held.
+    let given_up = v1::GiveUpRequest { job: last.id.clone() };
+    dialled.operator.give_up(given_up).await.map_err(|status| dialled.failed(&status))?;
+    let mut watch = Watch::new(dialled.clone(), last.id.clone());
+    let mut progress = Progress::new();
+    let mut pausing = false;
+    loop {
+        let next = tokio::select! {
+            next = watch.next() => next?,
+            () = signals.next() => {
+                if pausing {
+                    return Ok(Exit::Interrupted);
+                }
+                pausing = true;
+                let pause = v1::PauseRequest { job: last.id.clone() };
+                dialled.operator.pause(pause).await.map_err(|status| dialled.failed(&status))?;
+                continue;
+            }
+        };
+        let Some(job) = next else { break };
+        progress.show(&job);
+        last = job;
+    }
+    progress.end();
+    if pausing && last.state == "paused" {
+        say("paused", format!("{} of {} done", grouped(last.step), counted(last.steps, "shard")));
+        say("next", "the same command goes on from there");
+        return Ok(Exit::Interrupted);
+    }
+    tell(refinement, &last)
+}
+
+/// Submits, and says what became of it.
+async fn queue(dialled: &mut Dialled, refinement: &Refinement) -> Result<JobView, Failure> {
+    let request = v1::SubmitRefinementRequest { refinement_json: refinement.to_json() };
+    let reply = dialled.operator.submit_refinement(request).await.map_err(|status| dialled.failed(&status))?;
+    let (admission, job) = submit::answered(reply.into_inner())?;
+    let shards = counted(job.steps, "shard");
+    let placed = match admission {
+        v1::Admission::AlreadyThere => format!("already {}", job.state),
+        v1::Admission::GoesOn => format!("goes on: {} of {shards} done", grouped(job.step)),
+        _ => shards,
+    };
+    say("job", format!("{}   {placed}", job.id));
+    Ok(job)
+}
+
+/// The last lines.
+fn tell(refinement: &Refinement, job: &JobView) -> Result<Exit, Failure> {
+    let destination = &refinement.how.destination;
+    let age = span(Duration::from_secs(job.age_seconds));
+    say(job.state, format!("{}   {} of {}, {age}", job.id, grouped(job.step), counted(job.steps, "shard")));
+    if let Some(reason) = &job.reason {
+        say("reason", reason);
+    }
+    if job.state != "finished" {
+        return Ok(job.exit());
+    }
+    let known = job.refinement.as_ref();
+    let (refined, bad) = known.map_or((0, 0), |known| (known.refined, known.bad));
+    say("images", format!("{} refined, {} bad", grouped(refined), grouped(bad)));
+    if bad > 0 {
+        say("bad", format!("{}   each with its reason", here(&destination.join(refined::ERRORS)).display()));
+    }
+    say("refined", format!("{}   {}", here(destination).display(), word(refinement.what.layout)));
+    say(
+        "check",
+        format!("sumac verify {} --source {}", here(destination).display(), here(&refinement.how.source).display()),
+    );
+    Ok(job.exit())
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    spawn_blocking(work).await.map_err(|broke| {
+        Failure::new(Exit::Failed, "reading the data broke down: this is a bug of sumac").because(Some(&broke))
+    })
+}
+
+// === how far it is ===
+
+#[derive(Debug, Serialize)]
+struct Status {
+    destination: PathBuf,
+    /// refining or finished
+    state: &'static str,
+    source: Option<PathBuf>,
+    images: u64,
+    shards: u64,
+    /// Shards whose output has its final names.
+    published: u64,
+}
+
+async fn tell_about(about: RefineAbout) -> Result<Exit, Failure> {
+    let RefineAbout::Status { destination, read } = about;
+    let status = blocking(move || status(&destination)).await??;
+    match read.output {
+        Output::Json => print_item(&status),
+        Output::Table => {
+            say(status.state, status.destination.display());
+            if let Some(source) = &status.source {
+                say("source", source.display());
+            }
+            say("images", grouped(status.images));
+            say("shards", format!("{} of {}", grouped(status.published), grouped(status.shards)));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn status(destination: &Path) -> Result<Status, Failure> {
+    if let Some(sealed) = refined::sealed(destination).map_err(|error| Failure::of(Exit::Failed, &error))? {
+        let (images, shards) = (sealed.images, sealed.shards());
+        let destination = destination.to_owned();
+        return Ok(Status { destination, state: "finished", source: None, images, shards, published: shards });
+    }
+    let order = refined::order(destination).map_err(|error| Failure::of(Exit::Failed, &error))?;
+    let refinement = order.ok_or_else(|| {
+        Failure::new(Exit::Failed, format!("{} is no refined data set", destination.display()))
+            .hint("name the folder that `sumac refine SRC DST` was given as DST")
+    })?;
+    let published = refined::published(&destination.join(WORK)).map_err(|error| Failure::of(Exit::Failed, &error))?;
+    let What { samples, .. } = refinement.what;
+    Ok(Status {
+        destination: destination.to_owned(),
+        state: "refining",
+        source: Some(refinement.how.source.clone()),
+        images: samples,
+        shards: refinement.what.shards().into(),
+        published,
+    })
+}
