@@ -14,6 +14,7 @@ mod kin;
 mod outcome;
 mod process;
 mod room;
+mod tree;
 
 pub use binaries::{Binaries, binaries};
 pub use cluster::Cluster;
@@ -23,3 +24,4 @@ pub use kin::{child, children, is_alive};
 pub use outcome::Outcome;
 pub use process::{Ended, Line, PATIENCE, Process};
 pub use room::Room;
+pub use tree::Tree;
