@@ -1,7 +1,7 @@
 //! A folder as it is compared: every file by name and hash.
 
 use crate::room::Room;
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path};
 use sumac_common::ids::Digest;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,14 +40,17 @@ impl Tree {
 }
 
 fn gather(root: &Path, folder: &Path, files: &mut BTreeMap<String, Digest>) {
-    let unreadable = |error| panic!("{} cannot be read: {error}", folder.display());
-    for entry in fs::read_dir(folder).unwrap_or_else(unreadable) {
-        let path = entry.unwrap_or_else(unreadable).path();
+    for entry in read(folder, fs::read_dir(folder)) {
+        let path = read(folder, entry).path();
         if path.is_dir() {
             gather(root, &path, files);
         } else {
             let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
-            files.insert(name, Digest::of(&fs::read(&path).unwrap_or_else(unreadable)));
+            files.insert(name, Digest::of(&read(&path, fs::read(&path))));
         }
     }
+}
+
+fn read<T>(path: &Path, result: io::Result<T>) -> T {
+    result.unwrap_or_else(|error| panic!("{} cannot be read: {error}", path.display()))
 }

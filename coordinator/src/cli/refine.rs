@@ -356,8 +356,9 @@ async fn queue(dialled: &mut Dialled, refinement: &Refinement) -> Result<JobView
     let (admission, job) = submit::answered(reply.into_inner())?;
     let shards = counted(job.steps, "shard");
     let placed = match admission {
-        v1::Admission::AlreadyThere => format!("already {}", job.state),
-        v1::Admission::GoesOn => format!("goes on: {} of {shards} done", grouped(job.step)),
+        v1::Admission::AlreadyThere | v1::Admission::GoesOn => {
+            format!("goes on: {} of {shards} done", grouped(job.step))
+        }
         _ => shards,
     };
     say("job", format!("{}   {placed}", job.id));
