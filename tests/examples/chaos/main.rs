@@ -22,7 +22,7 @@ mod stage;
 
 use anyhow::{Context as _, bail};
 use campaign::Campaign;
-use faults::{coordinator, cuts, deaths, freezes, leaving, regroupings};
+use faults::{coordinator, cuts, deaths, freezes, leaving, refinements, regroupings};
 use row::Row;
 use serde_json::json;
 use stage::{Model, References};
@@ -58,6 +58,7 @@ const FAULTS: &[Fault] = &[
     Fault { word: "leave", model: Model::Toy, n: 20, play: leaving::by_signal },
     Fault { word: "host", model: Model::Toy, n: 6, play: cuts::of_a_host },
     Fault { word: "way", model: Model::Toy, n: 2, play: cuts::of_one_way },
+    Fault { word: "refine", model: Model::Digits, n: 50, play: refinements::killed },
     Fault { word: "regroup", model: Model::Toy, n: 200, play: regroupings::of_one_run },
 ];
 

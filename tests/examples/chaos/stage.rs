@@ -73,7 +73,12 @@ pub(crate) fn wait_a_moment(dice: &mut Dice) {
 }
 
 pub(crate) fn room() -> Room {
-    Room::new().behind(MORTAL).draw_digits(IMAGES)
+    bare_room().draw_digits(IMAGES)
+}
+
+/// Without images.
+pub(crate) fn bare_room() -> Room {
+    Room::new().behind(MORTAL)
 }
 
 /// The undisturbed runs, each made once.

@@ -5,4 +5,5 @@ pub(crate) mod cuts;
 pub(crate) mod deaths;
 pub(crate) mod freezes;
 pub(crate) mod leaving;
+pub(crate) mod refinements;
 pub(crate) mod regroupings;
