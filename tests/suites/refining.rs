@@ -165,6 +165,26 @@ fn a_cluster_refines_while_its_coordinator_and_its_workers_die() {
     Tree::of(cluster.room(), "refined").assert_same(&peace, "with the coordinator and a worker dead");
 }
 
+#[test]
+fn shares_without_a_coordinator_make_the_same_data_set() {
+    let room = room();
+    for share in ["0/3", "2/3"] {
+        refine(&room, "refined", &["--shard-of", share], &[]).finish().assert(0, &["share", "refine merge"]);
+    }
+    let early = room.sumac(&["refine", "merge", "refined"]);
+    assert_eq!(early.code(), Some(1), "{}{}", early.stdout, early.stderr);
+    assert!(early.stderr.contains("no whole attempt of shard 1"), "{}", early.stderr);
+    // Killed in its midst, and given again; and one that was done is done again without harm.
+    let mut task = refine(&room, "refined", &["--shard-of", "1/3"], &[("SUMAC_LOG", "info")]);
+    task.says("shard done", 2);
+    task.kill();
+    for share in ["1/3", "0/3"] {
+        refine(&room, "refined", &["--shard-of", share], &[]).finish().assert(0, &["share"]);
+    }
+    room.sumac(&["refine", "merge", "refined"]).assert(0, &["finished", "1,000 refined, 0 bad"]);
+    Tree::of(&room, "refined").assert_same(&in_peace(&room, &[]), "in three shares");
+}
+
 fn kill(pid: u32) {
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();

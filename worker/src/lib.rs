@@ -8,7 +8,7 @@
 //!   files that are whole or absent
 //! * [`link`]: how the members of a generation reach each other; `native` is libtorch's c10d behind a C++ shim, and the only
 //!   unsafe code of Sumac
-//! * [`mod@refine`]: the loop of a refinement; [`pipeline`]: what it feeds shards to
+//! * [`mod@refine`]: the loop of a refinement; [`pipeline`]: what it feeds shards to; [`share`]: the same without a coordinator
 //! * [`pantry`]: a run's images; [`mailbox`] and [`session`]: the coordinator's word
 //!
 //! The crate refuses to know who else is there, beyond the roster it is told, and never names the coordinator's crate.
@@ -35,6 +35,7 @@ pub mod refine;
 pub mod saving;
 pub mod scribe;
 pub mod session;
+pub mod share;
 #[cfg(feature = "torch")]
 pub mod simgan;
 pub mod state;

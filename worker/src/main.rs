@@ -23,6 +23,7 @@ use sumac_worker::{
     fingerprint,
     mailbox::Mailbox,
     session::{self, SessionError},
+    share::{self, Share, ShareError},
     train::Desk,
 };
 use tokio::{
@@ -61,6 +62,25 @@ enum Command {
     /// between two steps, and the node ends with the last. A second one ends all at once. It goes on when the coordinator dies,
     /// and ends when a worker says that its configuration is at fault.
     Node(node::NodeArgs),
+    /// Do a share of a refinement, without a coordinator: a task of an array job.
+    ///
+    /// `sumac refine SRC DST --checkpoint ... --shard-of I/N` prepares DST and runs this. When it is told to end it ends within
+    /// moments, and what is done stays done.
+    Refine(ShareArgs),
+}
+
+#[derive(clap::Args)]
+struct ShareArgs {
+    /// The folder of the refined images, as `sumac refine` prepared it.
+    #[arg(value_name = "DST")]
+    destination: PathBuf,
+
+    /// Which of so many tasks this one is, counted from 0, such as 3/16.
+    #[arg(long, value_name = "I/N")]
+    shard_of: Share,
+
+    #[command(flatten)]
+    parent: Parent,
 }
 
 #[derive(clap::Args)]
@@ -104,6 +124,12 @@ struct Place {
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     grace: u64,
 
+    #[command(flatten)]
+    parent: Parent,
+}
+
+#[derive(clap::Args)]
+struct Parent {
     /// End when the process that started this one ends; with its PID, also if it has ended already.
     #[arg(long, value_name = "PID", num_args = 0..=1, require_equals = true)]
     die_with_parent: Option<Option<i32>>,
@@ -115,6 +141,7 @@ fn main() -> ExitCode {
     let ended = match args.command {
         Command::Run(args) => run(args),
         Command::Node(args) => node::run(args),
+        Command::Refine(args) => refine(&args),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -138,7 +165,7 @@ fn ending(code: u8) -> impl Fn(&dyn std::fmt::Display) -> Ending {
 fn run(args: RunArgs) -> Result<(), Ending> {
     let as_it_is = ending(NOT_AS_IT_IS);
     let RunArgs { place, name, start, patience } = args;
-    place.end_with_parent()?;
+    place.parent.end_together()?;
     let faults = Faults::from_env().map_err(|error| as_it_is(&error))?;
     let patience = Duration::from_secs(patience);
     let mailbox = Arc::new(Mailbox::default());
@@ -186,6 +213,27 @@ fn run(args: RunArgs) -> Result<(), Ending> {
         Ok(ended) => ended,
         Err(_) => Err(ending(RESTART_ME)(&"the conversation with the coordinator panicked")),
     }
+}
+
+fn refine(args: &ShareArgs) -> Result<(), Ending> {
+    args.parent.end_together()?;
+    engine::set_up(&ending(NOT_AS_IT_IS))?;
+    let restart_me = |error: std::io::Error| ending(RESTART_ME)(&error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(restart_me)?;
+    let mut signals = {
+        let _inside = runtime.enter();
+        Signals::listen().map_err(restart_me)?
+    };
+    let stopped = move || runtime.block_on(signals.next());
+    share::refine(&args.destination, args.shard_of, &fingerprint::on_cpu, stopped).map_err(|error| {
+        let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
+        let why = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+        let code = match error {
+            ShareError::Stopped { .. } | ShareError::Failed { .. } | ShareError::Pipeline(_) => RESTART_ME,
+            _ => NOT_AS_IT_IS,
+        };
+        Ending { why, code }
+    })
 }
 
 /// The conversation on its own runtime, so that no work and no lock delays a heartbeat. Its end closes the mailbox, which ends
@@ -257,9 +305,9 @@ impl Signals {
     }
 }
 
-impl Place {
+impl Parent {
     /// From here on the process dies with its parent, if it is to.
-    fn end_with_parent(&self) -> Result<(), Ending> {
+    fn end_together(&self) -> Result<(), Ending> {
         use rustix::process::{Signal, getppid, set_parent_process_death_signal};
         let Some(parent) = self.die_with_parent else { return Ok(()) };
         set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| ending(NOT_AS_IT_IS)(&error))?;

@@ -52,7 +52,7 @@ pub(super) struct NodeArgs {
 
 /// On one thread, the main one: its workers die with the thread that started them.
 pub(super) fn run(args: NodeArgs) -> Result<(), Ending> {
-    args.place.end_with_parent()?;
+    args.place.parent.end_together()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| ending(RESTART_ME)(&error))?;
     runtime.block_on(keep(args))

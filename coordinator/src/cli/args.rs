@@ -297,6 +297,9 @@ pub struct Refine {
     /// Say what would be done; write nothing
     #[arg(long, conflicts_with = "detach")]
     pub dry_run: bool,
+    /// Without any coordinator: do one of N shares, I from 0 to N - 1, as a task of an array job; `merge` then puts them together
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["detach", "dry_run", "workers"])]
+    pub shard_of: Option<String>,
     /// The coordinator to queue it with [default: the one of ./.sumac if it runs, else none]
     #[arg(long, value_name = "URL", env = "SUMAC_COORDINATOR")]
     pub coordinator: Option<String>,
@@ -304,6 +307,11 @@ pub struct Refine {
 
 #[derive(Debug, Subcommand)]
 pub enum RefineAbout {
+    /// Put together what the tasks of an array job have refined (--shard-of)
+    Merge {
+        /// The folder of the refined images
+        destination: PathBuf,
+    },
     /// How far a refinement is, by its folder, also where no coordinator runs
     Status {
         /// The folder of the refined images

@@ -125,6 +125,8 @@ mod tests {
                 "undrain",
                 "evict",
                 "give-up",
+                "refine",
+                "export",
                 "version"
             ]
         );

@@ -18,9 +18,10 @@ use super::{
     view::JobView,
 };
 use crate::serve::{ADDRESS_FILE, Place};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use std::{
-    fs, io,
+    env, fs, io,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf, absolute},
     thread::available_parallelism,
@@ -118,6 +119,9 @@ pub(super) async fn refine(mut args: args::Refine, verbose: bool) -> Result<Exit
         return Ok(Exit::Done);
     }
     refined::lay_down(&refinement, &trained.file).map_err(|error| Failure::of(Exit::Failed, &error))?;
+    if let Some(share) = &args.shard_of {
+        return share_of(&refinement, share).await;
+    }
     match coordinator(&reach).await? {
         Some(dialled) => on_cluster(&refinement, dialled, args.detach).await,
         None if args.detach => Err(Failure::new(Exit::Usage, "without a coordinator there is nobody to leave it to")
@@ -315,6 +319,62 @@ async fn on_this_machine(refinement: &Refinement, args: &args::Refine, verbose: 
     ended
 }
 
+/// One task of an array job: a worker that asks nobody. It says itself what went wrong.
+async fn share_of(refinement: &Refinement, share: &str) -> Result<Exit, Failure> {
+    let program = worker_program()?;
+    let mut command = tokio::process::Command::new(&program);
+    command.arg("refine").arg(&refinement.how.destination).args(["--shard-of", share]);
+    command.arg(format!("--die-with-parent={}", std::process::id()));
+    if env::var_os("SUMAC_LOG").is_none() {
+        command.env("SUMAC_LOG", "warn");
+    }
+    let mut signals = Signals::new()?;
+    let mut task = command.spawn().map_err(|error| {
+        Failure::new(Exit::Failed, format!("cannot start {}", program.display())).because(Some(&error))
+    })?;
+    let status = loop {
+        tokio::select! {
+            status = task.wait() => break status,
+            // In an array job the signal may be for this process alone.
+            () = signals.next() => if let Some(pid) = task.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+                // It may have ended meanwhile.
+                let _ = kill_process(pid, Signal::TERM);
+            },
+        }
+    };
+    let status =
+        status.map_err(|error| Failure::new(Exit::Failed, "cannot wait for the worker").because(Some(&error)))?;
+    if !status.success() {
+        return Ok(Exit::Failed);
+    }
+    say("share", format!("{share} of {} is done", counted(refinement.what.shards().into(), "shard")));
+    say("next", format!("when all tasks are done: sumac refine merge {}", here(&refinement.how.destination).display()));
+    Ok(Exit::Done)
+}
+
+async fn merge(destination: PathBuf) -> Result<Exit, Failure> {
+    let destination = absolute(&destination).map_err(|error| unusable(&destination, &error))?;
+    let into = destination.clone();
+    let merged = blocking(move || -> Result<_, refined::RefinedError> {
+        if let Some(sealed) = refined::sealed(&into)? {
+            return Ok(Some(sealed));
+        }
+        let Some(order) = refined::order(&into)? else { return Ok(None) };
+        let how = How { destination: into.clone(), ..order.how };
+        refined::seal(&Refinement { how, ..order }, &[], None, &|_, _| {}).map(Some)
+    });
+    let manifest = merged.await?.map_err(|error| Failure::of(Exit::Failed, &error))?;
+    let manifest = manifest.ok_or_else(|| no_refinement(&destination))?;
+    say("finished", format!("{}   {}", here(&destination).display(), counted(manifest.shards(), "shard")));
+    say("images", format!("{} refined, {} bad", grouped(manifest.images), grouped(manifest.bad)));
+    Ok(Exit::Done)
+}
+
+fn no_refinement(destination: &Path) -> Failure {
+    Failure::new(Exit::Failed, format!("{} is no refined data set", destination.display()))
+        .hint("name the folder that `sumac refine SRC DST` was given as DST")
+}
+
 async fn see_through(refinement: &Refinement, mut dialled: Dialled, signals: &mut Signals) -> Result<Exit, Failure> {
     let mut last = queue(&mut dialled, refinement).await?;
     // Workers of an earlier command died with it, for certain: nobody waits for what they held.
@@ -411,7 +471,10 @@ struct Status {
 }
 
 async fn tell_about(about: RefineAbout) -> Result<Exit, Failure> {
-    let RefineAbout::Status { destination, read } = about;
+    let (destination, read) = match about {
+        RefineAbout::Status { destination, read } => (destination, read),
+        RefineAbout::Merge { destination } => return merge(destination).await,
+    };
     let status = blocking(move || status(&destination)).await??;
     match read.output {
         Output::Json => print_item(&status),
@@ -434,10 +497,7 @@ fn status(destination: &Path) -> Result<Status, Failure> {
         return Ok(Status { destination, state: "finished", source: None, images, shards, published: shards });
     }
     let order = refined::order(destination).map_err(|error| Failure::of(Exit::Failed, &error))?;
-    let refinement = order.ok_or_else(|| {
-        Failure::new(Exit::Failed, format!("{} is no refined data set", destination.display()))
-            .hint("name the folder that `sumac refine SRC DST` was given as DST")
-    })?;
+    let refinement = order.ok_or_else(|| no_refinement(destination))?;
     let published = refined::published(&destination.join(WORK)).map_err(|error| Failure::of(Exit::Failed, &error))?;
     let What { samples, .. } = refinement.what;
     Ok(Status {

@@ -34,6 +34,16 @@ pub enum RefinedError {
         path.display()
     )]
     AnotherOrder { path: PathBuf },
+    #[error(
+        "this worker's numbers would differ from those of the images that are done (it has {wanted}; `{}` says {found}): use \
+         machines of one kind", path.display()
+    )]
+    AnotherFingerprint { path: PathBuf, found: String, wanted: String },
+    #[error(
+        "{bad} of {of} images could not be refined, more than --max-bad {limit} allows, the first is {first}: mend them, or \
+         allow more, and give the same command again"
+    )]
+    TooManyBad { bad: u64, of: u64, limit: f64, first: String },
     #[error("`{}` is damaged: {what}; delete its folder and begin again", path.display())]
     Damaged { path: PathBuf, what: String },
     #[error(

@@ -28,8 +28,8 @@ pub use error::RefinedError;
 pub use input::{Frozen, Input};
 pub use manifest::{Manifest, sealed};
 pub use named::check;
-pub use order::{REFINER, lay_down, order};
-pub use publish::{discard, publish, publish_if_first, published};
+pub use order::{REFINER, agree, lay_down, order};
+pub use publish::{discard, is_published, publish, publish_if_first, published};
 pub use seal::seal;
 pub use verify::{Finding, Verified, verify};
 

@@ -15,6 +15,7 @@ use sumac_common::{
 /// The refiner's file, in the folder of work in progress.
 pub const REFINER: &str = "refiner.safetensors";
 pub(super) const ORDER: &str = "refinement.json";
+pub(super) const OWN: [&str; 3] = [ORDER, REFINER, FINGERPRINT];
 
 /// Lays the refinement and its refiner into the destination, for whoever works on it. An error if another one is there: two
 /// refinements in one folder would be none.
@@ -37,6 +38,26 @@ pub fn lay_down(refinement: &Refinement, refiner: &[u8]) -> Result<(), RefinedEr
         _ => put(REFINER, refiner)?,
     }
     put(ORDER, refinement.to_json().as_bytes())
+}
+
+/// What the first worker without a coordinator computes with: the others must compute with the same.
+const FINGERPRINT: &str = "fingerprint.json";
+
+/// For workers that have no coordinator to compare them: says what this one computes with, if it is the first. An error if
+/// another one was, and it computes otherwise: the data set would be of two kinds.
+pub fn agree(refinement: &Refinement, fingerprint: &str) -> Result<(), RefinedError> {
+    let (work, path) = (refinement.work(), refinement.work().join(FINGERPRINT));
+    let put = || {
+        let mut file = Unfinished::create(&work, FINGERPRINT)?;
+        file.write_all(fingerprint.as_bytes())?;
+        file.finish_if_first(&work, FINGERPRINT)
+    };
+    put().map_err(RefinedError::unwritable(&path))?;
+    let found = fs::read_to_string(&path).map_err(RefinedError::unreadable(&path))?;
+    if found != fingerprint {
+        return Err(RefinedError::AnotherFingerprint { path, found, wanted: fingerprint.to_owned() });
+    }
+    Ok(())
 }
 
 /// The refinement that a destination is the work of, while it is not sealed.

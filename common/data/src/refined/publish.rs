@@ -77,6 +77,11 @@ pub fn discard(order: &Refinement, shard: Shard, name: &str) -> Result<(), Refin
     remove(&places::attempt(&order.work(), shard, name))
 }
 
+/// Whether a shard has its names.
+pub fn is_published(order: &Refinement, shard: Shard) -> Result<bool, RefinedError> {
+    is_there(&places::receipt(&order.work(), shard))
+}
+
 /// How many shards have their names, in a folder of work in progress.
 pub fn published(work: &Path) -> Result<u64, RefinedError> {
     let folder = work.join(SHARDS);

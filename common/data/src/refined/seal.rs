@@ -46,6 +46,15 @@ pub fn seal(
     let lost: BTreeMap<Shard, &str> = quarantined.iter().map(|(shard, why)| (*shard, why.as_str())).collect();
     settle(order, &input, &lost, receipts)?;
     let manifest = lists(order, &input, progress)?;
+    let of = manifest.images + manifest.bad;
+    if manifest.bad as f64 > order.what.max_bad * of as f64 {
+        return Err(RefinedError::TooManyBad {
+            bad: manifest.bad,
+            of,
+            limit: order.what.max_bad,
+            first: first_bad(order, &input)?,
+        });
+    }
     if order.what.layout == Layout::Mirror {
         others(order, &input)?;
         restack(order, &input, &manifest)?;
@@ -241,7 +250,7 @@ fn restack(order: &Refinement, input: &Input, manifest: &Manifest) -> Result<(),
     let Some((stack, _)) = source.stack_file() else { return Ok(()) };
     let (destination, work) = (&order.how.destination, order.work());
     if manifest.bad > 0 {
-        let first = first_bad(order)?;
+        let first = first_bad(order, input)?;
         return Err(RefinedError::Gaps { path: stack, bad: manifest.bad, of: manifest.images + manifest.bad, first });
     }
     let name = stack.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -254,12 +263,19 @@ fn restack(order: &Refinement, input: &Input, manifest: &Manifest) -> Result<(),
     write().map_err(RefinedError::unwritable(destination.join(&name)))
 }
 
-fn first_bad(order: &Refinement) -> Result<String, RefinedError> {
+/// With its reason.
+fn first_bad(order: &Refinement, input: &Input) -> Result<String, RefinedError> {
+    if let Some(bad) = input.bad().first() {
+        return Ok(format!("{}: {}", bad.key, bad.reason));
+    }
     for shard in shards(order) {
         let (receipt, _) = Receipt::read(&places::receipt(&order.work(), shard))?;
-        let is_bad = |row: &&Row| matches!(row.fate, Fate::Bad { .. });
-        if let Some(row) = receipt.rows.iter().find(is_bad) {
-            return Ok(row.key.clone());
+        let reason = |row: &Row| match &row.fate {
+            Fate::Bad { bad } => Some(format!("{}: {bad}", row.key)),
+            Fate::Refined(_) => None,
+        };
+        if let Some(first) = receipt.rows.iter().find_map(reason) {
+            return Ok(first);
         }
     }
     Ok(String::new())
@@ -298,7 +314,7 @@ fn tidy(order: &Refinement) -> Result<(), RefinedError> {
         for folder in [ATTEMPTS, CLAIMS, RECORDS, SHARDS, input::FOLDER] {
             gone(fs::remove_dir_all(work.join(folder)))?;
         }
-        for file in [order::REFINER, order::ORDER] {
+        for file in order::OWN {
             gone(fs::remove_file(work.join(file)))?;
         }
         match fs::remove_dir(&work) {

@@ -63,6 +63,9 @@ enum Lies {
     Stretch(Stretch),
 }
 
+/// A stack, its labels, and the files of both.
+type Opened = (Option<Stack>, Vec<Labels>, Vec<Whole>);
+
 /// A path that cannot be written down.
 pub(crate) struct NotUtf8(pub PathBuf);
 
@@ -202,7 +205,7 @@ impl Head {
         })
     }
 
-    fn stacked(&self, stacked: &Stacked) -> Result<(Option<Stack>, Vec<Labels>, Vec<Whole>), SourceError> {
+    fn stacked(&self, stacked: &Stacked) -> Result<Opened, SourceError> {
         let wholes: Vec<Whole> =
             stacked.wholes.iter().map(|(path, stamp)| Whole { path: path.into(), stamp: *stamp }).collect();
         // Before it is read, and after: what was unpacked in between is what was listed.
