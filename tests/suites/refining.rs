@@ -81,7 +81,7 @@ fn one_worker_and_three_write_the_same_bytes_in_both_layouts() {
 #[test]
 fn a_worker_that_is_killed_costs_no_image() {
     let room = room();
-    let mut command = refine(&room, "refined", &["--workers", "2"], &[TALKATIVE]);
+    let command = refine(&room, "refined", &["--workers", "2"], &[TALKATIVE]);
     for death in 1..=3 {
         command.says("Publish", 2 * death);
         let workers: Vec<u32> = children(command.pid()).into_iter().flat_map(children).collect();
