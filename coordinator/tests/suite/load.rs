@@ -2,7 +2,7 @@
 //! bench-leases` runs these and prints what they measure; how fast a machine should be is not asserted.
 
 use crate::{
-    play::{Played, Running, Sumac, coordinator},
+    play::{Played, Running, Sumac, coordinator, operator},
     refining::{ready, receipt, refinement, submit},
 };
 use rustix::process::Signal;
@@ -17,6 +17,7 @@ use sumac_common::{
     leases::{Attempt, Fate, Shard},
     refinement::Refinement,
 };
+use sumac_proto::v1;
 
 const SHARDS: u32 = 270_000;
 const COMMITTED: u32 = 269_000;
@@ -30,6 +31,7 @@ struct Past {
     sumac: Sumac,
     state: PathBuf,
     refinement: Refinement,
+    job: String,
 }
 
 impl Past {
@@ -48,7 +50,7 @@ impl Past {
             Ended { job: JobId::from(job.id.as_str()), shard: Shard(shard), fate }
         };
         store.keep((0..committed).map(ended).collect()).await.unwrap();
-        Self { sumac, state, refinement }
+        Self { sumac, state, refinement, job: job.id }
     }
 
     /// The real program, until it says where it serves.
@@ -102,7 +104,10 @@ async fn a_coordinator_commits_the_shards_of_eight_workers() {
     for committed in [0, SHARDS / 2] {
         let past = Past::with(committed).await;
         let serving = past.serves().await;
-        let begin = tokio::time::Instant::now() + QUIET + COUNTED / 10;
+        // Nobody of its last term will come back.
+        let given_up = v1::GiveUpRequest { job: past.job.clone() };
+        operator(&serving.url).await.give_up(given_up).await.unwrap();
+        let begin = tokio::time::Instant::now() + COUNTED / 10;
         let workers = (0..WORKERS).map(|number| {
             let (url, refinement) = (serving.url.clone(), past.refinement.clone());
             tokio::spawn(async move { published(&url, &format!("w{number}"), &refinement, begin).await })
@@ -116,9 +121,6 @@ async fn a_coordinator_commits_the_shards_of_eight_workers() {
         serving.ends().await;
     }
 }
-
-/// A coordinator that starts grants nothing before those who worked in its last term could say so.
-const QUIET: Duration = Duration::from_secs(6);
 
 /// Shards that were published to this worker within [`COUNTED`] from `begin` on; it writes whatever it is leased at once.
 async fn published(url: &str, name: &str, refinement: &Refinement, begin: tokio::time::Instant) -> u32 {
@@ -155,5 +157,10 @@ fn file_size(state: &Path) -> f64 {
 fn spread(mut times: Vec<Duration>) -> String {
     times.sort();
     let (least, most) = (times[0], times[times.len() - 1]);
-    format!("{:.2} s (median; {:.2} to {:.2})", times[times.len() / 2].as_secs_f64(), least.as_secs_f64(), most.as_secs_f64())
+    format!(
+        "{:.2} s (median; {:.2} to {:.2})",
+        times[times.len() / 2].as_secs_f64(),
+        least.as_secs_f64(),
+        most.as_secs_f64()
+    )
 }
