@@ -17,7 +17,7 @@ use sumac_common::{
     leases::{Attempt, Fate, Shard},
     refinement::Refinement,
 };
-use sumac_proto::v1;
+use sumac_proto::{Down, v1};
 use tokio::time::timeout_at;
 
 const SHARDS: u32 = 270_000;
@@ -134,7 +134,8 @@ async fn published(url: &str, name: &str, refinement: &Refinement, begin: Instan
     worker.says(Report::Ready { job: job.clone(), readiness: ready(refinement) }).await;
     worker.says(Report::Asks { job: job.clone() }).await;
     let (mut count, mut last) = (0, begin);
-    while let Ok(order) = timeout_at((begin + COUNTED).into(), worker.hears_order()).await {
+    // Where nothing is left to do it is silent, and its stream may end.
+    while let Ok(Some(Down::Told(order))) = timeout_at((begin + COUNTED).into(), worker.hears()).await {
         match order {
             Order::Lease { job, attempt, shards } => {
                 for shard in shards {
