@@ -40,13 +40,17 @@ checkpoint_every = "1h"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("SUMAC_") or name == "SUMAC_WORKER_BIN"}
 
 
+class Failed(Exception):
+    """A command did not end well; with what it said."""
+
+
 def run(*words, at):
     """Seconds that the command takes, and what it prints."""
     begun = time.perf_counter()
     ended = subprocess.run([*map(str, words)], cwd=at, env=ENVIRONMENT, capture_output=True, text=True)
     seconds = time.perf_counter() - begun
     if ended.returncode != 0:
-        sys.exit(f"`{' '.join(map(str, words))}` ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
+        raise Failed(f"`{' '.join(map(str, words))}` ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
     return seconds, ended.stdout
 
 
@@ -55,6 +59,7 @@ class Track:
 
     def __init__(self, room):
         self.room, self.sumac = room, os.environ.get("SUMAC", "sumac")
+        self.failures = []
         shutil.rmtree(room, ignore_errors=True)
         room.mkdir(parents=True)
         for name, count in (("small", SMALL), ("large", LARGE)):
@@ -67,9 +72,18 @@ class Track:
         """Images per second between the small folder and the large one; `command` makes the words for a folder."""
         seconds = {}
         for name in ("small", "large"):
-            shutil.rmtree(self.room / "out", ignore_errors=True)
-            seconds[name], _ = run(*command(name), at=self.room)
+            try:
+                seconds[name] = self.timed(command(name))
+            except Failed as failed:
+                # It is told, and an hour of figures is not lost for it.
+                self.failures.append(str(failed))
+                print(failed, file=sys.stderr, flush=True)
+                seconds[name] = self.timed(command(name))
         return (LARGE - SMALL) / (seconds["large"] - seconds["small"])
+
+    def timed(self, words):
+        shutil.rmtree(self.room / "out", ignore_errors=True)
+        return run(*words, at=self.room)[0]
 
     def of_sumac(self, threads):
         words = ["--checkpoint", "run", "--workers", threads, "--shard-images", SHARD]
@@ -140,6 +154,8 @@ def table(figures):
         lines.append(f"| {threads} | {sumac:.1f} | {script:.1f} | {pure:.1f} | {sumac / script:.2f} | {sumac / pure:.2f} |")
     stages = ", ".join(f"{stage} {share:.0%}" for stage, share in figures["stages"].items()) or "not seen"
     loads = ", ".join(f"{load:.1f}" for load in figures["loads"])
+    if figures["failures"]:
+        lines += ["", f"{len(figures['failures'])} commands failed and were timed again; `bench-refine.json` has what they said."]
     lines += [
         "",
         f"Medians of {figures['rounds']} interleaved rounds on {machine['cores']} cores ({machine['processor']}). Load before",
@@ -177,6 +193,7 @@ def main():
         latest = ", ".join(f"{kind}: {values[-1]:.1f}" for kind, values in rates.items())
         print(f"round {number + 1} of {said.rounds}, load {loads[-1]:.1f}: {latest}", file=sys.stderr, flush=True)
     figures = {"machine": machine(), "rounds": said.rounds, "loads": loads, "rates": rates, "stages": track.stages()}
+    figures["failures"] = track.failures
     said.into.mkdir(parents=True, exist_ok=True)
     (said.into / "bench-refine.json").write_text(json.dumps(figures, indent=2) + "\n")
     (said.into / "bench-refine.md").write_text(table(figures))
