@@ -16,7 +16,7 @@ EVERYTHING := --release --locked --workspace --features sumac-worker/doc-only,su
 .PHONY: help prerequisites setup build demo test chaos sim mutants test-light check deny clean
 
 help:  ## What can be made
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 prerequisites:
 	@missing=0
@@ -98,3 +98,26 @@ learning: $(if $(wildcard $(PACKS)/traffic-signs),build)  ## Train on the image 
 bench: build  ## Images per second on this machine, beside what a plain convolution reaches (under 10 minutes, wants quiet)
 	$(CARGO) build --release --locked -p sumac-worker --example bench
 	$(RUN)/examples/bench --json target/bench.json
+
+# What is held against other programs, and timed beside them: it has a Python of its own, below target.
+READERS := target/compat-venv
+REFINING := SUMAC=$(CURDIR)/$(RUN)/sumac SUMAC_WORKER_BIN=$(CURDIR)/$(RUN)/sumac-worker $(READERS)/bin/python
+
+.PHONY: compat bench-refine memory-refine bench-leases
+
+$(READERS)/made: tests/compat/requirements.txt
+	$(PYTHON) -m venv $(READERS)
+	$(READERS)/bin/pip install --quiet --requirement $<
+	touch $@
+
+compat: build $(READERS)/made  ## Read refined data sets with torch, torchvision, webdataset, numpy (3 GB to download, once)
+	$(REFINING) tests/compat/compat.py --room target/compat --packs "$(PACKS)"
+
+bench-refine: build $(READERS)/made  ## Images per second of refining, beside PyTorch (15 minutes, wants quiet)
+	$(REFINING) benches/refine.py --room target/bench-refine --into docs
+
+memory-refine: build  ## Memory that refining takes, of 1,000 images and of 100,000
+	SUMAC=$(CURDIR)/$(RUN)/sumac SUMAC_WORKER_BIN=$(CURDIR)/$(RUN)/sumac-worker $(PYTHON) benches/memory.py --room target/memory-refine
+
+bench-leases:  ## How soon a coordinator serves a large refinement, how many shards a second it commits; needs no libtorch
+	$(CARGO) test --release --locked -p sumac --test suite -- --ignored --nocapture --test-threads 1 load::

@@ -7,6 +7,7 @@
 mod command_line;
 mod data;
 mod following;
+mod load;
 mod membership;
 mod play;
 mod refining;

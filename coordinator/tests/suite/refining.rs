@@ -12,7 +12,7 @@ use sumac_common::{
 use sumac_proto::v1::{self, submit_refused::Why, submit_reply::Answer};
 use tempfile::tempdir;
 
-fn refinement(shards: u64, destination: &Path) -> Refinement {
+pub(crate) fn refinement(shards: u64, destination: &Path) -> Refinement {
     Refinement {
         name: "eyes".to_owned(),
         what: What {
@@ -48,23 +48,23 @@ async fn submitted(url: &str, refinement: &Refinement) -> Answer {
     operator(url).await.submit_refinement(request).await.unwrap().into_inner().answer.unwrap()
 }
 
-async fn submit(url: &str, refinement: &Refinement) -> (v1::Admission, v1::Job) {
+pub(crate) async fn submit(url: &str, refinement: &Refinement) -> (v1::Admission, v1::Job) {
     match submitted(url, refinement).await {
         Answer::Submitted(submitted) => (submitted.admission(), submitted.job.unwrap()),
         Answer::Refused(refused) => panic!("not admitted: {refused:?}"),
     }
 }
 
-fn ready(refinement: &Refinement) -> Readiness {
+pub(crate) fn ready(refinement: &Refinement) -> Readiness {
     Readiness { data: refinement.what.identity(), ..readiness() }
 }
 
-fn receipt(shard: Shard) -> Receipt {
+pub(crate) fn receipt(shard: Shard) -> Receipt {
     Receipt { digest: Digest::of(&shard.0.to_le_bytes()), refined: 10, bad: 0 }
 }
 
 /// From Refine to the first lease.
-async fn begins(worker: &mut Played, refinement: &Refinement) -> (JobId, Attempt, Vec<Shard>) {
+pub(crate) async fn begins(worker: &mut Played, refinement: &Refinement) -> (JobId, Attempt, Vec<Shard>) {
     let job = match worker.hears_order().await {
         Order::Refine { job, refinement: told } => {
             assert_eq!(*told, *refinement);
@@ -77,7 +77,7 @@ async fn begins(worker: &mut Played, refinement: &Refinement) -> (JobId, Attempt
     is_leased(worker).await
 }
 
-async fn is_leased(worker: &mut Played) -> (JobId, Attempt, Vec<Shard>) {
+pub(crate) async fn is_leased(worker: &mut Played) -> (JobId, Attempt, Vec<Shard>) {
     match worker.hears_order().await {
         Order::Lease { job, attempt, shards } => (job, attempt, shards),
         other => panic!("no Lease but {other:?}"),
