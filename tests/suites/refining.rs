@@ -74,7 +74,7 @@ fn one_worker_and_three_write_the_same_bytes_in_both_layouts() {
         refine(&room, layout, &[&["--workers", "3"], words.as_slice()].concat(), &[]).finish().assert(0, &["finished"]);
         let three = Tree::of(&room, layout);
         three.assert_same(&in_peace(&room, &words), layout);
-        fs::remove_dir_all(room.at("peace")).unwrap();
+        fs::remove_dir_all(room.at("peace")).expect("it was written here");
     }
 }
 
@@ -155,8 +155,7 @@ fn a_cluster_refines_while_its_coordinator_and_its_workers_die() {
     let peace = in_peace(&room, &[]);
     let mut cluster = Cluster::start(room);
     ["w0", "w1", "w2"].into_iter().for_each(|name| cluster.join(name));
-    let words = ["--coordinator", &cluster.address().to_owned()];
-    let command = refine(cluster.room(), "refined", &words, &[]);
+    let command = refine(cluster.room(), "refined", &["--coordinator", cluster.address()], &[]);
     cluster.worker("w1").says("Publish", 3);
     cluster.kill_coordinator();
     cluster.restart_coordinator();
@@ -186,6 +185,6 @@ fn shares_without_a_coordinator_make_the_same_data_set() {
 }
 
 fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a process has a number");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("the worker lives");
 }
