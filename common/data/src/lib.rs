@@ -6,6 +6,7 @@
 //! * [`decode`], [`picture`]: one file's bytes to one image of the job's shape, or the reason why not
 //! * [`freeze`](mod@freeze), [`manifest`], [`frozen`]: everything decoded once into a cache, then read by [`SampleId`]
 //! * [`refined`]: a data set refined shard by shard, sealed and checked
+//! * [`mod@survey`]: every image decoded once, to say what is bad and what the rest is in figures
 //! * [`demo`]: drawn data sets, for a first run without any data
 //! * [`grid`]: images side by side, as one PNG
 //!
@@ -25,6 +26,7 @@ pub mod manifest;
 pub mod picture;
 pub mod refined;
 pub mod source;
+pub mod survey;
 mod unfinished;
 
 pub use freeze::{FreezeError, freeze};
@@ -34,3 +36,4 @@ pub use grid::grid_png;
 pub use label::Label;
 pub use manifest::{Bad, Manifest};
 pub use source::{Source, SourceError};
+pub use survey::{Survey, survey};

@@ -387,6 +387,22 @@ pub enum Data {
         #[command(flatten)]
         read: Read,
     },
+    /// Decode every image and read every label; say which are bad and why, and end with 1 if any is
+    ///
+    /// `inspect` reads headers alone and is quicker; a job or a refinement finds what `validate` finds when it comes to it.
+    Validate {
+        /// A folder, a table, a tar or a pattern of tars, an idx, npy or npz file, an image
+        source: PathBuf,
+        #[command(flatten)]
+        read: Read,
+    },
+    /// Figures over all pixels: sizes, depth, mean and deviation of each channel, labels
+    Stats {
+        /// A folder, a table, a tar or a pattern of tars, an idx, npy or npz file, an image
+        source: PathBuf,
+        #[command(flatten)]
+        read: Read,
+    },
     /// Draw a pair of data sets: labelled synthetic images, and what a camera would see
     Demo {
         /// What to draw

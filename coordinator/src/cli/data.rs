@@ -1,4 +1,4 @@
-//! `data`: say what a data set is; draw one to play with.
+//! `data`: say what a data set is, in words and figures, and what is wrong with it; draw one to play with.
 
 use super::{
     args::{Data, Output, Subject},
@@ -6,15 +6,19 @@ use super::{
     outcome::here,
     render::{counted, grouped, print_item, say},
 };
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::{
     collections::BTreeSet,
+    io::{self, IsTerminal as _},
     path::{Path, PathBuf},
 };
 use sumac_data::{
-    Source,
+    Bad, Source, SourceError, Survey,
     demo::{self, Drawn},
-    source::{Inspection, Kind},
+    source::{Inspection, Kind, SizeCount},
+    survey,
+    survey::Tone,
 };
 use tokio::task::spawn_blocking;
 
@@ -33,6 +37,26 @@ pub(super) async fn data(data: Data) -> Result<Exit, Failure> {
                     describe(&inspection);
                     hint_at(&folders, &inspection.path);
                 }
+            }
+        }
+        Data::Validate { source, read } => {
+            let survey = look_through(source.clone()).await?;
+            let bad = survey.bad.len();
+            match read.output {
+                Output::Json => print_item(&survey),
+                Output::Table => {
+                    say("source", here(&source).display());
+                    say("images", format!("{} good, {} bad", grouped(survey.images - bad as u64), grouped(bad as u64)));
+                    list_bad(&survey.bad);
+                }
+            }
+            return Ok(if bad == 0 { Exit::Done } else { Exit::Failed });
+        }
+        Data::Stats { source, read } => {
+            let survey = look_through(source.clone()).await?;
+            match read.output {
+                Output::Json => print_item(&survey),
+                Output::Table => figures(&source, &survey),
             }
         }
         Data::Demo { subject, dir, count, seed } => {
@@ -60,10 +84,70 @@ pub(super) async fn draw(subject: Subject, dir: PathBuf, count: usize, seed: u64
 /// What is there, and the sub-folders that may have been meant.
 async fn inspect(source: PathBuf) -> Result<(Inspection, BTreeSet<String>), Failure> {
     let looked = blocking(move || Source::look(&source).map(|source| (source.inspect(None), folders(&source)))).await?;
-    looked.map_err(|error| {
-        Failure::of(Exit::Failed, &error)
-            .hint("known: folders of images, class folders, csv and jsonl tables, donkeycar tubs, WebDataset tars, idx, npy, npz")
+    looked.map_err(|error| not_known(&error))
+}
+
+fn not_known(error: &SourceError) -> Failure {
+    Failure::of(Exit::Failed, error).hint(
+        "known: folders of images, class folders, csv and jsonl tables, donkeycar tubs, WebDataset tars, idx, npy, npz",
+    )
+}
+
+async fn look_through(source: PathBuf) -> Result<Survey, Failure> {
+    blocking(move || {
+        let source = Source::look(&source).map_err(|error| not_known(&error))?;
+        let bar = bar();
+        let surveyed = survey(&source, &|done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+        });
+        bar.finish_and_clear();
+        surveyed.map_err(|error| Failure::of(Exit::Failed, &error))
     })
+    .await?
+}
+
+fn bar() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("  images {pos}/{len} {bar:30} {percent:>3}%   {per_sec}   eta {eta}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸━");
+    ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(style)
+}
+
+fn figures(source: &Path, survey: &Survey) {
+    say("source", here(source).display());
+    say("images", grouped(survey.images));
+    survey.sizes.iter().for_each(say_size);
+    for tones in &survey.tones {
+        let tone = |tone: &Tone| format!("{:.3} ± {:.3}", tone.mean, tone.deviation);
+        let channels = tones.channels.iter().map(tone).collect::<Vec<_>>().join(", ");
+        say(
+            "tone",
+            format!("{channels}   mean and deviation of each channel, 0 to 1, over {}", counted(tones.images, "image")),
+        );
+    }
+    say("labels", format!("{}, {} bytes", counted(survey.labelled, "image"), grouped(survey.label_bytes)));
+    list_bad(&survey.bad);
+}
+
+fn say_size(size: &SizeCount) {
+    let (channels, images) = (counted(size.channels.into(), "channel"), counted(size.images as u64, "image"));
+    say("size", format!("{}x{}, {channels}, {} bit   {images}", size.height, size.width, size.bits));
+}
+
+fn list_bad(bad: &[Bad]) {
+    if bad.is_empty() {
+        return;
+    }
+    say("bad", format!("{} cannot be used", counted(bad.len() as u64, "image")));
+    for bad in bad.iter().take(BAD_SHOWN) {
+        say("", format!("{}: {}", bad.key, bad.reason));
+    }
+    if bad.len() > BAD_SHOWN {
+        say("", format!("and {} more: -o json lists them", bad.len() - BAD_SHOWN));
+    }
 }
 
 /// Where the images of a folder lie that are neither in the folder itself nor classes: perhaps each is a data set of its own.
@@ -98,10 +182,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 fn describe(inspection: &Inspection) {
     say("source", format!("{}   {}", inspection.path.display(), word(&inspection.kind)));
     say("images", grouped(inspection.images as u64));
-    for size in &inspection.sizes {
-        let (channels, images) = (counted(size.channels.into(), "channel"), counted(size.images as u64, "image"));
-        say("size", format!("{}x{}, {channels}, {} bit   {images}", size.height, size.width, size.bits));
-    }
+    inspection.sizes.iter().for_each(say_size);
     let labels = &inspection.labels;
     match &labels.kind {
         Some(kind) => say(
@@ -119,15 +200,7 @@ fn describe(inspection: &Inspection) {
         say("classes", inspection.classes.join(" "));
     }
     say("examples", inspection.examples.join(" "));
-    if !inspection.bad.is_empty() {
-        say("bad", format!("{} cannot be used", counted(inspection.bad.len() as u64, "image")));
-        for bad in inspection.bad.iter().take(BAD_SHOWN) {
-            say("", format!("{}: {}", bad.key, bad.reason));
-        }
-        if inspection.bad.len() > BAD_SHOWN {
-            say("", format!("and {} more: -o json lists them", inspection.bad.len() - BAD_SHOWN));
-        }
-    }
+    list_bad(&inspection.bad);
 }
 
 /// The word that files and JSON have for it.

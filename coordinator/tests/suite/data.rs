@@ -13,6 +13,34 @@ async fn drawn_data_is_inspected_as_what_it_is() {
 }
 
 #[tokio::test]
+async fn validate_names_each_bad_image_and_ends_with_1() {
+    let sumac = Sumac::new();
+    sumac.runs(&["data", "demo", "digits", "drawn", "--count", "12"]).await.with(0);
+    let good = sumac.runs(&["data", "validate", "drawn/synthetic"]).await.with(0).stdout;
+    assert!(good.contains("12 good, 0 bad"), "{good}");
+    let images = sumac.runs(&["data", "inspect", "drawn/synthetic", "-o", "json"]).await.json();
+    let victim = images["examples"][0].as_str().unwrap().to_owned();
+    let file = sumac.folder.path().join("drawn/synthetic").join(&victim);
+    let whole = std::fs::read(&file).unwrap();
+    // The header stays: only pixels are missing.
+    std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    let bad = sumac.runs(&["data", "validate", "drawn/synthetic"]).await.with(1).stdout;
+    assert!(bad.contains("11 good, 1 bad") && bad.contains(&victim), "{bad}");
+}
+
+#[tokio::test]
+async fn stats_are_those_of_all_pixels() {
+    let sumac = Sumac::new();
+    sumac.runs(&["data", "demo", "digits", "drawn", "--count", "12"]).await.with(0);
+    let json = sumac.runs(&["data", "stats", "drawn/synthetic", "-o", "json"]).await.with(0).json();
+    assert_eq!((&json["images"], &json["labelled"]), (&12.into(), &12.into()), "{json}");
+    let mean = json["tones"][0]["channels"][0]["mean"].as_f64().unwrap();
+    assert!(mean > 0.0 && mean < 1.0, "{json}");
+    let shown = sumac.runs(&["data", "stats", "drawn/synthetic"]).await.with(0).stdout;
+    assert!(shown.contains("28x28, 1 channel, 8 bit") && shown.contains("mean and deviation"), "{shown}");
+}
+
+#[tokio::test]
 async fn a_data_set_that_is_not_there_is_exit_1() {
     Sumac::new().runs(&["data", "inspect", "nowhere"]).await.with(1);
 }
