@@ -207,6 +207,8 @@ pub struct Leases {
     term: Term,
     /// `None`: in nobody's hands, or in somebody's.
     fates: Vec<Option<Fate>>,
+    /// Of these, those that are quarantined: few, and asked for at every step.
+    quarantined: BTreeSet<Shard>,
     counts: Counts,
     /// Nothing is granted before: those who worked when the last coordinator died are given the time to say so.
     quiet_until: Duration,
@@ -228,8 +230,12 @@ impl Leases {
     pub fn new(settings: Settings, term: Term, count: u32, kept: Kept, quiet_until: Duration) -> Self {
         let mut counts = Counts { shards: count.into(), ..Counts::default() };
         let mut fates = vec![None; count as usize];
+        let mut quarantined = BTreeSet::new();
         for (shard, fate) in kept {
             counts.add(&fate);
+            if let Fate::Quarantined { .. } = fate {
+                quarantined.insert(shard);
+            }
             if let Some(known) = fates.get_mut(shard.0 as usize) {
                 *known = Some(fate);
             }
@@ -238,6 +244,7 @@ impl Leases {
             settings,
             term,
             fates,
+            quarantined,
             counts,
             quiet_until,
             returned: BTreeSet::new(),
@@ -277,8 +284,8 @@ impl Leases {
 
     /// With the reasons.
     pub fn quarantined(&self) -> impl Iterator<Item = (Shard, &str)> {
-        self.fates.iter().enumerate().filter_map(|(index, fate)| match fate {
-            Some(Fate::Quarantined { why }) => Some((Shard(index as u32), why.as_str())),
+        self.quarantined.iter().filter_map(|shard| match self.fates.get(shard.0 as usize)? {
+            Some(Fate::Quarantined { why }) => Some((*shard, why.as_str())),
             _ => None,
         })
     }
@@ -290,7 +297,7 @@ impl Leases {
 
     /// What was quarantined gets another chance.
     pub fn pardon(&mut self) {
-        let pardoned: Vec<Shard> = self.quarantined().map(|(shard, _)| shard).collect();
+        let pardoned = std::mem::take(&mut self.quarantined);
         for shard in &pardoned {
             self.fates[shard.0 as usize] = None;
             self.counts.quarantined -= 1;
@@ -468,6 +475,9 @@ impl Leases {
 
     fn end(&mut self, shard: Shard, fate: Fate, actions: &mut Vec<Action>) {
         self.counts.add(&fate);
+        if let Fate::Quarantined { .. } = fate {
+            self.quarantined.insert(shard);
+        }
         self.fates[shard.0 as usize] = Some(fate.clone());
         self.returned.remove(&shard);
         self.failures.remove(&shard);

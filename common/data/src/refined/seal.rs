@@ -317,18 +317,16 @@ fn tidy(order: &Refinement) -> Result<(), RefinedError> {
         for file in order::OWN {
             gone(fs::remove_file(work.join(file)))?;
         }
-        match fs::remove_dir(&work) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-            removed => gone(removed),
-        }?;
+        gone(fs::remove_dir(&work))?;
         sync(&order.how.destination)
     };
     tidied().map_err(RefinedError::unwritable(&work))
 }
 
+/// Whoever is late with an attempt may be writing it at this moment, or deleting it: what stays of that does no harm.
 fn gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::DirectoryNotEmpty].contains(&error.kind()) => Ok(()),
         removed => removed,
     }
 }
