@@ -14,7 +14,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     fs::File,
     io::{self, BufRead as _, BufReader, Read},
@@ -167,10 +167,12 @@ impl Inspection<'_> {
             Err(_) if self.manifest.images == 0 => None,
             Err(error) => return self.finds(".", None, error),
         };
-        let names: HashMap<&str, usize> = there
+        let tars: HashSet<String> =
+            self.manifest.parts.iter().filter_map(|part| Some(part.file.as_ref()?.name.clone())).collect();
+        let names: HashMap<String, usize> = there
             .iter()
             .flat_map(|there| there.samples().iter().enumerate())
-            .map(|(at, sample)| (sample.key.as_str(), at))
+            .map(|(at, sample)| (without_tar(&sample.key, &tars).to_owned(), at))
             .collect();
         let is_stack = there.as_ref().is_some_and(|there| there.stack_file().is_some());
         let mut met = vec![false; names.len()];
@@ -257,6 +259,11 @@ impl Inspection<'_> {
     fn meets(&mut self, key: &str) -> Option<Option<Known>> {
         self.seen.remove(&Digest::of(key.as_bytes()))
     }
+}
+
+/// A key without the tar that it is in: where there are several, their names come before.
+fn without_tar<'k>(key: &'k str, tars: &HashSet<String>) -> &'k str {
+    key.split_once('/').filter(|(first, _)| tars.contains(*first)).map_or(key, |(_, rest)| rest)
 }
 
 /// The label alone: where the image came from is written beside it in a tar.

@@ -9,6 +9,7 @@ mod hostile;
 mod identity;
 mod originals;
 mod packs;
+mod refined;
 mod shelf;
 mod tars;
 mod tubs;
