@@ -129,8 +129,7 @@ class Track:
         asked = subprocess.run(words, cwd=self.room, env=ENVIRONMENT, capture_output=True, text=True)
         if asked.returncode != 0:
             return []
-        jobs = json.loads(asked.stdout)
-        jobs = jobs["jobs"] if isinstance(jobs, dict) else jobs
+        jobs = json.loads(asked.stdout)["items"]
         return [dict(job["refinement"]["stages"]) for job in jobs if (job.get("refinement") or {}).get("stages")]
 
 
