@@ -254,6 +254,9 @@ fn acceptable(source: &Source, manifest: &Manifest, Terms { labels, max_bad, .. 
             (None, Kind::Tub) => "take out the images that no record of their tub names".to_owned(),
             (None, Kind::Npy) => "put the labels of its name beside it (images.npy, labels.npy)".to_owned(),
             (None, Kind::Npz) => "save an array of labels with the images (numpy.savez, images and labels)".to_owned(),
+            (None, Kind::Hdf5) => {
+                "give each image a value of its name in a group, or a row of an array, beside it".to_owned()
+            }
             (None, Kind::Idx) => "put the labels file of its name beside it (images-idx3, labels-idx1)".to_owned(),
             (None, _) => {
                 "give each image a file of the same stem (1.png, 1.json), a class folder or a row in metadata.csv"

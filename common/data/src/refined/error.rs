@@ -52,8 +52,8 @@ pub enum RefinedError {
     NoSuchShard { shard: Shard, wanted: u32, shards: usize, frozen: u32 },
     #[error("`{name}` is no name for an attempt: use letters, digits, `-` and `_`")]
     AttemptName { name: String },
-    #[error("tars are not mirrored: refine them with --layout shards")]
-    MirroredTars,
+    #[error("{what} are not mirrored: refine them with --layout shards")]
+    NotMirrored { what: &'static str },
     #[error(
         "`{key}` would be called `{name}`, but its table names it as it is: keep --format same, or use --layout shards"
     )]

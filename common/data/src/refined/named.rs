@@ -19,8 +19,8 @@ pub fn check(source: &Source, layout: Layout, format: Format) -> Result<(), Refi
     if layout == Layout::Shards {
         return Ok(());
     }
-    if source.kind() == Kind::Tar {
-        return Err(RefinedError::MirroredTars);
+    if matches!(source.kind(), Kind::Tar | Kind::Hdf5) {
+        return Err(RefinedError::NotMirrored { what: if source.kind() == Kind::Tar { "tars" } else { "HDF5 files" } });
     }
     let named = |sample: &Sample| (sample.key.clone(), mirrored(sample, format));
     let renamed = |(key, name): &(String, String)| matches!(source.kind(), Kind::Table | Kind::Tub) && key != name;

@@ -5,7 +5,8 @@
 
 use super::{
     Piece, SourceError, Unread,
-    stack::{Axes, Claim, Held, Stack, Values, floats},
+    held::Held,
+    stack::{Axes, Claim, Stack, Values, floats},
 };
 use crate::decode::{Fault, LABEL_BYTES_MAX};
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
@@ -50,6 +51,24 @@ impl Array {
         let (header, length) = header(&start).map_err(|what| SourceError::Damaged { path: path.clone(), what })?;
         let (dtype, order, shape) = (header.dtype(), header.order(), header.shape().to_vec());
         Ok(Self { name, path, held, offset: begin + length, there: there - length, dtype, order, shape })
+    }
+
+    /// Of so many values of the type `descr`, all of which `held` has.
+    #[cfg(feature = "hdf5")]
+    pub(super) fn of(
+        name: String,
+        path: PathBuf,
+        held: Held,
+        descr: &str,
+        shape: Vec<u64>,
+    ) -> Result<Self, SourceError> {
+        let damaged = |what: String| SourceError::Damaged { path: path.clone(), what };
+        let dtype = descr.parse().map(DType::Plain).map_err(|_| damaged(format!("`{descr}` is no type of values")))?;
+        let bytes = dtype
+            .num_bytes()
+            .and_then(|bytes| shape.iter().try_fold(bytes as u64, |bytes, &axis| bytes.checked_mul(axis)));
+        let there = bytes.ok_or_else(|| damaged(format!("its shape {shape:?} makes no sense")))?;
+        Ok(Self { name, path, held, offset: 0, there, dtype, order: Order::C, shape })
     }
 
     /// The length of the first axis.
@@ -133,17 +152,8 @@ impl Labels {
         if self.record_bytes > LABEL_BYTES_MAX {
             return Err(Unread::Fault(Fault::LabelTooBig { name: ending, bytes: self.record_bytes }));
         }
-        let shape: Vec<String> = self.array.shape[1..].iter().map(u64::to_string).collect();
-        let comma = if shape.len() == 1 { "," } else { "" };
-        let descr = self.array.dtype.descr();
-        let text = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': ({}{comma}), }}", shape.join(", "));
-        // The whole header is a multiple of 64 bytes and ends its line.
-        let text = format!("{text:<width$}\n", width = (text.len() + 11).next_multiple_of(64) - 11);
-        let Ok(length) = u16::try_from(text.len()) else {
-            return Err(Unread::Fault(Fault::Damaged("the names of its fields are too long".to_owned())));
-        };
-        let bytes = [MAGIC, &[1, 0], &length.to_le_bytes(), text.as_bytes(), &self.record(at)?].concat();
-        Ok(Piece { ending, bytes })
+        let bytes = npy(&self.array.dtype.descr(), &self.array.shape[1..], &self.record(at)?);
+        Ok(Piece { ending, bytes: bytes.map_err(Unread::Fault)? })
     }
 
     /// The class of each image, if whole numbers that can be classes is what it holds.
@@ -178,6 +188,19 @@ impl Labels {
         read.map_err(|source| Unread::Io { path: self.array.path.clone(), source })?;
         Ok(record)
     }
+}
+
+/// Values as an npy file; `descr` as it stands in the header, in quotes where it is one type.
+pub(super) fn npy(descr: &str, shape: &[u64], values: &[u8]) -> Result<Vec<u8>, Fault> {
+    let axes: Vec<String> = shape.iter().map(u64::to_string).collect();
+    let comma = if axes.len() == 1 { "," } else { "" };
+    let text = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': ({}{comma}), }}", axes.join(", "));
+    // The whole header is a multiple of 64 bytes and ends its line.
+    let text = format!("{text:<width$}\n", width = (text.len() + 11).next_multiple_of(64) - 11);
+    let Ok(length) = u16::try_from(text.len()) else {
+        return Err(Fault::Damaged("the names of its fields are too long".to_owned()));
+    };
+    Ok([MAGIC, &[1, 0], &length.to_le_bytes(), text.as_bytes(), values].concat())
 }
 
 /// The header, and how many bytes it takes.

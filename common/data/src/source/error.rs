@@ -24,6 +24,11 @@ pub enum SourceError {
     NotRecognised { path: PathBuf },
     #[error("`{}` holds several stacks of images ({names}): name the one that is meant", path.display())]
     SeveralStacks { path: PathBuf, names: String },
+    #[error(
+        "`{}` is {format}, which this sumac was built without: build it with `cargo build --release -p sumac \
+         -p sumac-worker --features {feature}`", path.display()
+    )]
+    NotBuiltIn { path: PathBuf, format: &'static str, feature: &'static str },
     #[error("`{}` is a compressed tar, which cannot be read in place: unpack it to a plain .tar", path.display())]
     CompressedTar { path: PathBuf },
     #[error("nothing is named `{}`: check the pattern; `*` stands for any letters, `{{000..127}}` for numbers", path.display())]

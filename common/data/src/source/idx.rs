@@ -4,8 +4,9 @@
 
 use super::{
     SourceError, Stamp,
+    held::Held,
     original::Whole,
-    stack::{Axes, Claim, Held, Stack, Values},
+    stack::{Axes, Claim, Stack, Values},
 };
 use flate2::read::MultiGzDecoder;
 use std::{

@@ -98,10 +98,19 @@ impl Source {
         if let (Place::Record(_), Some(stack)) = (&self.samples[at].place, &self.stack) {
             return Ok(stack.header());
         }
+        if matches!(self.samples[at].place, Place::Dataset(_)) {
+            return self.dataset(at).map(|(stack, _)| stack.header()).map_err(|unread| bad(key, unread));
+        }
         match self.image_bytes(at) {
             Ok(bytes) => header(&bytes).map_err(|fault| Bad::new(key, &fault)),
-            Err(Unread::Fault(fault)) => Err(Bad::new(key, &fault)),
-            Err(Unread::Io { source, .. }) => Err(Bad { key: key.clone(), reason: source.to_string(), size: None }),
+            Err(unread) => Err(bad(key, unread)),
         }
+    }
+}
+
+fn bad(key: &str, unread: Unread) -> Bad {
+    match unread {
+        Unread::Fault(fault) => Bad::new(key, &fault),
+        Unread::Io { source, .. } => Bad { key: key.to_owned(), reason: source.to_string(), size: None },
     }
 }

@@ -5,11 +5,10 @@
 
 use super::{
     Kind, Place, Sample, Source, SourceError, Stamp,
-    array::Labels,
     folder::Found,
     idx, npy,
     original::{Stretch, Whole},
-    stack::{Stack, Values},
+    stack::Values,
 };
 use crate::{label::Label, manifest::Bad};
 use serde::{Deserialize, Serialize};
@@ -35,7 +34,8 @@ pub(crate) struct Head {
 /// A stack: its file and those of its labels, and what its values stand for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Stacked {
-    values: Values,
+    /// `None` where each image is an array of its own.
+    values: Option<Values>,
     wholes: Vec<(String, Stamp)>,
 }
 
@@ -61,10 +61,9 @@ enum Lies {
     File,
     Record(u64),
     Stretch(Stretch),
+    /// An array under its key.
+    Dataset(u64),
 }
-
-/// A stack, its labels, and the files of both.
-type Opened = (Option<Stack>, Vec<Labels>, Vec<Whole>);
 
 /// A path that cannot be written down.
 pub(crate) struct NotUtf8(pub PathBuf);
@@ -76,8 +75,9 @@ fn text(path: &Path) -> Result<String, NotUtf8> {
 impl Source {
     pub(crate) fn head(&self) -> Result<Head, NotUtf8> {
         let whole = |whole: &Whole| Ok((text(&whole.path)?, whole.stamp));
-        let stacked = |stack: &Stack| {
-            Ok(Stacked { values: stack.values, wholes: self.wholes.iter().map(whole).collect::<Result<_, _>>()? })
+        let stacked = || {
+            let values = self.stack.as_ref().map(|stack| stack.values);
+            Ok(Stacked { values, wholes: self.wholes.iter().map(whole).collect::<Result<_, _>>()? })
         };
         let other = |found: &Found| {
             let elsewhere = self.root.join(&found.key) != found.path;
@@ -87,7 +87,7 @@ impl Source {
             root: text(&self.root)?,
             kind: self.kind,
             classes: self.classes.clone(),
-            stack: self.stack.as_ref().map(stacked).transpose()?,
+            stack: self.is_stacked().then(stacked).transpose()?,
             bad: self.bad.clone(),
             others: self.others.iter().map(other).collect::<Result<_, _>>()?,
         })
@@ -132,6 +132,7 @@ impl Source {
                 Place::File(path) => return Err(NotUtf8(path.clone())),
                 Place::Record(record) => Lies::Record(*record),
                 Place::Stretch(stretch) => Lies::Stretch(here(stretch)),
+                Place::Dataset(at) => Lies::Dataset(*at),
             };
             lines.extend(json(&Line {
                 key: sample.key.clone(),
@@ -151,13 +152,14 @@ impl Source {
         let mut lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         let wholes: Vec<(String, Stamp)> = serde_json::from_slice(lines.next().unwrap_or_default())?;
         let whole = |(path, stamp): (String, Stamp)| Whole { path: path.into(), stamp };
-        let wholes = if self.stack.is_some() { self.wholes.clone() } else { wholes.into_iter().map(whole).collect() };
+        let wholes = if self.is_stacked() { self.wholes.clone() } else { wholes.into_iter().map(whole).collect() };
         let sample = |line: &[u8]| {
             let Line { key, stamp, place, label, sidecars, stretches, is_twin } = serde_json::from_slice(line)?;
             let place = match place {
                 Lies::File => Place::File(self.root.join(&key)),
                 Lies::Record(record) => Place::Record(record),
                 Lies::Stretch(stretch) => Place::Stretch(stretch),
+                Lies::Dataset(at) => Place::Dataset(at),
             };
             let (sidecars, sidecar_stamps) = sidecars.into_iter().unzip();
             Ok(Sample { key, label, sidecars, sidecar_stamps, stamp, place, stretches, is_twin })
@@ -167,14 +169,20 @@ impl Source {
             classes: self.classes.clone(),
             stack: self.stack.clone(),
             labels: self.labels.clone(),
+            set: self.set.clone(),
             wholes,
             ..Self::empty(self.root.clone(), self.kind)
         })
     }
 
+    /// Whether its images lie in one file, which is opened once for all of them.
+    fn is_stacked(&self) -> bool {
+        self.stack.is_some() || self.set.is_some()
+    }
+
     /// The files that belong to no single image, by their place under a mirror's root; of a stack those of its labels.
     pub(crate) fn others(&self) -> Vec<(String, &Path, Stamp)> {
-        if self.stack.is_some() {
+        if self.is_stacked() {
             let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             return self.wholes.iter().skip(1).map(|it| (name(&it.path), it.path.as_path(), it.stamp)).collect();
         }
@@ -190,42 +198,39 @@ impl Head {
             path: elsewhere.as_ref().map_or_else(|| Path::new(&self.root).join(key), PathBuf::from),
             stamp: *stamp,
         };
-        let (stack, labels, wholes) = match &self.stack {
-            Some(stacked) => self.stacked(stacked)?,
-            None => (None, Vec::new(), Vec::new()),
-        };
+        let empty = Source::empty(PathBuf::from(&self.root), self.kind);
+        let opened = self.stack.as_ref().map_or(Ok(empty), |stacked| self.stacked(stacked))?;
         Ok(Source {
             classes: self.classes.clone(),
             bad: self.bad.clone(),
             others: self.others.iter().map(other).collect(),
-            stack,
-            labels,
-            wholes,
-            ..Source::empty(PathBuf::from(&self.root), self.kind)
+            ..opened
         })
     }
 
-    fn stacked(&self, stacked: &Stacked) -> Result<Opened, SourceError> {
+    fn stacked(&self, stacked: &Stacked) -> Result<Source, SourceError> {
         let wholes: Vec<Whole> =
             stacked.wholes.iter().map(|(path, stamp)| Whole { path: path.into(), stamp: *stamp }).collect();
         // Before it is read, and after: what was unpacked in between is what was listed.
         let unchanged = || wholes.iter().try_for_each(Whole::check);
         unchanged()?;
-        let Some(Whole { path, .. }) = wholes.first() else { return Ok((None, Vec::new(), wholes)) };
-        let (stack, labels) = match self.kind {
-            Kind::Idx => (idx::stack(path)?, Vec::new()),
-            Kind::Npz => {
-                let named = Path::new(&self.root).strip_prefix(path).ok().and_then(Path::to_str);
-                let arrays = npy::of_npz(path, named.filter(|name| !name.is_empty()), Some(stacked.values))?;
-                (arrays.stack, arrays.labels)
-            }
-            _ => {
-                let arrays = npy::of_npy(path, Some(stacked.values))?;
-                (arrays.stack, arrays.labels)
+        let empty = Source::empty(PathBuf::from(&self.root), self.kind);
+        let Some(Whole { path, .. }) = wholes.first() else { return Ok(empty) };
+        let named = Path::new(&self.root).strip_prefix(path).ok().and_then(Path::to_str);
+        let named = named.filter(|name| !name.is_empty());
+        let source = match self.kind {
+            Kind::Idx => Source { stack: Some(idx::stack(path)?), ..empty },
+            Kind::Hdf5 => Source::hdf5(path, named, stacked.values)?,
+            kind => {
+                let arrays = match kind {
+                    Kind::Npz => npy::of_npz(path, named, stacked.values)?,
+                    _ => npy::of_npy(path, stacked.values)?,
+                };
+                Source { stack: Some(arrays.stack), labels: arrays.labels, ..empty }
             }
         };
         unchanged()?;
-        Ok((Some(stack), labels, wholes))
+        Ok(Source { samples: Vec::new(), wholes, ..source })
     }
 }
 

@@ -8,6 +8,9 @@ mod array;
 mod contents;
 mod error;
 mod folder;
+#[cfg_attr(not(feature = "hdf5"), path = "without_hdf5.rs")]
+mod hdf5;
+mod held;
 mod idx;
 mod inspection;
 mod listing;
@@ -49,6 +52,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use table::is_table;
 use tub::Tubs;
@@ -64,6 +68,8 @@ pub struct Source {
     stack: Option<Stack>,
     /// Arrays with a record for each record of the stack.
     labels: Vec<Labels>,
+    /// The HDF5 file that the images lie in.
+    set: Option<Arc<hdf5::Set>>,
     /// The files that hold stretches: tars, tables; of a stack its own, then those of its labels.
     wholes: Vec<Whole>,
     /// What else lies in the folder and belongs to no single image.
@@ -90,6 +96,7 @@ pub enum Kind {
     Idx,
     Npy,
     Npz,
+    Hdf5,
 }
 
 /// One image that is there, readable or not.
@@ -115,6 +122,8 @@ enum Place {
     File(PathBuf),
     Record(u64),
     Stretch(Stretch),
+    /// An array of its own, named by the key; so many come before it.
+    Dataset(u64),
 }
 
 impl Sample {
@@ -149,8 +158,12 @@ impl Source {
         let root = match fs::canonicalize(path) {
             Ok(root) => root,
             Err(source) => {
-                if let Some((npz, array)) = npy::array_in(path) {
-                    return Self::npz(&npz, Some(array));
+                if let Some((file, array)) = array_in(path) {
+                    return if is_hdf5(&start_of(&file)?) {
+                        Self::hdf5(&file, Some(&array), None)
+                    } else {
+                        Self::npz(&file, Some(&array))
+                    };
                 }
                 return match pattern::shards(path)? {
                     Some((root, shards)) => Self::shards(root, shards, Vec::new()),
@@ -171,6 +184,9 @@ impl Source {
         let start = start_of(path)?;
         if is_npy(&start) {
             return Self::npy(path);
+        }
+        if is_hdf5(&start) {
+            return Self::hdf5(path, None, None);
         }
         if zip::is_zip(&start) && npy::is_npz(path) {
             return Self::npz(path, None);
@@ -268,6 +284,7 @@ impl Source {
             classes: Vec::new(),
             stack: None,
             labels: Vec::new(),
+            set: None,
             wholes: Vec::new(),
             others: Vec::new(),
             table_beside: None,
@@ -310,12 +327,16 @@ impl Source {
     pub fn file_of(&self, at: usize) -> Option<&Path> {
         match &self.samples[at].place {
             Place::File(path) => Some(path),
-            Place::Record(_) | Place::Stretch(_) => None,
+            Place::Record(_) | Place::Stretch(_) | Place::Dataset(_) => None,
         }
     }
 
     /// One sample, decoded, in its own size and depth.
     pub fn picture(&self, at: usize) -> Result<Picture, Unread> {
+        if matches!(self.samples[at].place, Place::Dataset(_)) {
+            let (stack, bytes) = self.dataset(at)?;
+            return stack.picture(&bytes).map_err(Unread::Fault);
+        }
         let bytes = self.image_bytes(at)?;
         match (&self.samples[at].place, &self.stack) {
             (Place::Record(_), Some(stack)) => stack.picture(&bytes),
@@ -328,4 +349,17 @@ impl Source {
     pub(crate) fn listing(&self) -> impl Iterator<Item = (&str, Stamp, Option<&Label>)> {
         self.samples.iter().map(|sample| (sample.key.as_str(), sample.stamp, sample.label.as_ref()))
     }
+}
+
+/// Whether a file starts like an HDF5 file.
+fn is_hdf5(start: &[u8]) -> bool {
+    start.starts_with(b"\x89HDF\r\n\x1a\n")
+}
+
+/// The file of arrays and the one of them that `set.npz/x_train` or `gaze.h5/eyes/image` names.
+fn array_in(path: &Path) -> Option<(PathBuf, String)> {
+    let file = path.ancestors().skip(1).find(|path| path.is_file())?;
+    let named = path.strip_prefix(file).ok()?.to_str()?.to_owned();
+    let file = file.canonicalize().ok()?;
+    (is_hdf5(&start_of(&file).ok()?) || npy::is_npz(&file)).then_some((file, named))
 }

@@ -7,9 +7,10 @@ use super::{
     Kind, Source, SourceError, Stamp,
     array::{Array, Labels, is_npy},
     folder::{Folder, ending, start_of, stem},
+    held::Held,
     idx,
     original::Whole,
-    stack::{Held, Stack, Values},
+    stack::{Stack, Values},
     zip,
 };
 use crate::label::Label;
@@ -94,7 +95,7 @@ pub(super) fn beside(images: &Path) -> Option<PathBuf> {
 }
 
 /// What the labels of an array of this name are called.
-fn partners(name: &str) -> Vec<String> {
+pub(super) fn partners(name: &str) -> Vec<String> {
     let mut partners = vec![format!("{name}_labels"), format!("{name}-labels"), format!("{name}_label")];
     for (images, labels) in [("images", "labels"), ("image", "label"), ("imgs", "labels")] {
         if name.contains(images) {
@@ -141,25 +142,36 @@ pub(super) fn is_npz(path: &Path) -> bool {
         || zip::entries(path).is_ok_and(|entries| entries.iter().any(|entry| entry.name.ends_with(".npy")))
 }
 
-/// The npz and the array that `set.npz/x_train` names.
-pub(super) fn array_in(path: &Path) -> Option<(PathBuf, &str)> {
-    let npz = path.parent()?.canonicalize().ok().filter(|npz| npz.is_file() && is_npz(npz))?;
-    Some((npz, path.file_name()?.to_str()?))
-}
-
 fn images_of(arrays: &[Array], path: &Path, named: Option<&str>) -> Result<usize, SourceError> {
     let position = |name: &str| arrays.iter().position(|array| array.name == name);
     if let Some(named) = named {
         return position(named).ok_or_else(|| SourceError::Missing { path: path.join(named) });
     }
     let likely: Vec<usize> = (0..arrays.len()).filter(|&at| arrays[at].looks_like_images()).collect();
-    let known = |at: &usize| IMAGES.contains(&arrays[*at].name.to_ascii_lowercase().as_str());
-    let known: Vec<usize> = likely.iter().copied().filter(known).collect();
-    match (&likely[..], &known[..]) {
-        ([only], _) | (_, [only]) => Ok(*only),
-        ([], _) => Err(SourceError::Empty { path: path.to_owned(), others: arrays.len() }),
+    let names: Vec<&str> = likely.iter().map(|&at| arrays[at].name.as_str()).collect();
+    Ok(likely[images_among(&names, path, None, arrays.len())?])
+}
+
+/// Which of these, all of which may be images, is meant: the one that is `named`, the only one, or the only one whose name
+/// says so. `others`: what else is there.
+pub(super) fn images_among(
+    likely: &[&str],
+    path: &Path,
+    named: Option<&str>,
+    others: usize,
+) -> Result<usize, SourceError> {
+    if let Some(named) = named {
+        let at = likely.iter().position(|name| *name == named);
+        return at.ok_or_else(|| SourceError::Missing { path: path.join(named) });
+    }
+    let last = |name: &str| name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    let known: Vec<usize> = (0..likely.len()).filter(|&at| IMAGES.contains(&last(likely[at]).as_str())).collect();
+    match (likely, &known[..]) {
+        ([_], _) => Ok(0),
+        (_, [only]) => Ok(*only),
+        ([], _) => Err(SourceError::Empty { path: path.to_owned(), others }),
         _ => {
-            let names: BTreeSet<&str> = likely.iter().map(|&at| arrays[at].name.as_str()).collect();
+            let names: BTreeSet<&&str> = likely.iter().collect();
             let names = names.into_iter().map(|name| format!("{}/{name}", path.display())).collect::<Vec<_>>();
             Err(SourceError::SeveralStacks { path: path.to_owned(), names: names.join(", ") })
         }

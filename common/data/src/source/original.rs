@@ -7,6 +7,7 @@ use super::{
     Place, Sample, Source, Stamp, Unread,
     contents::contents,
     folder::{ending, stem},
+    stack::Stack,
 };
 use crate::{
     decode::{FILE_BYTES_MAX, Fault, Format, LABEL_BYTES_MAX},
@@ -79,7 +80,7 @@ impl Source {
     pub fn original(&self, at: usize) -> Result<Original, Unread> {
         let bytes = self.image_bytes(at)?;
         let form = match self.samples[at].place {
-            Place::Record(_) => Form::Values,
+            Place::Record(_) | Place::Dataset(_) => Form::Values,
             Place::File(_) | Place::Stretch(_) if bytes.is_empty() => return Err(Unread::Fault(Fault::Empty)),
             Place::File(_) | Place::Stretch(_) => Form::Encoded(Format::of(&bytes).map_err(Unread::Fault)?),
         };
@@ -89,8 +90,14 @@ impl Source {
     /// All that belongs to one sample besides its image: its label, then the files of its stem; empty if there is neither.
     pub fn label_pieces(&self, at: usize) -> Result<Vec<Piece>, Unread> {
         let sample = &self.samples[at];
-        if let (Place::Record(record), false) = (&sample.place, self.labels.is_empty()) {
-            return self.labels.iter().map(|labels| labels.piece(*record)).collect();
+        match (&sample.place, &self.set) {
+            (Place::Dataset(at), Some(set)) => {
+                let mut pieces = set.pieces(&sample.key)?;
+                pieces.extend(self.records_of(*at)?);
+                return Ok(pieces);
+            }
+            (Place::Record(at), set) if set.is_some() || !self.labels.is_empty() => return self.records_of(*at),
+            _ => {}
         }
         let mut pieces = match &sample.label {
             Some(Label::Class { index, .. }) => {
@@ -117,6 +124,13 @@ impl Source {
         Ok(pieces)
     }
 
+    /// What the arrays beside a stack have for one of its images.
+    fn records_of(&self, at: u64) -> Result<Vec<Piece>, Unread> {
+        let numbers = self.labels.iter().map(|labels| labels.piece(at));
+        let texts = self.set.iter().flat_map(|set| set.texts(at)).map(Ok);
+        numbers.chain(texts).collect()
+    }
+
     fn rows_of(&self, sample: &Sample) -> Result<Vec<Piece>, Unread> {
         let piece = |stretch: &Stretch| {
             let ending = match ending(&self.wholes[stretch.within as usize].path).as_deref() {
@@ -140,7 +154,16 @@ impl Source {
             (Place::Record(record), Some(stack)) => {
                 stack.record(*record).map_err(|source| Unread::Io { path: self.root.clone(), source })
             }
+            (Place::Dataset(_), _) => self.dataset(at).map(|(_, bytes)| bytes),
             (Place::Record(_), None) => unreachable!("records are listed together with their stack"),
+        }
+    }
+
+    /// An image that is an array of its own: as a stack of one, and its values.
+    pub(super) fn dataset(&self, at: usize) -> Result<(Stack, Vec<u8>), Unread> {
+        match &self.set {
+            Some(set) => set.image(&self.samples[at].key),
+            None => unreachable!("arrays are listed together with their file"),
         }
     }
 

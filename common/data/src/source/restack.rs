@@ -3,7 +3,7 @@
 //! Everything but the records stays: an npy its header, an npz its other arrays, a gzipped idx its packing. Knows nothing of
 //! what the records hold.
 
-use super::{Kind, Source, stack::Held, zip, zipping::Zip};
+use super::{Kind, Source, held::Held, zip, zipping::Zip};
 use crate::{decode::Fault, picture::Picture};
 use flate2::{Compression, write::GzEncoder};
 use std::{

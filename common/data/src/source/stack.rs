@@ -3,73 +3,13 @@
 //! Records are read by position; nothing of the file's claimed size is allocated before the claim was checked against the
 //! file. Knows no header formats.
 
-use super::{SourceError, Stamp};
+use super::{SourceError, held::Held};
 use crate::{
     decode::{DECODED_BYTES_MAX, Fault, Header, SIDE_MAX},
     picture::{Depth, Picture, Pixels},
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    fs::File,
-    io::{self, Read},
-    os::unix::fs::FileExt,
-    path::Path,
-    sync::Arc,
-};
-
-/// Where the records are, after the header.
-#[derive(Clone, Debug)]
-pub(super) enum Held {
-    File {
-        file: Arc<File>,
-        stamp: Stamp,
-    },
-    /// Unpacked from a compressed file.
-    Memory(Arc<Vec<u8>>),
-}
-
-impl Held {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        Ok(Self::File { stamp: Stamp::of(&file.metadata()?), file: Arc::new(file) })
-    }
-
-    /// So many bytes from `begin` on, one after the other.
-    pub(super) fn reader(&self, begin: u64, bytes: u64) -> impl Read {
-        Reader { held: self, at: begin, end: begin + bytes }
-    }
-
-    /// Fills `out` with what lies at `begin`.
-    pub(super) fn read(&self, out: &mut [u8], begin: u64) -> io::Result<()> {
-        match self {
-            Self::File { file, stamp } => {
-                stamp.check(&file.metadata()?)?;
-                file.read_exact_at(out, begin)
-            }
-            Self::Memory(bytes) => {
-                let begin = begin as usize;
-                let found = bytes.get(begin..begin + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-                out.copy_from_slice(found);
-                Ok(())
-            }
-        }
-    }
-}
-
-struct Reader<'a> {
-    held: &'a Held,
-    at: u64,
-    end: u64,
-}
-
-impl Read for Reader<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let length = (out.len() as u64).min(self.end - self.at) as usize;
-        self.held.read(&mut out[..length], self.at)?;
-        self.at += length as u64;
-        Ok(length)
-    }
-}
+use std::{io, path::Path};
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -3,7 +3,7 @@
 //! What is stored is read where it lies; what is deflated is unpacked into memory, up to a limit. Knows nothing of arrays.
 //! Source: PKWARE, "APPNOTE.TXT - .ZIP File Format Specification", 4.3 and 4.5.3.
 
-use super::{SourceError, stack::Held};
+use super::{SourceError, held::Held};
 use flate2::{Crc, read::DeflateDecoder};
 use std::{
     fs::File,

@@ -5,6 +5,8 @@ mod arrays;
 mod demo;
 mod formats;
 mod freezing;
+#[cfg(feature = "hdf5")]
+mod hdf5;
 mod hostile;
 mod identity;
 mod originals;
