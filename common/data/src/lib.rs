@@ -3,6 +3,7 @@
 //! From whatever a user has on disk to pixels by number, the same on every machine:
 //!
 //! * [`source`]: what is there (folders, tables, tubs, tars, idx, npy, npz), in one stable order, and its bytes
+//! * [`storage`]: where it lies, on this machine or in a bucket
 //! * [`decode`], [`picture`]: one file's bytes to one image of the job's shape, or the reason why not
 //! * [`freeze`](mod@freeze), [`manifest`], [`frozen`]: everything decoded once into a cache, then read by [`SampleId`]
 //! * [`refined`]: a data set refined shard by shard, sealed and checked
@@ -26,6 +27,7 @@ pub mod manifest;
 pub mod picture;
 pub mod refined;
 pub mod source;
+pub mod storage;
 pub mod survey;
 mod unfinished;
 

@@ -9,7 +9,10 @@ use super::{
     publish::publish,
     receipt::{Fate, Receipt, Row, line},
 };
-use crate::unfinished::{Unfinished, sync};
+use crate::{
+    storage,
+    unfinished::{Unfinished, sync},
+};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -230,9 +233,7 @@ fn others(order: &Refinement, input: &Input) -> Result<(), RefinedError> {
         let target = destination.join(&key);
         let folder = target.parent().unwrap_or(destination);
         let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut from = File::open(path).map_err(RefinedError::unreadable(path))?;
-        let touched = from.metadata().and_then(|found| stamp.check(&found));
-        touched.map_err(RefinedError::unreadable(path))?;
+        let mut from = storage::reader(path, stamp).map_err(RefinedError::unreadable(path))?;
         let mut copy = || {
             fs::create_dir_all(folder)?;
             let mut to = Unfinished::create(&work, "other")?;

@@ -10,11 +10,11 @@ use crate::{
     decode::{Fault, looks_like_an_image},
     label::Label,
     manifest::Bad,
+    storage::{self, Remote},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
-    io::Read,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -44,11 +44,27 @@ impl Folder {
     /// Everything under `root`, which must be canonical; sorted by the bytes of the key.
     pub(super) fn walk(root: &Path) -> Result<Self, SourceError> {
         let mut folder = Self::default();
-        folder.enter(root, root)?;
+        match storage::remote(root).map_err(|source| SourceError::unreadable(root, source))? {
+            Some(remote) => folder.list(root, &remote)?,
+            None => folder.enter(root, root)?,
+        }
         folder.images.sort_by(|a, b| a.key.cmp(&b.key));
         folder.others.sort_by(|a, b| a.key.cmp(&b.key));
         folder.bad.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(folder)
+    }
+
+    /// The objects of a bucket: none is a link, and folders are but slashes in their keys.
+    fn list(&mut self, root: &Path, remote: &Remote) -> Result<(), SourceError> {
+        let below = remote.below().map_err(|source| SourceError::unreadable(root, source))?;
+        for (key, stamp) in below {
+            if key.is_empty() || key.split('/').any(|part| part.starts_with('.') || part == "__MACOSX") {
+                continue;
+            }
+            let found = Found { path: root.join(&key), key, stamp };
+            if is_image(&found.path)? { self.images.push(found) } else { self.others.push(found) }
+        }
+        Ok(())
     }
 
     fn enter(&mut self, root: &Path, here: &Path) -> Result<(), SourceError> {
@@ -196,7 +212,5 @@ fn is_image(path: &Path) -> Result<bool, SourceError> {
 
 /// The first 16 bytes, or as many as there are.
 pub(super) fn start_of(path: &Path) -> Result<Vec<u8>, SourceError> {
-    let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
-    read.map(|_| start).map_err(|source| SourceError::unreadable(path, source))
+    storage::start(path, 16).map_err(|source| SourceError::unreadable(path, source))
 }

@@ -3,6 +3,7 @@
 //! A file that was touched since it was opened is noticed at the next read. Knows nothing of what the bytes mean.
 
 use super::Stamp;
+use crate::storage::{self, Remote};
 #[cfg(feature = "hdf5")]
 use std::fmt;
 use std::{
@@ -10,15 +11,21 @@ use std::{
     io::{self, Read},
     os::unix::fs::FileExt,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// Where the records of a stack are, or the bytes of an archive.
 #[derive(Clone, Debug)]
-pub(super) enum Held {
+pub(crate) enum Held {
     File {
         file: Arc<File>,
         stamp: Stamp,
+    },
+    /// An object of a bucket, of which the last bytes that were read are kept with what follows them.
+    Object {
+        remote: Remote,
+        stamp: Stamp,
+        window: Arc<Mutex<Window>>,
     },
     /// Unpacked from a compressed file.
     Memory(Arc<Vec<u8>>),
@@ -29,7 +36,7 @@ pub(super) enum Held {
 
 /// A table of rows of equal length, which lie nowhere as they are.
 #[cfg(feature = "hdf5")]
-pub(super) trait Rows: fmt::Debug + Send + Sync {
+pub(crate) trait Rows: fmt::Debug + Send + Sync {
     /// Fills `out`, whole rows from the row `first` on.
     fn read(&self, out: &mut [u8], first: u64) -> io::Result<()>;
 
@@ -38,30 +45,50 @@ pub(super) trait Rows: fmt::Debug + Send + Sync {
 
 impl Held {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
+        if storage::is_remote(path) {
+            return Self::listed(path, storage::stamp(path)?);
+        }
         let file = File::open(path)?;
         Ok(Self::File { stamp: Stamp::of(&file.metadata()?), file: Arc::new(file) })
     }
 
+    /// A file that looked so when it was listed. Whether it still does is seen when it is read.
+    pub(crate) fn listed(path: &Path, stamp: Stamp) -> io::Result<Self> {
+        match storage::remote(path)? {
+            Some(remote) => Ok(Self::Object { remote, stamp, window: Arc::default() }),
+            None => Ok(Self::File { stamp, file: Arc::new(File::open(path)?) }),
+        }
+    }
+
     /// What the file looked like when it was opened.
-    #[cfg(feature = "hdf5")]
     pub(super) fn stamp(&self) -> io::Result<Stamp> {
         match self {
-            Self::File { stamp, .. } => Ok(*stamp),
+            Self::File { stamp, .. } | Self::Object { stamp, .. } => Ok(*stamp),
             _ => Err(io::Error::other("it is no file")),
         }
     }
 
     /// So many bytes from `begin` on, one after the other.
     pub(super) fn reader(&self, begin: u64, bytes: u64) -> impl Read {
-        Reader { held: self, at: begin, end: begin + bytes }
+        Reader { held: self.clone(), at: begin, end: begin + bytes }
+    }
+
+    /// All of a file, one byte after the other.
+    pub(crate) fn into_reader(self) -> io::Result<impl Read> {
+        let end = self.stamp()?.bytes;
+        Ok(Reader { held: self, at: 0, end })
     }
 
     /// Fills `out` with what lies at `begin`.
     pub(super) fn read(&self, out: &mut [u8], begin: u64) -> io::Result<()> {
         match self {
             Self::File { file, stamp } => {
-                stamp.check(&file.metadata()?)?;
+                stamp.agrees(Stamp::of(&file.metadata()?))?;
                 file.read_exact_at(out, begin)
+            }
+            Self::Object { remote, stamp, window } => {
+                let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
+                window.read(remote, *stamp, out, begin)
             }
             Self::Memory(bytes) => {
                 let begin = begin as usize;
@@ -75,13 +102,41 @@ impl Held {
     }
 }
 
-struct Reader<'a> {
-    held: &'a Held,
+/// Readers of archives and stacks ask for a little at a time, one after the other: each answer brings what follows.
+const WINDOW: u64 = 1 << 20;
+
+/// Some bytes of an object.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    begin: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    fn read(&mut self, remote: &Remote, listed: Stamp, out: &mut [u8], begin: u64) -> io::Result<()> {
+        let end = begin.checked_add(out.len() as u64).filter(|&end| end <= listed.bytes);
+        let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
+        if out.is_empty() {
+            return Ok(());
+        }
+        if begin < self.begin || end > self.begin + self.bytes.len() as u64 {
+            let (bytes, found) = remote.read(begin..end.max(begin + WINDOW).min(listed.bytes))?;
+            listed.agrees(found)?;
+            *self = Self { begin, bytes };
+        }
+        let at = (begin - self.begin) as usize;
+        out.copy_from_slice(&self.bytes[at..at + out.len()]);
+        Ok(())
+    }
+}
+
+struct Reader {
+    held: Held,
     at: u64,
     end: u64,
 }
 
-impl Read for Reader<'_> {
+impl Read for Reader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let length = (out.len() as u64).min(self.end - self.at) as usize;
         self.held.read(&mut out[..length], self.at)?;

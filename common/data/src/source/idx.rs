@@ -3,14 +3,14 @@
 //! Source: <http://yann.lecun.com/exdb/mnist/>, "the IDX file format". Only unsigned bytes are read, as everybody writes.
 
 use super::{
-    SourceError, Stamp,
+    SourceError,
     held::Held,
     original::Whole,
     stack::{Axes, Claim, Stack, Values},
 };
+use crate::storage;
 use flate2::read::MultiGzDecoder;
 use std::{
-    fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
@@ -38,7 +38,7 @@ pub(super) fn stack(path: &Path) -> Result<Stack, SourceError> {
 pub(super) fn labels(images: &Path, count: u64) -> Result<Option<(Vec<u8>, Whole)>, SourceError> {
     let Some(path) = labels_path(images) else { return Ok(None) };
     let unreadable = |source| SourceError::unreadable(&path, source);
-    let stamp = Stamp::of(&path.metadata().map_err(unreadable)?);
+    let stamp = storage::stamp(&path).map_err(unreadable)?;
     let (axes, held, offset) = open(&path, 1)?;
     if axes[0] != count {
         return Err(SourceError::LabelCount { labels: axes[0], images: count, path });
@@ -55,7 +55,7 @@ fn labels_path(images: &Path) -> Option<PathBuf> {
     if labels == plain {
         return None;
     }
-    [labels.clone(), format!("{labels}.gz")].iter().map(|name| images.with_file_name(name)).find(|path| path.is_file())
+    [labels.clone(), format!("{labels}.gz")].iter().map(|name| images.with_file_name(name)).find(|path| storage::stamp(path).is_ok())
 }
 
 /// The axes, and the records behind the header, checked to be all there.
@@ -75,7 +75,7 @@ fn open(path: &Path, axes: u8) -> Result<(Vec<u64>, Held, u64), SourceError> {
     if !gzipped {
         let held = Held::open(path).map_err(unreadable)?;
         let offset = header.len() as u64;
-        claim.check(path, path.metadata().map_err(unreadable)?.len().saturating_sub(offset))?;
+        claim.check(path, storage::stamp(path).map_err(unreadable)?.bytes.saturating_sub(offset))?;
         return Ok((sizes, held, offset));
     }
     if wanted > UNPACKED_MAX {
@@ -99,8 +99,7 @@ fn cut_or_unreadable(path: &Path, source: io::Error) -> SourceError {
 
 /// The unpacked content, and whether it had to be unpacked.
 fn opened(path: &Path) -> io::Result<(Box<dyn Read>, bool)> {
-    let mut magic = Vec::new();
-    File::open(path)?.take(2).read_to_end(&mut magic)?;
-    let file = io::BufReader::new(File::open(path)?);
+    let magic = storage::start(path, 2)?;
+    let file = io::BufReader::new(Held::open(path)?.into_reader()?);
     Ok(if magic == [0x1f, 0x8b] { (Box::new(MultiGzDecoder::new(file)), true) } else { (Box::new(file), false) })
 }

@@ -10,11 +10,11 @@ use super::{
     original::{Stretch, Whole},
     stack::Values,
 };
-use crate::{label::Label, manifest::Bad};
+use crate::{label::Label, manifest::Bad, storage};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fs, io,
+    io,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -236,7 +236,7 @@ impl Head {
 
 impl Whole {
     fn check(&self) -> Result<(), SourceError> {
-        let unchanged: io::Result<()> = fs::metadata(&self.path).and_then(|found| self.stamp.check(&found));
+        let unchanged: io::Result<()> = storage::stamp(&self.path).and_then(|found| self.stamp.agrees(found));
         unchanged.map_err(|source| SourceError::unreadable(&self.path, source))
     }
 }

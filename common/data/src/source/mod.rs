@@ -31,6 +31,7 @@ pub use inspection::{Inspection, LabelSummary, SizeCount};
 pub use original::{Form, Original, Piece};
 
 pub(crate) use contents::Stamp;
+pub(crate) use held::Held;
 pub(crate) use folder::{IMAGE_ENDINGS, split, stem};
 pub(crate) use listing::{Head, NotUtf8};
 
@@ -40,6 +41,7 @@ use crate::{
     manifest::Bad,
     picture::Picture,
     refined,
+    storage::{self, Stands},
 };
 use array::{Labels, is_npy};
 use folder::{Folder, Found, start_of};
@@ -50,7 +52,7 @@ use shard::is_shard;
 use stack::Stack;
 use std::{
     collections::{BTreeMap, HashSet},
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -155,7 +157,7 @@ impl Source {
     /// Finds out what `path` is and lists it: a folder, a csv or jsonl table, a tar or a pattern of tars
     /// (`train-{000..127}.tar`, `train-*.tar`), an idx, npy or npz file, an array of an npz (`set.npz/x_train`), or one image.
     pub fn look(path: &Path) -> Result<Self, SourceError> {
-        let root = match fs::canonicalize(path) {
+        let root = match storage::canonical(path) {
             Ok(root) => root,
             Err(source) => {
                 if let Some((file, array)) = array_in(path) {
@@ -171,7 +173,11 @@ impl Source {
                 };
             }
         };
-        if root.is_dir() { Self::folder(root) } else { Self::file(&root) }
+        match storage::stands(&root) {
+            Ok(Stands::Folder) => Self::folder(root),
+            Ok(Stands::File(_)) => Self::file(&root),
+            Err(source) => Err(SourceError::unreadable(&root, source)),
+        }
     }
 
     fn file(path: &Path) -> Result<Self, SourceError> {
@@ -205,7 +211,7 @@ impl Source {
         }
         let root = path.parent().unwrap_or(path).to_owned();
         let key = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let stamp = Stamp::of(&fs::metadata(path).map_err(|source| SourceError::unreadable(path, source))?);
+        let stamp = storage::stamp(path).map_err(|source| SourceError::unreadable(path, source))?;
         let place = Place::File(path.to_owned());
         Ok(Self { samples: vec![Sample::new(key, stamp, place)], ..Self::empty(root, Kind::Image) })
     }
@@ -259,7 +265,7 @@ impl Source {
     }
 
     fn stack(path: &Path, kind: Kind, stack: Stack, classes: Option<Vec<u32>>) -> Result<Self, SourceError> {
-        let stamp = Stamp::of(&fs::metadata(path).map_err(|source| SourceError::unreadable(path, source))?);
+        let stamp = storage::stamp(path).map_err(|source| SourceError::unreadable(path, source))?;
         let label = |at: u64| {
             let index = *classes.as_ref()?.get(at as usize)?;
             Some(Label::Class { index, name: index.to_string() })
@@ -358,8 +364,8 @@ fn is_hdf5(start: &[u8]) -> bool {
 
 /// The file of arrays and the one of them that `set.npz/x_train` or `gaze.h5/eyes/image` names.
 fn array_in(path: &Path) -> Option<(PathBuf, String)> {
-    let file = path.ancestors().skip(1).find(|path| path.is_file())?;
+    let file = path.ancestors().skip(1).find(|path| storage::stamp(path).is_ok())?;
     let named = path.strip_prefix(file).ok()?.to_str()?.to_owned();
-    let file = file.canonicalize().ok()?;
+    let file = storage::canonical(file).ok()?;
     (is_hdf5(&start_of(&file).ok()?) || npy::is_npz(&file)).then_some((file, named))
 }

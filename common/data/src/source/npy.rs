@@ -4,7 +4,7 @@
 //! that everybody uses: `images` and `labels`, `x` and `y`. Knows nothing of what a label means.
 
 use super::{
-    Kind, Source, SourceError, Stamp,
+    Kind, Source, SourceError,
     array::{Array, Labels, is_npy},
     folder::{Folder, ending, start_of, stem},
     held::Held,
@@ -13,7 +13,7 @@ use super::{
     stack::{Stack, Values},
     zip,
 };
-use crate::label::Label;
+use crate::{label::Label, storage};
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -81,8 +81,8 @@ impl Source {
             source.samples.iter_mut().for_each(|sample| sample.label = Some(Label::Arrays(names.clone())));
         }
         if let Some(path) = beside {
-            let stamp = path.metadata().map_err(|source| SourceError::unreadable(&path, source))?;
-            source.wholes.push(Whole { stamp: Stamp::of(&stamp), path });
+            let stamp = storage::stamp(&path).map_err(|source| SourceError::unreadable(&path, source))?;
+            source.wholes.push(Whole { path, stamp });
         }
         Ok(Self { labels, root, ..source })
     }
@@ -91,7 +91,7 @@ impl Source {
 /// The labels that belong to the stack `images` by their name, if they are there.
 pub(super) fn beside(images: &Path) -> Option<PathBuf> {
     let named = partners(stem(images.file_name()?.to_str()?)).into_iter();
-    named.map(|name| images.with_file_name(format!("{name}.npy"))).find(|path| path.is_file())
+    named.map(|name| images.with_file_name(format!("{name}.npy"))).find(|path| storage::stamp(path).is_ok())
 }
 
 /// What the labels of an array of this name are called.
@@ -117,7 +117,7 @@ pub(super) fn partners(name: &str) -> Vec<String> {
 fn open(path: &Path) -> Result<Array, SourceError> {
     let unreadable = |source| SourceError::unreadable(path, source);
     let held = Held::open(path).map_err(unreadable)?;
-    let there = path.metadata().map_err(unreadable)?.len();
+    let there = held.stamp().map_err(unreadable)?.bytes;
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Array::open(name, path.to_owned(), held, 0, there)
 }

@@ -7,6 +7,7 @@ use super::{
     Place, Sample, Source, Stamp, Unread,
     contents::contents,
     folder::{ending, stem},
+    held::Held,
     stack::Stack,
 };
 use crate::{
@@ -14,11 +15,7 @@ use crate::{
     label::Label,
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    fs::File,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// The image of one sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,10 +175,9 @@ impl Source {
     fn stretch(&self, stretch: Stretch) -> Result<Vec<u8>, Unread> {
         let Whole { path, stamp } = &self.wholes[stretch.within as usize];
         let read = || {
-            let file = File::open(path)?;
-            stamp.check(&file.metadata()?)?;
+            let held = Held::listed(path, *stamp)?;
             let mut bytes = vec![0; stretch.bytes as usize];
-            file.read_exact_at(&mut bytes, stretch.begin)?;
+            held.read(&mut bytes, stretch.begin)?;
             Ok(bytes)
         };
         read().map_err(|source| Unread::Io { path: path.clone(), source })

@@ -7,9 +7,9 @@ use super::{
     SourceError,
     shard::{Shard, is_shard},
 };
+use crate::storage;
 use std::{
     collections::BTreeSet,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -25,7 +25,7 @@ pub(super) fn shards(path: &Path) -> Result<Option<(PathBuf, Vec<Shard>)>, Sourc
     let too_many = || SourceError::TooManyShards { path: path.to_owned(), most: NAMES_MAX };
     let spelled = spelled_out(pattern).ok_or_else(too_many)?;
     let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let root = fs::canonicalize(beside).map_err(|source| SourceError::unreadable(beside, source))?;
+    let root = storage::canonical(beside).map_err(|source| SourceError::unreadable(beside, source))?;
     let there = names_in(&root)?;
     let (globs, exact): (Vec<String>, Vec<String>) = spelled.into_iter().partition(|name| name.contains(['*', '?']));
 
@@ -49,15 +49,8 @@ pub(super) fn shards(path: &Path) -> Result<Option<(PathBuf, Vec<Shard>)>, Sourc
 
 fn names_in(folder: &Path) -> Result<BTreeSet<String>, SourceError> {
     let unreadable = |source| SourceError::unreadable(folder, source);
-    let mut names = BTreeSet::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        if let Ok(name) = entry.map_err(unreadable)?.file_name().into_string()
-            && !name.starts_with('.')
-        {
-            names.insert(name);
-        }
-    }
-    Ok(names)
+    let names = storage::names(folder).map_err(unreadable)?;
+    Ok(names.into_iter().filter(|name| !name.starts_with('.')).collect())
 }
 
 /// Every name its braces stand for; `None` if they are too many. A brace that is none is a letter.

@@ -3,14 +3,18 @@
 //! Rows without a file are listed as bad, never passed over. Knows nothing of how a table is written.
 
 use super::{
-    Kind, Place, Sample, Source, SourceError, Stamp,
+    Kind, Place, Sample, Source, SourceError,
     folder::{Folder, Found, link_fault},
     table::{self, Table, is_table},
 };
-use crate::{decode::Fault, label::Label, manifest::Bad};
+use crate::{
+    decode::Fault,
+    label::Label,
+    manifest::Bad,
+    storage::{self, Files, Stands},
+};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -23,16 +27,17 @@ impl Source {
             return Err(SourceError::Empty { path: path.to_owned(), others: 0 });
         }
         let root = folder_of(&table);
+        let there = Files::below(&root).map_err(|source| SourceError::unreadable(&root, source))?;
         let (mut samples, mut bad) = (Vec::new(), Vec::new());
         for row in unique(&table)? {
             let file = root.join(&row.file);
-            match (link_fault(&root, &file), fs::metadata(&file).ok().filter(fs::Metadata::is_file)) {
+            match (link_fault(&root, &file), there.stamp(&file)) {
                 (Some(fault), _) => bad.push(Bad::new(&row.file, &fault)),
                 (None, None) => bad.push(Bad::new(&row.file, &Fault::NoSuchFile)),
-                (None, Some(metadata)) => samples.push(Sample {
+                (None, Some(stamp)) => samples.push(Sample {
                     label: Some(Label::Row(row.fields.clone())),
                     stretches: vec![row.stretch(0)],
-                    ..Sample::new(row.file.clone(), Stamp::of(&metadata), Place::File(file))
+                    ..Sample::new(row.file.clone(), stamp, Place::File(file))
                 }),
             }
         }
@@ -118,10 +123,10 @@ fn folder_of(table: &Table) -> PathBuf {
     let beside = table.path.parent().unwrap_or(&table.path);
     let stem = table.path.file_stem().unwrap_or_default().to_string_lossy();
     let named = LABEL_ENDINGS.iter().filter_map(|end| stem.strip_suffix(end)).chain([stem.as_ref()]);
-    let folder = named.filter(|name| !name.is_empty()).map(|name| beside.join(name)).find(|folder| folder.is_dir());
+    let folder = named.filter(|name| !name.is_empty()).map(|name| beside.join(name)).find(|folder| matches!(storage::stands(folder), Ok(Stands::Folder)));
     let found = folder.unwrap_or_else(|| beside.to_owned());
     // The folder may itself be a link: what counts is where it leads.
-    fs::canonicalize(&found).unwrap_or(found)
+    storage::canonical(&found).unwrap_or(found)
 }
 
 const LABEL_ENDINGS: [&str; 4] = ["-labels", "_labels", "-metadata", "_metadata"];
@@ -129,7 +134,7 @@ const LABEL_ENDINGS: [&str; 4] = ["-labels", "_labels", "-metadata", "_metadata"
 pub(super) fn table_beside(root: &Path) -> Option<PathBuf> {
     let name = root.file_name()?.to_str()?;
     let named = LABEL_ENDINGS.iter().map(|end| format!("{name}{end}.csv")).chain([format!("{name}.csv")]);
-    named.map(|name| root.with_file_name(name)).find(|path| path.is_file())
+    named.map(|name| root.with_file_name(name)).find(|path| storage::stamp(path).is_ok())
 }
 
 /// The rows, once it is sure that no two name the same file.

@@ -7,18 +7,22 @@
 use super::{
     Kind, Place, Sample, Source, SourceError, Stamp,
     folder::{Folder, IMAGE_ENDINGS, ending},
+    held::Held,
     npy,
     original::{Stretch, Whole},
     pattern,
     table::inside,
 };
-use crate::{decode::Fault, label::Label, manifest::Bad};
+use crate::{
+    decode::Fault,
+    label::Label,
+    manifest::Bad,
+    storage::{self, Stands},
+};
 use rayon::prelude::*;
 use std::{
     collections::HashSet,
-    fs::{self, File},
     io,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 use tar::{EntryType, Header, PaxExtensions};
@@ -53,14 +57,14 @@ impl Source {
     /// A listing takes about half a kilobyte a sample. What is too large to be listed at once is looked at tar by tar: each
     /// is a source of its own, whose keys lack the tar's name.
     pub fn tars(path: &Path) -> Result<Option<Vec<PathBuf>>, SourceError> {
-        let root = match fs::canonicalize(path) {
+        let root = match storage::canonical(path) {
             Ok(root) => root,
             Err(source) => match pattern::shards(path)? {
                 Some((_, shards)) => return Ok(Some(shards.into_iter().map(|shard| shard.path).collect())),
                 None => return Err(SourceError::unreadable(path, source)),
             },
         };
-        if !root.is_dir() {
+        if storage::stands(&root).map_err(|source| SourceError::unreadable(&root, source))? != Stands::Folder {
             return Ok(is_shard(&root).then(|| vec![root]));
         }
         let folder = Folder::walk(&root)?;
@@ -108,14 +112,13 @@ struct Listed {
 impl Shard {
     /// An error is the disk's; what is wrong with the content is listed as bad.
     fn list(&self, within: u32) -> io::Result<Listed> {
-        let file = File::open(&self.path)?;
-        let metadata = file.metadata()?;
-        let stamp = Stamp::of(&metadata);
+        let held = Held::open(&self.path)?;
+        let stamp = held.stamp()?;
         let mut bench = Bench { shard: self, stamp, seen: HashSet::new(), group: None, samples: vec![], bad: vec![] };
         if is_compressed(&self.path) {
             bench.spoilt(Fault::CompressedTar);
         } else {
-            let mut tape = Tape { file: &file, at: 0, end: metadata.len() };
+            let mut tape = Tape { held: &held, at: 0, end: stamp.bytes };
             loop {
                 match tape.next()? {
                     Ok(Some(member)) => bench.lay(member, within),
@@ -240,7 +243,7 @@ struct Member {
 
 /// A tar from its beginning to its end mark, header by header.
 struct Tape<'a> {
-    file: &'a File,
+    held: &'a Held,
     at: u64,
     end: u64,
 }
@@ -272,7 +275,7 @@ impl Tape<'_> {
                     return damaged("it holds a name that is too long");
                 }
                 let mut extension = vec![0; bytes as usize];
-                self.file.read_exact_at(&mut extension, begin)?;
+                self.held.read(&mut extension, begin)?;
                 if kind.is_gnu_longname() {
                     extension.truncate(extension.iter().position(|&byte| byte == 0).unwrap_or(extension.len()));
                     long_name = Some(extension);
@@ -306,7 +309,7 @@ impl Tape<'_> {
             return Ok(Err(if self.at == 0 { Fault::NotATar } else { Fault::TarCutShort }));
         }
         let mut header = Header::new_old();
-        self.file.read_exact_at(header.as_mut_bytes(), self.at)?;
+        self.held.read(header.as_mut_bytes(), self.at)?;
         let bytes = header.as_bytes();
         if bytes.iter().all(|&byte| byte == 0) {
             return Ok(Ok(None));

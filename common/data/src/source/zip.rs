@@ -6,9 +6,7 @@
 use super::{SourceError, held::Held};
 use flate2::{Crc, read::DeflateDecoder};
 use std::{
-    fs::File,
-    io::{BufReader, Read, Seek, SeekFrom},
-    os::unix::fs::FileExt,
+    io::{BufReader, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -42,11 +40,11 @@ pub(super) struct Entry {
 pub(super) fn entries(path: &Path) -> Result<Vec<Entry>, SourceError> {
     let unreadable = |source| SourceError::unreadable(path, source);
     let damaged = |what: &str| SourceError::Damaged { path: path.to_owned(), what: what.to_owned() };
-    let file = File::open(path).map_err(unreadable)?;
-    let length = file.metadata().map_err(unreadable)?.len();
+    let held = Held::open(path).map_err(unreadable)?;
+    let length = held.stamp().map_err(unreadable)?.bytes;
     let read = |begin: u64, bytes: u64| {
         let mut read = vec![0; bytes as usize];
-        file.read_exact_at(&mut read, begin).map(|()| read).map_err(unreadable)
+        held.read(&mut read, begin).map(|()| read).map_err(unreadable)
     };
     let cut = || damaged("it ends without the directory of a zip, so it is cut short");
 
@@ -138,14 +136,14 @@ impl Entry {
         let within: PathBuf = path.join(&self.name);
         let unreadable = |source| SourceError::unreadable(path, source);
         let damaged = |what: &str| SourceError::Damaged { path: within.clone(), what: what.to_owned() };
-        let mut file = File::open(path).map_err(unreadable)?;
-        let length = file.metadata().map_err(unreadable)?.len();
+        let held = Held::open(path).map_err(unreadable)?;
+        let length = held.stamp().map_err(unreadable)?.bytes;
         let beyond = || damaged("it claims to lie where nothing is");
         if self.begin.checked_add(30).is_none_or(|end| end > length) {
             return Err(beyond());
         }
         let mut local = [0; 30];
-        file.read_exact_at(&mut local, self.begin).map_err(unreadable)?;
+        held.read(&mut local, self.begin).map_err(unreadable)?;
         let skipped = number(&local, 26, 2).zip(number(&local, 28, 2)).map(|(name, extra)| 30 + name + extra);
         let begin = skipped.filter(|_| local.starts_with(b"PK\x03\x04")).ok_or_else(beyond)? + self.begin;
         if begin.checked_add(self.packed).is_none_or(|end| end > length) {
@@ -153,11 +151,10 @@ impl Entry {
         }
         match self.method {
             _ if self.encrypted => Err(damaged("it is encrypted, which is not read")),
-            STORED if self.packed == self.bytes => Ok((Held::open(path).map_err(unreadable)?, begin, self.bytes)),
+            STORED if self.packed == self.bytes => Ok((held, begin, self.bytes)),
             DEFLATED => {
-                file.seek(SeekFrom::Start(begin)).map_err(unreadable)?;
                 let mut content = Vec::new();
-                let packed = BufReader::new(file).take(self.packed);
+                let packed = BufReader::new(held.reader(begin, self.packed));
                 let unpacked = DeflateDecoder::new(packed).take(self.bytes).read_to_end(&mut content);
                 let mut crc = Crc::new();
                 crc.update(&content);
