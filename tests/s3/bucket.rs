@@ -1,17 +1,10 @@
 //! Data sets in a bucket read as they do from a folder.
 #![allow(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
-use image::{GrayImage, ImageFormat, Luma};
-use std::{fs, io::Cursor, path::Path};
+use std::{fs, path::Path};
 use sumac_common::leases::Shard;
 use sumac_data::{Source, refined::Input, source::Kind};
-use sumac_tests_s3::Bucket;
-
-fn png(tone: u8) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    GrayImage::from_fn(4, 3, |x, y| Luma([tone + 10 * (x + 4 * y) as u8])).write_to(&mut bytes, ImageFormat::Png).unwrap();
-    bytes.into_inner()
-}
+use sumac_tests_s3::{Bucket, npy, png};
 
 fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
@@ -24,20 +17,9 @@ fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-fn npy(shape: &str, values: &[u8]) -> Vec<u8> {
-    let text = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
-    let text = format!("{text:<117}\n");
-    [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), values].concat()
-}
-
 /// The same objects in the bucket and in a folder.
 fn put(bucket: &Bucket, files: &[(&str, Vec<u8>)]) {
-    for (name, bytes) in files {
-        bucket.put(name, bytes);
-        let here = bucket.here(name);
-        fs::create_dir_all(here.parent().unwrap()).unwrap();
-        fs::write(here, bytes).unwrap();
-    }
+    files.iter().for_each(|(name, bytes)| bucket.put_both(name, bytes));
 }
 
 /// What is named so is read alike from both, by a whole listing and by frozen shards.
@@ -62,14 +44,17 @@ fn reads_alike(bucket: &Bucket, name: &str, kind: Kind, samples: usize) {
 #[test]
 fn a_folder_of_images_with_files_of_their_stem_reads_as_from_a_disk() {
     Bucket::of("a_folder_of_images_with_files_of_their_stem_reads_as_from_a_disk", |bucket| {
-        put(bucket, &[
-            ("set/1.png", png(1)),
-            ("set/1.json", b"{\"look\": [1, 2]}".to_vec()),
-            ("set/deep er/\u{e9}2.png", png(2)),
-            ("set/deep er/\u{e9}2.json", b"{}".to_vec()),
-            ("set/noending", png(3)),
-            ("set/notes.md", b"of nobody".to_vec()),
-        ]);
+        put(
+            bucket,
+            &[
+                ("set/1.png", png(1)),
+                ("set/1.json", b"{\"look\": [1, 2]}".to_vec()),
+                ("set/deep er/\u{e9}2.png", png(2)),
+                ("set/deep er/\u{e9}2.json", b"{}".to_vec()),
+                ("set/noending", png(3)),
+                ("set/notes.md", b"of nobody".to_vec()),
+            ],
+        );
         reads_alike(bucket, "set", Kind::Folder, 3);
     });
 }
@@ -77,13 +62,16 @@ fn a_folder_of_images_with_files_of_their_stem_reads_as_from_a_disk() {
 #[test]
 fn class_folders_and_a_table_read_as_from_a_disk() {
     Bucket::of("class_folders_and_a_table_read_as_from_a_disk", |bucket| {
-        put(bucket, &[
-            ("classes/cat/1.png", png(1)),
-            ("classes/dog/2.png", png(2)),
-            ("rows/a.png", png(1)),
-            ("rows/b.png", png(2)),
-            ("rows.csv", b"file_name,angle\na.png,0.5\nb.png,-1\n".to_vec()),
-        ]);
+        put(
+            bucket,
+            &[
+                ("classes/cat/1.png", png(1)),
+                ("classes/dog/2.png", png(2)),
+                ("rows/a.png", png(1)),
+                ("rows/b.png", png(2)),
+                ("rows.csv", b"file_name,angle\na.png,0.5\nb.png,-1\n".to_vec()),
+            ],
+        );
         reads_alike(bucket, "classes", Kind::ClassFolders, 2);
         reads_alike(bucket, "rows.csv", Kind::Table, 2);
     });
@@ -105,12 +93,15 @@ fn tars_are_read_in_place_by_pattern_and_by_folder() {
 fn stacks_are_read_record_by_record() {
     Bucket::of("stacks_are_read_record_by_record", |bucket| {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../common/data/tests/files");
-        put(bucket, &[
-            ("images.npy", npy("(3, 4, 6)", &(0..72).collect::<Vec<u8>>())),
-            ("labels.npy", npy("(3,)", &[2, 0, 1])),
-            ("gaze.h5", fs::read(file.join("groups.h5")).unwrap()),
-            ("classes.h5", fs::read(file.join("classes.h5")).unwrap()),
-        ]);
+        put(
+            bucket,
+            &[
+                ("images.npy", npy("(3, 4, 6)", &(0..72).collect::<Vec<u8>>())),
+                ("labels.npy", npy("(3,)", &[2, 0, 1])),
+                ("gaze.h5", fs::read(file.join("groups.h5")).unwrap()),
+                ("classes.h5", fs::read(file.join("classes.h5")).unwrap()),
+            ],
+        );
         reads_alike(bucket, "images.npy", Kind::Npy, 3);
         reads_alike(bucket, "gaze.h5", Kind::Hdf5, 3);
         reads_alike(bucket, "gaze.h5/image", Kind::Hdf5, 3);

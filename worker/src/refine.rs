@@ -9,8 +9,6 @@ use crate::{
     work::events,
 };
 use std::{
-    fs,
-    path::Path,
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -138,7 +136,8 @@ impl Shop<'_> {
     fn prepare(&mut self) -> Result<Readiness, String> {
         let (what, work) = (&self.order.what, self.order.work());
         let input = Input::open(&work).map_err(|error| in_full(&error))?;
-        let weights = read(&work.join(refined::REFINER))?;
+        let weights = refined::refiner(&self.order)
+            .map_err(|error| format!("{}: the destination must be reachable from every worker", in_full(&error)))?;
         if input.digest() != what.input || Digest::of(&weights) != what.weights {
             return Err(format!("{} holds another input or refiner than was submitted", work.display()));
         }
@@ -247,12 +246,6 @@ fn shares(pace: &pipeline::Shares) -> Shares {
         encode: pace.of(Stage::Encode),
         write: pace.of(Stage::Write),
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| {
-        format!("cannot read {}: {error}: the destination must be reachable from every worker", path.display())
-    })
 }
 
 /// With what lies behind it.

@@ -6,7 +6,7 @@ use crate::{
     learner::LearnError,
     pipeline::{self, Crew, Limits, News, Pipeline, PipelineError},
 };
-use std::{fs, io, path::Path, str::FromStr, thread};
+use std::{path::Path, str::FromStr, thread};
 use sumac_common::{conversation::Fingerprint, ids::Digest, leases::Shard, refinement::Refinement};
 use sumac_data::refined::{self, Input, RefinedError};
 use tracing::{info, warn};
@@ -36,8 +36,6 @@ pub enum ShareError {
     NoOrder(String),
     #[error(transparent)]
     Refined(#[from] RefinedError),
-    #[error("cannot read the refiner in `{0}`: the destination must be reachable from every task")]
-    NoRefiner(String, #[source] io::Error),
     #[error("`{0}` holds another input or refiner than was submitted: delete it and begin again")]
     AnotherOne(String),
     #[error(transparent)]
@@ -74,8 +72,7 @@ pub fn refine(
         ..order
     };
     let input = Input::open(&order.work())?;
-    let weights = fs::read(order.work().join(refined::REFINER));
-    let weights = weights.map_err(|error| ShareError::NoRefiner(shown(), error))?;
+    let weights = refined::refiner(&order)?;
     if input.digest() != order.what.input || Digest::of(&weights) != order.what.weights {
         return Err(ShareError::AnotherOne(shown()));
     }

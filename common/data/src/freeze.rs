@@ -9,7 +9,7 @@ use crate::{
     manifest::{Bad, Entry, FORMAT, Manifest},
     picture::{Depth, Pixels},
     source::{Kind, Source, Unread},
-    unfinished::Unfinished,
+    storage::Unfinished,
 };
 use rayon::prelude::*;
 use std::{

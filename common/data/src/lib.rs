@@ -29,11 +29,9 @@ pub mod refined;
 pub mod source;
 pub mod storage;
 pub mod survey;
-mod unfinished;
 
 pub use freeze::{FreezeError, freeze};
 pub use frozen::{Frozen, ReadError};
-
 pub use grid::grid_png;
 pub use label::Label;
 pub use manifest::{Bad, Manifest};

@@ -23,7 +23,7 @@ use serde::Serialize;
 use std::{
     env, fs, io,
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf, absolute},
+    path::{Path, PathBuf},
     thread::available_parallelism,
     time::Duration,
 };
@@ -36,6 +36,7 @@ use sumac_data::{
     Source,
     refined::{self, Input},
     source::Kind,
+    storage::{absolute, is_remote},
 };
 use sumac_proto::v1;
 use tokio::task::spawn_blocking;
@@ -197,6 +198,9 @@ fn unusable(path: &Path, error: &io::Error) -> Failure {
 
 /// Neither lies in the other: what is written would be read, or what is read overwritten.
 fn apart(source: &Source, named: &Path, destination: &Path) -> Result<(), Failure> {
+    if is_remote(source.root()) != is_remote(destination) {
+        return Ok(());
+    }
     let from = fs::canonicalize(source.root()).unwrap_or_else(|_| source.root().to_owned());
     let into = canonical(destination);
     if into.starts_with(&from) || from.starts_with(&into) {
@@ -208,6 +212,9 @@ fn apart(source: &Source, named: &Path, destination: &Path) -> Result<(), Failur
 
 /// Of what need not be there yet: its nearest parent that is, and the rest.
 fn canonical(path: &Path) -> PathBuf {
+    if is_remote(path) {
+        return path.to_owned();
+    }
     match (fs::canonicalize(path), path.parent(), path.file_name()) {
         (Ok(whole), ..) => whole,
         (Err(_), Some(parent), Some(name)) => canonical(parent).join(name),
@@ -215,15 +222,8 @@ fn canonical(path: &Path) -> PathBuf {
     }
 }
 
-/// New, empty, or of a refinement: nothing of anybody's is overwritten.
 fn vacant(destination: &Path) -> Result<(), Failure> {
-    let entries = match fs::read_dir(destination) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(unusable(destination, &error)),
-    };
-    let is_ours = [WORK, refined::MANIFEST].into_iter().any(|name| destination.join(name).exists());
-    if !is_ours && entries.count() > 0 {
+    if !refined::is_free(destination).map_err(|error| Failure::of(Exit::Failed, &error))? {
         let what = format!("{} is not empty, and not of a refinement", destination.display());
         return Err(Failure::new(Exit::Usage, what).hint("name a new or an empty folder"));
     }
@@ -236,11 +236,11 @@ fn is_done(refinement: &Refinement) -> Result<bool, Failure> {
     match refined::sealed(destination).map_err(|error| Failure::of(Exit::Failed, &error))? {
         None => Ok(false),
         Some(sealed) if sealed.is_of(refinement) => {
-            tidy(destination)?;
+            tidy(refinement)?;
             Ok(true)
         }
         Some(_) => {
-            tidy(destination)?;
+            tidy(refinement)?;
             let what = format!("{} holds another refined data set, and is finished", destination.display());
             Err(Failure::new(Exit::Failed, what).hint("name another folder, or remove this one"))
         }
@@ -248,10 +248,21 @@ fn is_done(refinement: &Refinement) -> Result<bool, Failure> {
 }
 
 /// What a finished data set needs no more.
-fn tidy(destination: &Path) -> Result<(), Failure> {
-    match fs::remove_dir_all(destination.join(WORK)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(destination, &error)),
+fn tidy(refinement: &Refinement) -> Result<(), Failure> {
+    refined::clear_away(&refinement.how.destination).map_err(|error| Failure::of(Exit::Failed, &error))?;
+    let state = state(refinement);
+    match fs::remove_dir_all(&state) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(&state, &error)),
         _ => Ok(()),
+    }
+}
+
+/// Of a coordinator of its own: with the work, or below this folder where the work lies in a bucket.
+fn state(refinement: &Refinement) -> PathBuf {
+    let work = refinement.work();
+    match is_remote(&work) {
+        true => Path::new(args::STATE).join(format!("{STATE}-{}", refinement.what.identity().short())),
+        false => work.join(STATE),
     }
 }
 
@@ -289,7 +300,7 @@ async fn on_this_machine(refinement: &Refinement, args: &args::Refine, verbose: 
     let by_cores = || available_parallelism().map_or(1, |cores| cores.get() / 2).max(1);
     let count = args.workers.unwrap_or_else(|| u32::try_from(by_cores()).unwrap_or(1));
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let place = Place { listen, state: refinement.work().join(STATE), insecure: false };
+    let place = Place { listen, state: state(refinement), insecure: false };
     let coordinator = stand::start(place).await?;
     let dialled = Dialled::at(coordinator.url()).await?;
     let mut node = match Node::start(&program, count, verbose, &dialled.url) {
@@ -316,7 +327,7 @@ async fn on_this_machine(refinement: &Refinement, args: &args::Refine, verbose: 
     node.stop().await;
     stand::stop(coordinator).await?;
     if matches!(ended, Ok(Exit::Done)) {
-        tidy(&refinement.how.destination)?;
+        tidy(refinement)?;
     }
     ended
 }

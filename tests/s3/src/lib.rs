@@ -8,10 +8,12 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
 };
+use image::{GrayImage, ImageFormat, Luma};
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
 use s3s_fs::FileSystem;
 use std::{
     env, fs,
+    io::Cursor,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -70,12 +72,37 @@ impl Bucket {
         self.room.join("here").join(name)
     }
 
+    /// The same bytes in the bucket and in a file of this machine.
+    pub fn put_both(&self, key: &str, bytes: impl AsRef<[u8]>) {
+        let here = self.here(key);
+        fs::create_dir_all(here.parent().unwrap()).unwrap();
+        fs::write(here, &bytes).unwrap();
+        self.put(key, bytes);
+    }
+
     /// An object that somebody else wrote.
     pub fn put(&self, key: &str, bytes: impl AsRef<[u8]>) {
         let path = self.kept(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
+}
+
+/// 4x3 grey pixels, all different.
+#[must_use]
+pub fn png(tone: u8) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    let image = GrayImage::from_fn(4, 3, |x, y| Luma([tone + 10 * (x + 4 * y) as u8]));
+    image.write_to(&mut bytes, ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+/// An npy file of bytes.
+#[must_use]
+pub fn npy(shape: &str, values: &[u8]) -> Vec<u8> {
+    let text = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
+    let text = format!("{text:<117}\n");
+    [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), values].concat()
 }
 
 /// Serves the folder until the process ends; where it is served.

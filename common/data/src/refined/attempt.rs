@@ -13,7 +13,7 @@ use crate::{
     Source,
     decode::Format as Form,
     source::{Piece, Sample},
-    unfinished::sync,
+    storage::{Draft, Unfinished},
 };
 use rayon::prelude::*;
 use serde::Serialize;
@@ -59,7 +59,7 @@ pub struct Whole {
 #[derive(Debug)]
 pub struct Attempt {
     shard: Shard,
-    folder: PathBuf,
+    draft: Draft,
     samples: Vec<Expected>,
     rows: Vec<Row>,
     out: Out,
@@ -106,13 +106,10 @@ impl Attempt {
         super::publish::check_name(name)?;
         let what = &order.what;
         named::check(input, what.layout, what.format)?;
-        let folder = places::attempt(&order.work(), shard, name);
-        let unwritable = |error| RefinedError::unwritable(&folder)(error);
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unwritable(error)),
-            _ => {}
-        }
-        let out = folder.join(OUT);
+        let place = places::attempt(&order.work(), shard, name);
+        let unwritable = |error| RefinedError::unwritable(&place)(error);
+        let draft = Draft::begin(place.clone()).map_err(unwritable)?;
+        let out = draft.folder().join(OUT);
         let stack = input.stack_file().filter(|_| what.layout == Layout::Mirror);
         let out = match (what.layout, stack) {
             (_, Some((stack, record_bytes))) => {
@@ -147,7 +144,8 @@ impl Attempt {
             run: what.origin.run.clone(),
             step: what.origin.step,
         };
-        Ok(Self { shard, folder, samples, rows: Vec::new(), out, about, labels: Digest::default(), bytes: 0 })
+        let (rows, labels) = (Vec::new(), Digest::default());
+        Ok(Self { shard, draft, samples, rows, out, about, labels, bytes: 0 })
     }
 
     /// What became of the next image, in the order of the shard.
@@ -155,7 +153,7 @@ impl Attempt {
         let Some(Expected { key, name, sidecars }) = self.samples.get(self.rows.len()) else {
             return Err(self.miscounted(self.rows.len() + 1));
         };
-        let unwritable = |error| RefinedError::unwritable(&self.folder)(error);
+        let unwritable = |error| RefinedError::unwritable(self.draft.place())(error);
         let (original, image, pieces) = match outcome {
             Outcome::Refined { original_digest, image, pieces } => (original_digest, image, pieces),
             Outcome::Bad { reason } => {
@@ -167,7 +165,7 @@ impl Attempt {
         let mut pieces = pieces;
         match &mut self.out {
             Out::Files(written) => {
-                let out = self.folder.join(OUT);
+                let out = self.draft.folder().join(OUT);
                 // What comes from files beside the image comes last; the rest lies in tables and names of folders.
                 let beside = &pieces[pieces.len().saturating_sub(sidecars.len())..];
                 let beside = sidecars.iter().zip(beside).map(|(name, piece)| (name, &piece.bytes));
@@ -207,8 +205,9 @@ impl Attempt {
         if self.rows.len() != self.samples.len() {
             return Err(self.miscounted(self.rows.len()));
         }
-        let Self { shard, folder, rows, out, labels, mut bytes, .. } = self;
-        let unwritable = |error| RefinedError::unwritable(&folder)(error);
+        let Self { shard, draft, rows, out, labels, mut bytes, .. } = self;
+        let place = draft.place();
+        let unwritable = |error| RefinedError::unwritable(place)(error);
         let files = match out {
             Out::Files(written) => {
                 let durable = |path: &PathBuf| File::open(path)?.sync_all();
@@ -218,19 +217,15 @@ impl Attempt {
             Out::Tar(tar) => vec![tar.into_inner().and_then(Hashed::finish).map_err(unwritable)?],
             Out::Records { file, .. } => vec![file.finish().map_err(unwritable)?],
         };
-        sync_below(&folder.join(OUT)).map_err(unwritable)?;
+        draft.settle().map_err(unwritable)?;
         bytes += files.iter().map(|part| part.bytes).sum::<u64>();
         let refined = rows.iter().filter(|row| matches!(row.fate, Fate::Refined(_))).count() as u64;
         let bad = rows.len() as u64 - refined;
         let receipt = Receipt { header: Header { shard, refined, bad, bytes, files, labels }, rows }.bytes();
         let keep = || {
-            let unnamed = folder.join("receipt.part");
-            let mut file = File::create(&unnamed)?;
+            let mut file = Unfinished::create(place, RECEIPT)?;
             file.write_all(&receipt)?;
-            file.sync_all()?;
-            fs::rename(&unnamed, folder.join(RECEIPT))?;
-            sync(&folder)?;
-            folder.parent().map_or(Ok(()), sync)
+            file.finish(place, RECEIPT)
         };
         keep().map_err(unwritable)?;
         Ok(Whole { receipt: Digest::of(&receipt), refined, bad, bytes })
@@ -250,17 +245,6 @@ fn append(tar: &mut tar::Builder<Hashed>, name: &str, content: &[u8]) -> io::Res
     header.set_gid(0);
     header.set_mtime(0);
     tar.append_data(&mut header, name, content)
-}
-
-/// This folder and all below it.
-fn sync_below(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            sync_below(&entry.path())?;
-        }
-    }
-    sync(folder)
 }
 
 /// A file that is hashed as it is written.

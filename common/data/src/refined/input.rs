@@ -8,14 +8,12 @@ use super::{OWN_NAMES, RefinedError};
 use crate::{
     Source,
     manifest::Bad,
-    source::{Head, Kind},
-    unfinished::Unfinished,
+    source::{Head, Held, Kind},
+    storage::{self, Unfinished},
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File},
     io::{self, Write},
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 use sumac_common::{ids::Digest, leases::Shard};
@@ -37,7 +35,7 @@ pub struct Frozen {
 #[derive(Debug)]
 pub struct Input {
     path: PathBuf,
-    file: File,
+    file: Held,
     index: Index,
     digest: Digest,
     /// Without samples.
@@ -72,7 +70,7 @@ impl Input {
         if let Some((own, ..)) = source.others().into_iter().find(|(key, ..)| OWN_NAMES.contains(&key.as_str())) {
             return Err(RefinedError::OwnName { path: source.root().to_owned(), name: own });
         }
-        fs::create_dir_all(&folder).map_err(unwritable)?;
+        storage::make_folder(&folder).map_err(unwritable)?;
         let length = shard_samples.max(1) as usize;
         let (total, twins) = (source.samples().len(), source.twins());
         let mut out = Unfinished::create(&folder, FILE).map_err(unwritable)?;
@@ -103,15 +101,15 @@ impl Input {
     /// Reads the index and what all shards share. A stack is opened and must not have been touched since.
     pub fn open(work: &Path) -> Result<Self, RefinedError> {
         let path = work.join(FOLDER).join(FILE);
-        let file = File::open(&path).map_err(RefinedError::unreadable(&path))?;
+        let file = Held::open(&path).map_err(RefinedError::unreadable(&path))?;
         let damaged = |what: &str| RefinedError::Damaged { path: path.clone(), what: what.to_owned() };
-        let length = file.metadata().map_err(RefinedError::unreadable(&path))?.len();
+        let length = file.stamp().map_err(RefinedError::unreadable(&path))?.bytes;
         let mut last = [0; 8];
         let end = length.checked_sub(8).ok_or_else(|| damaged("it is cut short"))?;
-        file.read_exact_at(&mut last, end).map_err(RefinedError::unreadable(&path))?;
+        file.read(&mut last, end).map_err(RefinedError::unreadable(&path))?;
         let begin = end.checked_sub(u64::from_le_bytes(last)).ok_or_else(|| damaged("it is cut short"))?;
         let mut index = vec![0; (end - begin) as usize];
-        file.read_exact_at(&mut index, begin).map_err(RefinedError::unreadable(&path))?;
+        file.read(&mut index, begin).map_err(RefinedError::unreadable(&path))?;
         let digest = Digest::of(&index);
         let index: Index = serde_json::from_slice(&index).map_err(|error| damaged(&error.to_string()))?;
         let parts = || index.shards.iter().chain([&index.head]);
@@ -173,9 +171,9 @@ impl Input {
     }
 }
 
-fn read(file: &File, part: Part) -> io::Result<Vec<u8>> {
+fn read(file: &Held, part: Part) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; part.bytes as usize];
-    file.read_exact_at(&mut bytes, part.begin)?;
+    file.read(&mut bytes, part.begin)?;
     if Digest::of(&bytes) != part.sha256 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not what was written there"));
     }

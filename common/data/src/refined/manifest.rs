@@ -1,8 +1,9 @@
 //! What a whole refined data set says of itself. Written last; without one there is none.
 
 use super::{MANIFEST, RefinedError};
+use crate::storage;
 use serde::{Deserialize, Serialize};
-use std::{fs, io, path::Path};
+use std::path::Path;
 use sumac_common::{
     ids::Digest,
     refinement::{Refinement, What},
@@ -68,9 +69,7 @@ pub(super) fn anywhere(what: &What) -> What {
 /// The manifest of a destination, if it is sealed.
 pub fn sealed(destination: &Path) -> Result<Option<Manifest>, RefinedError> {
     let not = |what: String| RefinedError::NotSealed { path: destination.to_owned(), what };
-    match fs::read(destination.join(MANIFEST)) {
-        Ok(bytes) => serde_json::from_slice::<Manifest>(&bytes).map(Some).map_err(|error| not(error.to_string())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(not(error.to_string())),
-    }
+    let read = storage::read(&destination.join(MANIFEST)).map_err(|error| not(error.to_string()))?;
+    let parsed = read.map(|bytes| serde_json::from_slice::<Manifest>(&bytes));
+    parsed.transpose().map_err(|error| not(error.to_string()))
 }

@@ -28,7 +28,7 @@ pub use error::RefinedError;
 pub use input::{Frozen, Input};
 pub use manifest::{Manifest, sealed};
 pub use named::check;
-pub use order::{REFINER, agree, lay_down, order};
+pub use order::{agree, clear_away, is_free, lay_down, order, refiner};
 pub use publish::{discard, is_published, publish, publish_if_first, published};
 pub use seal::seal;
 pub use verify::{Finding, Verified, verify};
@@ -44,5 +44,5 @@ pub const PROVENANCE: &str = "provenance.jsonl";
 pub(crate) const OWN_NAMES: [&str; 3] = [MANIFEST, ERRORS, PROVENANCE];
 
 pub(crate) fn is_sealed(root: &std::path::Path) -> bool {
-    root.join(MANIFEST).is_file()
+    crate::storage::is_file(&root.join(MANIFEST)).unwrap_or(false)
 }

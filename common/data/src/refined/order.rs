@@ -1,9 +1,8 @@
 //! What the work in a destination is the work of: the refinement, and its refiner. Laid down once, before any shard.
 
-use super::RefinedError;
-use crate::unfinished::Unfinished;
+use super::{MANIFEST, RefinedError};
+use crate::storage::{self, Unfinished};
 use std::{
-    fs,
     io::{self, Write as _},
     path::Path,
 };
@@ -12,8 +11,8 @@ use sumac_common::{
     refinement::{Refinement, WORK},
 };
 
-/// The refiner's file, in the folder of work in progress.
-pub const REFINER: &str = "refiner.safetensors";
+/// In the folder of work in progress.
+pub(super) const REFINER: &str = "refiner.safetensors";
 pub(super) const ORDER: &str = "refinement.json";
 pub(super) const OWN: [&str; 3] = [ORDER, REFINER, FINGERPRINT];
 
@@ -27,14 +26,14 @@ pub fn lay_down(refinement: &Refinement, refiner: &[u8]) -> Result<(), RefinedEr
         return Err(RefinedError::AnotherOrder { path: refinement.how.destination.clone() });
     }
     let put = |name: &str, bytes: &[u8]| {
-        fs::create_dir_all(&work)?;
+        storage::make_folder(&work)?;
         let mut file = Unfinished::create(&work, name)?;
         file.write_all(bytes)?;
         file.finish(&work, name)
     };
     let put = |name: &str, bytes: &[u8]| put(name, bytes).map_err(RefinedError::unwritable(work.join(name)));
-    match fs::read(work.join(REFINER)) {
-        Ok(there) if Digest::of(&there) == refinement.what.weights => {}
+    match storage::read(&work.join(REFINER)) {
+        Ok(Some(there)) if Digest::of(&there) == refinement.what.weights => {}
         _ => put(REFINER, refiner)?,
     }
     put(ORDER, refinement.to_json().as_bytes())
@@ -53,20 +52,37 @@ pub fn agree(refinement: &Refinement, fingerprint: &str) -> Result<(), RefinedEr
         file.finish_if_first(&work, FINGERPRINT)
     };
     put().map_err(RefinedError::unwritable(&path))?;
-    let found = fs::read_to_string(&path).map_err(RefinedError::unreadable(&path))?;
-    if found != fingerprint {
+    let found = storage::read(&path).map_err(RefinedError::unreadable(&path))?.unwrap_or_default();
+    if found != fingerprint.as_bytes() {
+        let found = String::from_utf8_lossy(&found).into_owned();
         return Err(RefinedError::AnotherFingerprint { path, found, wanted: fingerprint.to_owned() });
     }
     Ok(())
 }
 
+/// The refiner that was laid down.
+pub fn refiner(refinement: &Refinement) -> Result<Vec<u8>, RefinedError> {
+    let path = refinement.work().join(REFINER);
+    let read = storage::read(&path).and_then(|read| read.ok_or_else(|| io::ErrorKind::NotFound.into()));
+    read.map_err(RefinedError::unreadable(path))
+}
+
+/// Whether a refinement may be written there: nothing is there, or a refinement. Nothing of anybody's is overwritten.
+pub fn is_free(destination: &Path) -> Result<bool, RefinedError> {
+    let is_ours = [WORK, MANIFEST].iter().any(|name| storage::stands(&destination.join(name)).is_ok());
+    Ok(is_ours || storage::is_empty(destination).map_err(RefinedError::unreadable(destination))?)
+}
+
+/// Deletes what a finished data set needs no more.
+pub fn clear_away(destination: &Path) -> Result<(), RefinedError> {
+    let work = destination.join(WORK);
+    storage::remove_folder(&work).map_err(RefinedError::unwritable(&work))
+}
+
 /// The refinement that a destination is the work of, while it is not sealed.
 pub fn order(destination: &Path) -> Result<Option<Refinement>, RefinedError> {
     let path = destination.join(WORK).join(ORDER);
-    let json = match fs::read_to_string(&path) {
-        Ok(json) => json,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(RefinedError::unreadable(path)(error)),
-    };
-    Refinement::from_json(&json).map(Some).map_err(|what| RefinedError::Damaged { path, what })
+    let json = storage::read(&path).map_err(RefinedError::unreadable(&path))?;
+    let read = |json: Vec<u8>| Refinement::from_json(&String::from_utf8_lossy(&json));
+    json.map(read).transpose().map_err(|what| RefinedError::Damaged { path, what })
 }

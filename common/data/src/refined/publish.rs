@@ -4,11 +4,10 @@ use super::{
     RefinedError,
     places::{self, CLAIMS, OUT, RECEIPT, SHARDS},
 };
-use crate::unfinished::sync;
+use crate::storage::{self, Unfinished};
 use std::{
-    collections::BTreeSet,
-    fs, io,
-    path::{Path, PathBuf},
+    io::{self, Write as _},
+    path::Path,
 };
 use sumac_common::{leases::Shard, refinement::Refinement};
 
@@ -32,12 +31,9 @@ pub fn publish(order: &Refinement, shard: Shard, name: &str) -> Result<(), Refin
             return Err(RefinedError::NoAttempt { shard, path: work });
         }
         let moved = || {
-            let mut touched = BTreeSet::new();
-            move_all(&folder.join(OUT), &order.how.destination, &mut touched)?;
-            touched.iter().try_for_each(|folder| sync(folder))?;
-            fs::create_dir_all(work.join(SHARDS))?;
-            rename(&folder.join(RECEIPT), &places::receipt(&work, shard))?;
-            sync(&work.join(SHARDS))
+            storage::move_below(&folder.join(OUT), &order.how.destination)?;
+            storage::make_folder(&work.join(SHARDS))?;
+            storage::rename(&folder.join(RECEIPT), &places::receipt(&work, shard))
         };
         moved().map_err(RefinedError::unwritable(&order.how.destination))?;
     }
@@ -52,15 +48,13 @@ pub fn publish_if_first(order: &Refinement, shard: Shard, name: &str) -> Result<
     let (folder, claim) = (places::attempt(&work, shard, name), places::claim(&work, shard));
     let is_over = is_there(&places::receipt(&work, shard))?;
     let mine = || -> io::Result<bool> {
-        fs::create_dir_all(work.join(CLAIMS))?;
-        match fs::hard_link(folder.join(RECEIPT), &claim) {
-            Ok(()) => sync(&work.join(CLAIMS)).map(|()| true),
-            // Whoever claimed it with these very bytes may have died since: to go on for it does no harm.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Ok(fs::read(&claim)? == fs::read(folder.join(RECEIPT))?)
-            }
-            Err(error) => Err(error),
-        }
+        let receipt = storage::read(&folder.join(RECEIPT))?.ok_or(io::ErrorKind::NotFound)?;
+        let (claims, name) = (work.join(CLAIMS), claim.file_name().unwrap_or_default().to_string_lossy());
+        storage::make_folder(&claims)?;
+        let mut file = Unfinished::create(&claims, &name)?;
+        file.write_all(&receipt)?;
+        // Whoever claimed it with these very bytes may have died since: to go on for it does no harm.
+        Ok(file.finish_if_first(&claims, &name)? || storage::read(&claim)? == Some(receipt))
     };
     let is_first = !is_over && mine().map_err(RefinedError::unwritable(&claim))?;
     if is_first {
@@ -85,52 +79,17 @@ pub fn is_published(order: &Refinement, shard: Shard) -> Result<bool, RefinedErr
 /// How many shards have their names, in a folder of work in progress.
 pub fn published(work: &Path) -> Result<u64, RefinedError> {
     let folder = work.join(SHARDS);
-    match fs::read_dir(&folder) {
-        Ok(entries) => Ok(entries.count() as u64),
+    match storage::names(&folder) {
+        Ok(names) => Ok(names.len() as u64),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(RefinedError::unreadable(folder)(error)),
     }
 }
 
 fn is_there(path: &Path) -> Result<bool, RefinedError> {
-    path.try_exists().map_err(RefinedError::unreadable(path))
-}
-
-/// Every file below `from` to the same place below `to`; the folders that got one.
-fn move_all(from: &Path, to: &Path, touched: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-    let entries = match fs::read_dir(from) {
-        // Somebody else moves it, too.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            move_all(&entry.path(), &target, touched)?;
-        } else {
-            if touched.insert(to.to_owned()) {
-                fs::create_dir_all(to)?;
-                // A new folder is a name in the one above it.
-                touched.extend(to.parent().map(Path::to_owned));
-            }
-            rename(&entry.path(), &target)?;
-        }
-    }
-    Ok(())
-}
-
-/// Whoever seals may be at it at the same time: then it has its name already.
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && to.try_exists()? => Ok(()),
-        renamed => renamed,
-    }
+    storage::is_file(path).map_err(RefinedError::unreadable(path))
 }
 
 fn remove(folder: &Path) -> Result<(), RefinedError> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(RefinedError::unwritable(folder)(error)),
-        _ => Ok(()),
-    }
+    storage::remove_folder(folder).map_err(RefinedError::unwritable(folder))
 }

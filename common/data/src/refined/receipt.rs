@@ -3,9 +3,9 @@
 //! Equal for equal output, whoever wrote it. Knows nothing of folders.
 
 use super::RefinedError;
-use crate::source::Piece;
+use crate::{source::Piece, storage};
 use serde::{Deserialize, Serialize};
-use std::{fs, path::Path};
+use std::{io, path::Path};
 use sumac_common::{ids::Digest, leases::Shard};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,7 +86,8 @@ impl Receipt {
 
     /// The receipt in this file, and what it hashes to.
     pub(super) fn read(path: &Path) -> Result<(Self, Digest), RefinedError> {
-        let bytes = fs::read(path).map_err(RefinedError::unreadable(path))?;
+        let read = storage::read(path).and_then(|bytes| bytes.ok_or_else(|| io::ErrorKind::NotFound.into()));
+        let bytes = read.map_err(RefinedError::unreadable(path))?;
         let damaged =
             |error: serde_json::Error| RefinedError::Damaged { path: path.to_owned(), what: error.to_string() };
         Ok((Self::parse(&bytes).map_err(damaged)?, Digest::of(&bytes)))

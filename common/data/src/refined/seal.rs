@@ -9,15 +9,11 @@ use super::{
     publish::publish,
     receipt::{Fate, Receipt, Row, line},
 };
-use crate::{
-    storage,
-    unfinished::{Unfinished, sync},
-};
+use crate::storage::{self, Unfinished};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
 };
@@ -86,7 +82,7 @@ fn settle(
     let mut committed = Vec::new();
     for shard in shards(order) {
         let path = places::receipt(&work, shard);
-        let is_there = path.try_exists().map_err(RefinedError::unreadable(&path))?;
+        let is_there = storage::is_file(&path).map_err(RefinedError::unreadable(&path))?;
         match (lost.get(&shard), is_there) {
             (None, false) => match whole.get(&shard) {
                 Some(name) => publish(order, shard, name)?,
@@ -100,8 +96,7 @@ fn settle(
             (Some(_), true) => {}
         }
         if !lost.contains_key(&shard) {
-            let bytes = fs::read(&path).map_err(RefinedError::unreadable(&path))?;
-            committed.push(Digest::of(&bytes));
+            committed.push(Receipt::read(&path)?.1);
         }
     }
     let found = chain(committed);
@@ -118,18 +113,14 @@ fn shards(order: &Refinement) -> impl Iterator<Item = Shard> {
 /// Attempts with a receipt; of several of one shard any will do.
 fn whole_attempts(work: &Path) -> Result<BTreeMap<Shard, String>, RefinedError> {
     let folder = work.join(ATTEMPTS);
-    let entries = match fs::read_dir(&folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        entries => entries.map_err(RefinedError::unreadable(&folder))?,
-    };
     let mut whole = BTreeMap::new();
-    for entry in entries {
-        let entry = entry.map_err(RefinedError::unreadable(&folder))?;
-        let name = entry.file_name();
-        let named = name.to_str().and_then(|name| name.split_once('.'));
-        let named = named.and_then(|(shard, name)| Some((Shard(shard.parse().ok()?), name.to_owned())));
-        if let Some((shard, name)) = named.filter(|_| entry.path().join(RECEIPT).is_file()) {
-            whole.insert(shard, name);
+    for attempt in storage::folders(&folder).map_err(RefinedError::unreadable(&folder))? {
+        let named = attempt.split_once('.').and_then(|(shard, name)| Some((Shard(shard.parse().ok()?), name)));
+        let receipt = folder.join(&attempt).join(RECEIPT);
+        if let Some((shard, name)) = named
+            && storage::is_file(&receipt).map_err(RefinedError::unreadable(&receipt))?
+        {
+            whole.insert(shard, name.to_owned());
         }
     }
     Ok(whole)
@@ -142,7 +133,7 @@ fn quarantine(order: &Refinement, input: &Input, shard: Shard, why: &str) -> Res
     let (folder, path) = (order.work().join(SHARDS), places::receipt(&order.work(), shard));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let write = || {
-        fs::create_dir_all(&folder)?;
+        storage::make_folder(&folder)?;
         let mut file = Unfinished::create(&order.work(), &name)?;
         file.write_all(&receipt)?;
         file.finish(&folder, &name)
@@ -235,7 +226,7 @@ fn others(order: &Refinement, input: &Input) -> Result<(), RefinedError> {
         let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut from = storage::reader(path, stamp).map_err(RefinedError::unreadable(path))?;
         let mut copy = || {
-            fs::create_dir_all(folder)?;
+            storage::make_folder(folder)?;
             let mut to = Unfinished::create(&work, "other")?;
             io::copy(&mut from, &mut to)?;
             to.finish(folder, &name)
@@ -286,7 +277,7 @@ fn first_bad(order: &Refinement, input: &Input) -> Result<String, RefinedError> 
 struct OneAfterTheOther {
     files: Vec<PathBuf>,
     at: usize,
-    open: Option<File>,
+    open: Option<Box<dyn Read>>,
 }
 
 impl Read for OneAfterTheOther {
@@ -294,7 +285,7 @@ impl Read for OneAfterTheOther {
         loop {
             let file = match (&mut self.open, self.files.get(self.at)) {
                 (Some(file), _) => file,
-                (None, Some(path)) => self.open.insert(File::open(path)?),
+                (None, Some(path)) => self.open.insert(Box::new(storage::open(path)?)),
                 (None, None) => return Ok(0),
             };
             match file.read(buffer)? {
@@ -313,21 +304,16 @@ fn tidy(order: &Refinement) -> Result<(), RefinedError> {
     let work = order.work();
     let tidied = || {
         for folder in [ATTEMPTS, CLAIMS, RECORDS, SHARDS, input::FOLDER] {
-            gone(fs::remove_dir_all(work.join(folder)))?;
+            match storage::remove_folder(&work.join(folder)) {
+                // Whoever is late with an attempt may be writing it at this moment: what stays of that does no harm.
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                removed => removed?,
+            }
         }
         for file in order::OWN {
-            gone(fs::remove_file(work.join(file)))?;
+            storage::remove_file(&work.join(file))?;
         }
-        gone(fs::remove_dir(&work))?;
-        sync(&order.how.destination)
+        storage::remove_if_empty(&work)
     };
     tidied().map_err(RefinedError::unwritable(&work))
-}
-
-/// Whoever is late with an attempt may be writing it at this moment, or deleting it: what stays of that does no harm.
-fn gone(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
-        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::DirectoryNotEmpty].contains(&error.kind()) => Ok(()),
-        removed => removed,
-    }
 }

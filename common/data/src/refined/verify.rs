@@ -10,13 +10,13 @@ use super::{
 use crate::{
     Source,
     source::{Piece, Unread, stem},
+    storage,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    fs::File,
     io::{self, BufRead as _, BufReader, Read},
     path::Path,
 };
@@ -280,13 +280,13 @@ fn said(unread: Unread) -> String {
 }
 
 fn sha256(path: &Path) -> io::Result<Digest> {
-    let (mut file, mut sha256) = (File::open(path)?, Sha256::new());
+    let (mut file, mut sha256) = (storage::open(path)?, Sha256::new());
     io::copy(&mut file, &mut sha256)?;
     Ok(Digest(sha256.finalize().into()))
 }
 
 fn lines(path: &Path) -> io::Result<Vec<Vec<u8>>> {
-    let mut file = BufReader::new(File::open(path)?);
+    let mut file = BufReader::new(storage::open(path)?);
     let mut lines = Vec::new();
     loop {
         let mut line = Vec::new();

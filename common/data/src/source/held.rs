@@ -44,7 +44,7 @@ pub(crate) trait Rows: fmt::Debug + Send + Sync {
 }
 
 impl Held {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         if storage::is_remote(path) {
             return Self::listed(path, storage::stamp(path)?);
         }
@@ -61,7 +61,7 @@ impl Held {
     }
 
     /// What the file looked like when it was opened.
-    pub(super) fn stamp(&self) -> io::Result<Stamp> {
+    pub(crate) fn stamp(&self) -> io::Result<Stamp> {
         match self {
             Self::File { stamp, .. } | Self::Object { stamp, .. } => Ok(*stamp),
             _ => Err(io::Error::other("it is no file")),
@@ -80,7 +80,7 @@ impl Held {
     }
 
     /// Fills `out` with what lies at `begin`.
-    pub(super) fn read(&self, out: &mut [u8], begin: u64) -> io::Result<()> {
+    pub(crate) fn read(&self, out: &mut [u8], begin: u64) -> io::Result<()> {
         match self {
             Self::File { file, stamp } => {
                 stamp.agrees(Stamp::of(&file.metadata()?))?;

@@ -2,10 +2,16 @@
 //!
 //! What is asked of both is the little that readers and writers need. Knows nothing of what is stored.
 
+mod draft;
 #[cfg_attr(not(feature = "s3"), path = "without_s3.rs")]
 mod s3;
+mod unfinished;
+mod writing;
 
+pub(crate) use draft::Draft;
 pub(crate) use s3::Remote;
+pub(crate) use unfinished::Unfinished;
+pub(crate) use writing::{folders, make_folder, move_below, remove_file, remove_folder, remove_if_empty, rename};
 
 use crate::source::{Held, Stamp};
 use std::{
@@ -20,6 +26,15 @@ use std::{
 pub(crate) enum Stands {
     File(Stamp),
     Folder,
+}
+
+use s3::Spool;
+
+/// Which of two that write the same file is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    First,
+    Last,
 }
 
 /// Whether a path names something that is not on this machine.
@@ -61,6 +76,45 @@ pub(crate) fn stamp(path: &Path) -> io::Result<Stamp> {
     }
 }
 
+/// Whether nothing is there: no folder, or an empty one.
+pub(crate) fn is_empty(folder: &Path) -> io::Result<bool> {
+    let found = match remote(folder)? {
+        Some(remote) => remote.stands().map(|_| false),
+        None => fs::read_dir(folder).map(|mut entries| entries.next().is_none()),
+    };
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        found => found,
+    }
+}
+
+/// Whether there is a file of this name.
+pub(crate) fn is_file(path: &Path) -> io::Result<bool> {
+    match stamp(path) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::IsADirectory) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// All of a file; `None` if there is none.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let read = match remote(path)? {
+        Some(remote) => remote.whole(u64::MAX).map(|whole| whole.map_or(Vec::new(), |(bytes, _)| bytes)),
+        None => fs::read(path),
+    };
+    match read {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A file as it is now, from its beginning to its end.
+pub(crate) fn open(path: &Path) -> io::Result<impl Read + use<>> {
+    Held::open(path)?.into_reader()
+}
+
 /// The first bytes of a file, or as many as there are.
 pub(crate) fn start(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if let Some(remote) = remote(path)? {
@@ -75,7 +129,7 @@ pub(crate) fn reader(path: &Path, listed: Stamp) -> io::Result<impl Read> {
     Held::listed(path, listed)?.into_reader()
 }
 
-/// The names right under a folder.
+/// The names right under a folder: of files, in a folder of this machine also of folders.
 pub(crate) fn names(folder: &Path) -> io::Result<Vec<String>> {
     if let Some(remote) = remote(folder)? {
         let below = remote.below()?.into_iter().map(|(key, _)| key);

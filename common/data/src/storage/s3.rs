@@ -3,23 +3,32 @@
 //!
 //! Calls wait for their answer, as reading a file does, and try again when the network fails. Knows nothing of what is stored.
 
-use super::Stands;
+use super::{Keep, Stands};
 use crate::source::Stamp;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::{
-    Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, aws::AmazonS3Builder, path::Path as Key,
+    Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, WriteMultipart,
+    aws::{AmazonS3Builder, S3CopyIfNotExists},
+    path::Path as Key,
 };
 use sha2::{Digest as _, Sha256};
 use std::{
-    collections::HashMap,
-    fmt,
+    collections::{HashMap, hash_map::RandomState},
+    fmt, fs,
     future::Future,
-    io,
+    hash::{BuildHasher as _, Hasher as _},
+    io::{self, Read as _},
     ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock, Mutex, PoisonError, mpsc},
 };
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tokio_stream::StreamExt as _;
+
+/// Calls in flight at once where there are many to make: one of them takes long, and S3 takes thousands.
+const AT_ONCE: usize = 16;
+/// Longer files go up in pieces of so many bytes.
+const PIECE: usize = 16 << 20;
 
 /// One object, or all whose keys begin with it and a slash.
 #[derive(Clone)]
@@ -42,8 +51,7 @@ impl Remote {
         let text = path.to_str().and_then(|path| path.strip_prefix("s3://"));
         let text = text.ok_or_else(|| refused("it is no s3://bucket/key".to_owned()))?;
         let (bucket, key) = text.split_once('/').unwrap_or((text, ""));
-        let key = Key::parse(key.trim_end_matches('/')).map_err(|error| refused(error.to_string()))?;
-        Ok(Self { store: store(bucket)?, bucket: bucket.to_owned(), key })
+        Ok(Self { store: store(bucket)?, bucket: bucket.to_owned(), key: parsed(key.trim_end_matches('/'))? })
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -121,6 +129,155 @@ impl Remote {
     }
 }
 
+impl Remote {
+    /// A folder of this machine, for what goes up once it is whole. It goes when it is dropped.
+    pub(crate) fn spool(&self) -> io::Result<Spool> {
+        tempfile::Builder::new().prefix("sumac-").tempdir().map(|folder| Spool { folder })
+    }
+
+    /// A file of this machine becomes this object, which is there whole or not at all. `false`: the first one is kept, and was there.
+    pub(crate) fn put(&self, file: &Path, keep: Keep) -> io::Result<bool> {
+        let (Self { store, key, .. }, mut file) = (self.clone(), fs::File::open(file)?);
+        let is_short = file.metadata()?.len() <= PIECE as u64;
+        let put = async move {
+            let mut piece = Vec::new();
+            if is_short {
+                file.read_to_end(&mut piece)?;
+                let mode = if keep == Keep::First { PutMode::Create } else { PutMode::Overwrite };
+                return store.put_opts(&key, piece.into(), mode.into()).await.map(|_| ()).map_err(failed);
+            }
+            // Pieces come together without asking who was first, so they do elsewhere, and are copied to where that is asked.
+            let aside = match keep {
+                Keep::First => parsed(format!("{key}.{:016x}.part", RandomState::new().build_hasher().finish()))?,
+                Keep::Last => key.clone(),
+            };
+            let mut upload =
+                WriteMultipart::new_with_chunk_size(store.put_multipart(&aside).await.map_err(failed)?, PIECE);
+            while file.by_ref().take(PIECE as u64).read_to_end(&mut piece)? > 0 {
+                upload.wait_for_capacity(2).await.map_err(failed)?;
+                upload.put(std::mem::take(&mut piece).into());
+            }
+            upload.finish().await.map_err(failed)?;
+            if aside == key {
+                return Ok(());
+            }
+            let copied = store.copy_if_not_exists(&aside, &key).await.map_err(failed);
+            store.delete(&aside).await.map_err(failed)?;
+            copied
+        };
+        match awaited(put) {
+            Ok(()) => Ok(true),
+            Err(error) if keep == Keep::First && error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Every file below a folder of this machine, to the same place below this key.
+    pub(crate) fn put_below(&self, folder: &Path) -> io::Result<()> {
+        let mut files = Vec::new();
+        below_here(folder, "", &mut files)?;
+        let Self { store, key, .. } = self.clone();
+        let put = move |(name, path): (String, PathBuf)| {
+            let (store, key) = (store.clone(), under(&key, &name));
+            async move { store.put(&key?, fs::read(path)?.into()).await.map(drop).map_err(failed) }
+        };
+        // What is long goes by itself, in pieces.
+        let (short, long): (Vec<_>, Vec<_>) = files.into_iter().partition(|(.., bytes)| *bytes <= PIECE as u64);
+        for (name, path, _) in long {
+            Self { key: under(&self.key, &name)?, ..self.clone() }.put(&path, Keep::Last)?;
+        }
+        let short = short.into_iter().map(|(name, path, _)| Ok((name, path)));
+        awaited(async move { stream::iter(short).try_for_each_concurrent(AT_ONCE, put).await })
+    }
+
+    /// Every object below this key to the same place below another one of the same bucket. What somebody else has moved at the
+    /// same time is moved.
+    pub(crate) fn move_below(&self, to: &Self) -> io::Result<()> {
+        let names = self.below()?.into_iter().map(|(name, _)| Ok(name));
+        let (Self { store, key: from, .. }, to) = (self.clone(), to.key.clone());
+        awaited(async move {
+            let moved = |name: String| {
+                let (store, from, to) = (store.clone(), under(&from, &name), under(&to, &name));
+                async move { moved(store.as_ref(), &from?, &to?).await }
+            };
+            stream::iter(names).try_for_each_concurrent(AT_ONCE, moved).await
+        })
+    }
+
+    /// This object under another key of the same bucket.
+    pub(crate) fn rename(&self, to: &Self) -> io::Result<()> {
+        let (Self { store, key: from, .. }, to) = (self.clone(), to.key.clone());
+        awaited(async move { moved(store.as_ref(), &from, &to).await })
+    }
+
+    pub(crate) fn delete(&self) -> io::Result<()> {
+        let Self { store, key, .. } = self.clone();
+        awaited(async move { store.delete(&key).await.map_err(failed) })
+    }
+
+    pub(crate) fn delete_below(&self) -> io::Result<()> {
+        let Self { store, key, .. } = self.clone();
+        awaited(async move {
+            let keys = store.list(Some(&key)).map_ok(|found| found.location).boxed();
+            store.delete_stream(keys).try_collect::<Vec<_>>().await.map(drop).map_err(failed)
+        })
+    }
+
+    /// The first parts of the keys that go on.
+    pub(crate) fn folders(&self) -> io::Result<Vec<String>> {
+        let Self { store, key, .. } = self.clone();
+        awaited(async move {
+            let listed = store.list_with_delimiter(Some(&key)).await.map_err(failed)?;
+            Ok(listed.common_prefixes.iter().filter_map(|folder| Some(folder.filename()?.to_owned())).collect())
+        })
+    }
+}
+
+/// A folder of this machine.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    folder: TempDir,
+}
+
+impl Spool {
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// S3 cannot rename: it copies within itself, and deletes.
+async fn moved(store: &dyn ObjectStore, from: &Key, to: &Key) -> io::Result<()> {
+    match store.copy(from, to).await {
+        Ok(()) => store.delete(from).await.map_err(failed),
+        Err(Error::NotFound { .. }) => store.head(to).await.map(drop).map_err(failed),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// As it is, where others would escape it.
+fn parsed(key: impl AsRef<str>) -> io::Result<Key> {
+    Key::parse(key).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+}
+
+fn under(key: &Key, name: &str) -> io::Result<Key> {
+    parsed(if key.as_ref().is_empty() { name.to_owned() } else { format!("{key}/{name}") })
+}
+
+/// Every file below a folder of this machine: its name with `/`, its path and its length.
+fn below_here(folder: &Path, above: &str, files: &mut Vec<(String, PathBuf, u64)>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let (entry, refused) = (entry?, "a name that is no UTF-8 cannot be written to a bucket");
+        let name = entry.file_name().into_string().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, refused))?;
+        let (name, found) = (format!("{above}{name}"), entry.metadata()?);
+        if found.is_dir() {
+            below_here(&entry.path(), &format!("{name}/"), files)?;
+        } else {
+            files.push((name, entry.path(), found.len()));
+        }
+    }
+    Ok(())
+}
+
 /// What tells that an object was not written anew: its length, when it was written, and what its tag hashes to; 0 where the
 /// server tells no tag, as some do in listings.
 fn stamp(found: &ObjectMeta) -> Stamp {
@@ -147,8 +304,9 @@ fn store(bucket: &str) -> io::Result<Arc<dyn ObjectStore>> {
     }
     // Whoever was first chose for the process; another choice is as good.
     let _chosen = rustls::crypto::ring::default_provider().install_default();
+    let builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
     let store: Arc<dyn ObjectStore> =
-        Arc::new(AmazonS3Builder::from_env().with_bucket_name(bucket).build().map_err(failed)?);
+        Arc::new(builder.with_copy_if_not_exists(S3CopyIfNotExists::Multipart).build().map_err(failed)?);
     open.insert(bucket.to_owned(), store.clone());
     Ok(store)
 }

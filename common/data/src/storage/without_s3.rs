@@ -1,6 +1,6 @@
 //! S3 where it was not built in: a path of it is known, and refused with how to build it in.
 
-use super::Stands;
+use super::{Keep, Stands};
 use crate::source::Stamp;
 use std::{
     io,
@@ -40,6 +40,48 @@ impl Remote {
     }
 
     pub(crate) fn whole(&self, _most: u64) -> io::Result<Result<(Vec<u8>, Stamp), Stamp>> {
+        match *self {}
+    }
+
+    pub(crate) fn spool(&self) -> io::Result<Spool> {
+        match *self {}
+    }
+
+    pub(crate) fn put(&self, _file: &Path, _keep: Keep) -> io::Result<bool> {
+        match *self {}
+    }
+
+    pub(crate) fn put_below(&self, _folder: &Path) -> io::Result<()> {
+        match *self {}
+    }
+
+    pub(crate) fn move_below(&self, _to: &Self) -> io::Result<()> {
+        match *self {}
+    }
+
+    pub(crate) fn rename(&self, _to: &Self) -> io::Result<()> {
+        match *self {}
+    }
+
+    pub(crate) fn delete(&self) -> io::Result<()> {
+        match *self {}
+    }
+
+    pub(crate) fn delete_below(&self) -> io::Result<()> {
+        match *self {}
+    }
+
+    pub(crate) fn folders(&self) -> io::Result<Vec<String>> {
+        match *self {}
+    }
+}
+
+/// There is none.
+#[derive(Debug)]
+pub(crate) enum Spool {}
+
+impl Spool {
+    pub(crate) fn path(&self) -> &Path {
         match *self {}
     }
 }

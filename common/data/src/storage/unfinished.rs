@@ -1,5 +1,6 @@
 //! A file on its way to being whole. Knows nothing of what is written.
 
+use super::{Keep, Spool, remote, writing::sync};
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Seek, SeekFrom, Write},
@@ -8,10 +9,12 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// A file that has its real name only once it is whole, and is gone if it never is.
+/// A file that has its real name only once it is whole, and is gone if it never is. What is for a bucket lies on this machine
+/// until then.
 pub(crate) struct Unfinished {
     path: PathBuf,
     file: BufWriter<File>,
+    _spool: Option<Spool>,
     /// It has its name, or is somebody else's business.
     finished: bool,
 }
@@ -19,11 +22,15 @@ pub(crate) struct Unfinished {
 impl Unfinished {
     pub(crate) fn create(folder: &Path, name: &str) -> io::Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        let spool = remote(folder)?.map(|remote| remote.spool()).transpose()?;
+        let folder = spool.as_ref().map_or(folder, Spool::path);
         loop {
             // Another machine may have a process of the same number: whoever creates the file has it.
             let path = folder.join(format!("{name}.{}-{}.part", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
             match File::options().write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok(Self { path, file: BufWriter::new(file), finished: false }),
+                Ok(file) => {
+                    return Ok(Self { path, file: BufWriter::new(file), _spool: spool, finished: false });
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -32,6 +39,9 @@ impl Unfinished {
 
     pub(crate) fn finish(mut self, folder: &Path, name: &str) -> io::Result<()> {
         self.file.flush()?;
+        if let Some(remote) = remote(&folder.join(name))? {
+            return remote.put(&self.path, Keep::Last).map(drop);
+        }
         self.file.get_ref().sync_all()?;
         fs::rename(&self.path, folder.join(name))?;
         self.finished = true;
@@ -42,6 +52,9 @@ impl Unfinished {
     /// `false`: there is one of this name already, and it stays.
     pub(crate) fn finish_if_first(mut self, folder: &Path, name: &str) -> io::Result<bool> {
         self.file.flush()?;
+        if let Some(remote) = remote(&folder.join(name))? {
+            return remote.put(&self.path, Keep::First);
+        }
         self.file.get_ref().sync_all()?;
         let first = match fs::hard_link(&self.path, folder.join(name)) {
             Ok(()) => true,
@@ -67,11 +80,6 @@ impl Seek for Unfinished {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.file.seek(to)
     }
-}
-
-/// A folder, so that the names in it survive a loss of power.
-pub(crate) fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 impl Drop for Unfinished {
