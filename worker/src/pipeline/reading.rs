@@ -5,13 +5,16 @@ use super::{
     errand::{Errand, Image, Passing, What},
     room::Room,
 };
-use std::{error::Error, iter, sync::Arc};
+use std::{error::Error, iter, ops::Range, panic::resume_unwind, sync::Arc, thread};
 use sumac_common::spec::ImageShape;
 use sumac_data::{
     Source, decode,
     picture::Depth,
     source::{Form, Original, Piece, Unread},
 };
+
+/// Of what lies far away so many images are asked for at once: each answer takes long, and many take no longer.
+const AT_ONCE: usize = 16;
 
 /// Reads until there are no more shards, then gives how many it passed on. `pass_on` says whether anybody wants more.
 pub(super) fn read(common: &Common, mut pass_on: impl FnMut(Passing<Original>) -> bool) -> u64 {
@@ -26,10 +29,13 @@ pub(super) fn read(common: &Common, mut pass_on: impl FnMut(Passing<Original>) -
         let source = common.clocks.time(Stage::Read, open).map_err(|error| chain(&error));
         let errand = Errand::new(shard, attempt, source);
         let images = errand.source.as_ref().map_or(0, |source| source.samples().len());
-        for at in 0..images {
-            let Some(image) = image(common, &errand, at) else { break };
-            if !pass_on(&errand, What::Image(image)) {
-                return number;
+        let at_once = if errand.source.as_ref().is_some_and(Source::is_asked_for_each) { AT_ONCE } else { 1 };
+        'shard: for begin in (0..images).step_by(at_once) {
+            for (at, read) in together(common, &errand, begin..(begin + at_once).min(images)) {
+                let Some(image) = image(common, &errand, at, read) else { break 'shard };
+                if !pass_on(&errand, What::Image(image)) {
+                    return number;
+                }
             }
         }
         if !pass_on(&errand, What::End) {
@@ -39,11 +45,27 @@ pub(super) fn read(common: &Common, mut pass_on: impl FnMut(Passing<Original>) -
     number
 }
 
+/// An image and its label.
+type Read = Result<(Original, Vec<Piece>), Unread>;
+
+/// Some images of a shard, read at the same time. Of these no account is kept until all are there.
+fn together(common: &Common, errand: &Errand, images: Range<usize>) -> Vec<(usize, Read)> {
+    let Some(source) = &errand.source else { return Vec::new() };
+    let both = |at: usize| (at, source.original(at).and_then(|original| Ok((original, source.label_pieces(at)?))));
+    common.clocks.time(Stage::Read, || match images.len() {
+        1 => images.map(both).collect(),
+        _ => thread::scope(|scope| {
+            let readers: Vec<_> = images.map(|at| scope.spawn(move || both(at))).collect();
+            // A panic goes on in the reader, whose alarm tells of it.
+            readers.into_iter().map(|reader| reader.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        }),
+    })
+}
+
 /// `None` if the shard failed, or nobody wants it any more.
-fn image(common: &Common, errand: &Errand, at: usize) -> Option<Image<Original>> {
-    let source = errand.source.as_ref().filter(|_| errand.failed().is_none())?;
-    let both = || Ok((source.original(at)?, source.label_pieces(at)?));
-    let (made, pieces) = match common.clocks.time(Stage::Read, both) {
+fn image(common: &Common, errand: &Errand, at: usize, read: Read) -> Option<Image<Original>> {
+    errand.source.as_ref().filter(|_| errand.failed().is_none())?;
+    let (made, pieces) = match read {
         Ok((original, pieces)) => (Ok(original), pieces),
         Err(Unread::Fault(fault)) => (Err(fault.to_string()), Vec::new()),
         Err(unread @ Unread::Io { .. }) => {

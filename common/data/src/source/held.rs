@@ -9,6 +9,7 @@ use std::fmt;
 use std::{
     fs::File,
     io::{self, Read},
+    ops::Range,
     os::unix::fs::FileExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -21,11 +22,11 @@ pub(crate) enum Held {
         file: Arc<File>,
         stamp: Stamp,
     },
-    /// An object of a bucket, of which the last bytes that were read are kept with what follows them.
+    /// An object of a bucket, of which the blocks that were read last are kept.
     Object {
         remote: Remote,
         stamp: Stamp,
-        window: Arc<Mutex<Window>>,
+        blocks: Arc<Mutex<Blocks>>,
     },
     /// Unpacked from a compressed file.
     Memory(Arc<Vec<u8>>),
@@ -55,7 +56,7 @@ impl Held {
     /// A file that looked so when it was listed. Whether it still does is seen when it is read.
     pub(crate) fn listed(path: &Path, stamp: Stamp) -> io::Result<Self> {
         match storage::remote(path)? {
-            Some(remote) => Ok(Self::Object { remote, stamp, window: Arc::default() }),
+            Some(remote) => Ok(Self::Object { remote, stamp, blocks: Arc::default() }),
             None => Ok(Self::File { stamp, file: Arc::new(File::open(path)?) }),
         }
     }
@@ -86,9 +87,9 @@ impl Held {
                 stamp.agrees(Stamp::of(&file.metadata()?))?;
                 file.read_exact_at(out, begin)
             }
-            Self::Object { remote, stamp, window } => {
-                let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
-                window.read(remote, *stamp, out, begin)
+            Self::Object { remote, stamp, blocks } => {
+                let mut blocks = blocks.lock().unwrap_or_else(PoisonError::into_inner);
+                blocks.read(remote, *stamp, out, begin)
             }
             Self::Memory(bytes) => {
                 let begin = begin as usize;
@@ -102,32 +103,54 @@ impl Held {
     }
 }
 
-/// Readers of archives and stacks ask for a little at a time, one after the other: each answer brings what follows.
-const WINDOW: u64 = 1 << 20;
+/// Readers of archives and stacks ask for a little here and a little there, mostly further on: each answer brings what lies
+/// around it, too.
+const BLOCK: u64 = 1 << 20;
+const BLOCKS: usize = 8;
 
-/// Some bytes of an object.
+/// Some blocks of an object, by their number, the one that was read last at the end.
 #[derive(Debug, Default)]
-pub(crate) struct Window {
-    begin: u64,
-    bytes: Vec<u8>,
-}
+pub(crate) struct Blocks(Vec<(u64, Vec<u8>)>);
 
-impl Window {
+impl Blocks {
     fn read(&mut self, remote: &Remote, listed: Stamp, out: &mut [u8], begin: u64) -> io::Result<()> {
         let end = begin.checked_add(out.len() as u64).filter(|&end| end <= listed.bytes);
         let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
-        if out.is_empty() {
+        if end - begin > BLOCK * BLOCKS as u64 {
+            out.copy_from_slice(&asked(remote, listed, begin..end)?);
             return Ok(());
         }
-        if begin < self.begin || end > self.begin + self.bytes.len() as u64 {
-            let (bytes, found) = remote.read(begin..end.max(begin + WINDOW).min(listed.bytes))?;
-            listed.agrees(found)?;
-            *self = Self { begin, bytes };
+        let mut at = begin;
+        while at < end {
+            let (number, within) = (at / BLOCK, (at % BLOCK) as usize);
+            let block = self.block(remote, listed, number)?;
+            let length = (block.len() - within).min((end - at) as usize);
+            out[(at - begin) as usize..][..length].copy_from_slice(&block[within..][..length]);
+            at += length as u64;
         }
-        let at = (begin - self.begin) as usize;
-        out.copy_from_slice(&self.bytes[at..at + out.len()]);
         Ok(())
     }
+
+    fn block(&mut self, remote: &Remote, listed: Stamp, number: u64) -> io::Result<&[u8]> {
+        let block = match self.0.iter().position(|(at, _)| *at == number) {
+            Some(known) => self.0.remove(known),
+            None => {
+                let end = ((number + 1) * BLOCK).min(listed.bytes);
+                (number, asked(remote, listed, number * BLOCK..end)?)
+            }
+        };
+        if self.0.len() == BLOCKS {
+            self.0.remove(0);
+        }
+        self.0.push(block);
+        Ok(self.0.last().map_or(&[], |(_, bytes)| bytes))
+    }
+}
+
+fn asked(remote: &Remote, listed: Stamp, range: Range<u64>) -> io::Result<Vec<u8>> {
+    let (bytes, found) = remote.read(range)?;
+    listed.agrees(found)?;
+    Ok(bytes)
 }
 
 struct Reader {

@@ -51,10 +51,10 @@ use serde::{Deserialize, Serialize};
 use shard::is_shard;
 use stack::Stack;
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 use table::is_table;
 use tub::Tubs;
@@ -74,6 +74,8 @@ pub struct Source {
     set: Option<Arc<hdf5::Set>>,
     /// The files that hold stretches: tars, tables; of a stack its own, then those of its labels.
     wholes: Vec<Whole>,
+    /// Those of them that lie on another machine and were read from.
+    open: Mutex<HashMap<u32, Held>>,
     /// What else lies in the folder and belongs to no single image.
     others: Vec<Found>,
     /// A table beside the folder, which nobody asked for but which may be what was meant.
@@ -292,6 +294,7 @@ impl Source {
             labels: Vec::new(),
             set: None,
             wholes: Vec::new(),
+            open: Mutex::default(),
             others: Vec::new(),
             table_beside: None,
         }
@@ -306,6 +309,12 @@ impl Source {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Whether another machine is asked for each of its images: each answer takes a while, and many take no longer than one.
+    #[must_use]
+    pub fn is_asked_for_each(&self) -> bool {
+        storage::is_remote(&self.root) && self.samples.iter().any(|sample| matches!(sample.place, Place::File(_)))
     }
 
     #[must_use]

@@ -13,9 +13,15 @@ use super::{
 use crate::{
     decode::{FILE_BYTES_MAX, Fault, Format, LABEL_BYTES_MAX},
     label::Label,
+    storage,
 };
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::hash_map::Entry,
+    io,
+    path::{Path, PathBuf},
+    sync::PoisonError,
+};
 
 /// The image of one sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,6 +170,19 @@ impl Source {
         }
     }
 
+    /// What lies on another machine stays open: one answer of it brings many stretches.
+    fn whole(&self, within: u32) -> io::Result<Held> {
+        let Whole { path, stamp } = &self.wholes[within as usize];
+        if !storage::is_remote(path) {
+            return Held::listed(path, *stamp);
+        }
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(match open.entry(within) {
+            Entry::Occupied(held) => held.get().clone(),
+            Entry::Vacant(place) => place.insert(Held::listed(path, *stamp)?).clone(),
+        })
+    }
+
     fn label_bytes(&self, name: &str, stretch: Stretch) -> Result<Vec<u8>, Unread> {
         if stretch.bytes > LABEL_BYTES_MAX {
             return Err(Unread::Fault(Fault::LabelTooBig { name: name.to_owned(), bytes: stretch.bytes }));
@@ -173,11 +192,10 @@ impl Source {
 
     /// As long as nobody touched the file since it was listed: after that, the stretch would be of something else.
     fn stretch(&self, stretch: Stretch) -> Result<Vec<u8>, Unread> {
-        let Whole { path, stamp } = &self.wholes[stretch.within as usize];
+        let Whole { path, .. } = &self.wholes[stretch.within as usize];
         let read = || {
-            let held = Held::listed(path, *stamp)?;
             let mut bytes = vec![0; stretch.bytes as usize];
-            held.read(&mut bytes, stretch.begin)?;
+            self.whole(stretch.within)?.read(&mut bytes, stretch.begin)?;
             Ok(bytes)
         };
         read().map_err(|source| Unread::Io { path: path.clone(), source })
