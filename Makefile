@@ -11,9 +11,9 @@ RUN := target/release
 # The crates that need no libtorch; the worker is the other one.
 LIGHT := -p sumac-common -p sumac-data -p sumac-proto -p sumac
 # To look at all of it without libtorch. In the profile of the build, which shares what it compiles with this.
-EVERYTHING := --release --locked --workspace --features sumac-worker/doc-only,sumac-tests/torch
+EVERYTHING := --release --locked --workspace --features sumac-worker/doc-only,sumac-tests/torch,sumac-tests-s3/torch
 
-.PHONY: help prerequisites setup build demo test chaos sim mutants test-light check deny clean
+.PHONY: help prerequisites setup build formats demo test chaos sim mutants test-light check deny clean
 
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -37,13 +37,18 @@ setup: prerequisites  ## Put libtorch where cargo finds it (0.55 GB to download,
 build: setup  ## Build sumac and sumac-worker
 	$(CARGO) build --release --locked -p sumac -p sumac-worker
 
+formats: setup  ## Build both with every format: HDF5, S3 buckets
+	$(CARGO) build --release --locked -p sumac -p sumac-worker --features sumac/formats,sumac-worker/formats
+
 demo: build  ## Train on two small drawn data sets, on this machine
 	$(RUN)/sumac up --demo
 
 # One profile and one choice of features for all of them, so that torch-sys is compiled once and nothing else twice. The
 # suites start the programs that `build` made.
+# Formats that are built in by choice are tested afterwards, so that all else is tested as most people have it.
 test: build  ## Every test, real workers that are killed among them
-	$(CARGO) test --release --locked --no-fail-fast --workspace --features sumac-tests/torch
+	$(CARGO) test --release --locked --no-fail-fast --workspace --exclude sumac-tests-s3 --features sumac-tests/torch
+	$(CARGO) test --release --locked --no-fail-fast -p sumac-data -p sumac-tests-s3 --features sumac-data/formats,sumac-tests-s3/torch
 
 chaos: build  ## Kill every victim at every point, then play each fault often and print what it cost (half an hour, wants quiet)
 	SUMAC_FULL=1 $(CARGO) test --release --locked -p sumac-tests --features torch --test kills
@@ -63,6 +68,7 @@ test-light:  ## The tests that need no libtorch: rules, images, wire, coordinato
 check:  ## Formatting, lints and documentation, warnings are errors; needs no libtorch
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(EVERYTHING) --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked -p sumac-data --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(EVERYTHING) --no-deps
 
 deny:  ## Licences, advisories and duplicates of what is depended on

@@ -27,10 +27,14 @@ pub(crate) fn root() -> &'static Path {
     here.parent().unwrap_or(here)
 }
 
+const FORMATS: &[&str] =
+    if cfg!(feature = "formats") { &["--features", "sumac/formats,sumac-worker/formats"] } else { &[] };
+
 fn build() -> Binaries {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["build", "--release", "-p", "sumac", "-p", "sumac-worker"])
+        .args(FORMATS)
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(root())
         .stderr(Stdio::inherit())

@@ -14,8 +14,15 @@ impl Tree {
     /// If it cannot be read.
     #[must_use]
     pub fn of(room: &Room, folder: &str) -> Self {
-        let (root, mut files) = (room.at(folder), BTreeMap::new());
-        gather(&root, &root, &mut files);
+        Self::at(&room.at(folder))
+    }
+
+    /// # Panics
+    /// If it cannot be read.
+    #[must_use]
+    pub fn at(root: &Path) -> Self {
+        let mut files = BTreeMap::new();
+        gather(root, root, &mut files);
         Self(files)
     }
 
