@@ -18,6 +18,7 @@ use sumac_common::{
     conversation::{Incarnation, Seat},
     ids::{NodeId, WorkerId},
 };
+use sumac_data::storage::Roots;
 use sumac_worker::{
     faults::Faults,
     fingerprint,
@@ -120,6 +121,11 @@ struct Place {
     #[arg(long, env = "SUMAC_CACHE", value_name = "DIR")]
     cache: Option<PathBuf>,
 
+    /// Folders, or s3://bucket/key, that jobs may have it read and write: what lies outside is refused. Give it several times,
+    /// or several with commas between them. Default: everything that this user may.
+    #[arg(long = "data-root", env = "SUMAC_DATA_ROOT", value_name = "DIR", value_delimiter = ',')]
+    data_roots: Vec<PathBuf>,
+
     /// When asked to end, wait so long to be let go from a running job, in seconds; then leave it after the step under way.
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     grace: u64,
@@ -170,6 +176,8 @@ fn run(args: RunArgs) -> Result<(), Ending> {
     let patience = Duration::from_secs(patience);
     let mailbox = Arc::new(Mailbox::default());
     hear_signals(Arc::clone(&mailbox), Duration::from_secs(place.grace)).map_err(|error| ending(RESTART_ME)(&error))?;
+    let roots = Roots::new(&place.data_roots)
+        .map_err(|(folder, error)| as_it_is(&format!("--data-root {}: {error}", folder.display())))?;
     let host = match place.host {
         Some(host) => host,
         None => match way_to(&place.coordinator, patience, &mailbox)? {
@@ -205,6 +213,7 @@ fn run(args: RunArgs) -> Result<(), Ending> {
         mailbox: &mailbox,
         faults,
         cache: place.cache.unwrap_or_else(default_cache),
+        roots,
         fingerprint: &fingerprint::on_cpu,
     };
     engine::work(&desk, host);
@@ -385,6 +394,7 @@ fn init_log() {
 mod engine {
     use super::{Desk, Ending, IpAddr, SocketAddr};
     use std::fmt::Display;
+    use sumac_data::storage::Roots;
     use sumac_worker::{native, work};
 
     pub(super) fn set_up(fail: &dyn Fn(&dyn Display) -> Ending) -> Result<(), Ending> {
@@ -415,6 +425,7 @@ mod engine {
         conversation::{Leaving, Opening},
         ids::WorkerId,
     };
+    use sumac_data::storage::Roots;
     use sumac_worker::{
         link::{Alone, Dial, Ear, Link},
         work,

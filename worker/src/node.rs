@@ -114,13 +114,16 @@ impl CommandLine {
     fn new(place: Place) -> Result<Self, Ending> {
         // Once, for all workers to come: the path of a program that was replaced since leads nowhere.
         let program = env::current_exe().map_err(|error| ending(NOT_AS_IT_IS)(&error))?;
-        let Place { coordinator, node, host, cache, grace, .. } = place;
+        let Place { coordinator, node, host, cache, data_roots, grace, .. } = place;
         let mut rest: Vec<OsString> = vec!["--grace".into(), grace.to_string().into()];
         if let Some(host) = host {
             rest.extend(["--host".into(), host.to_string().into()]);
         }
         if let Some(cache) = cache {
             rest.extend(["--cache".into(), cache.into()]);
+        }
+        for root in data_roots {
+            rest.extend(["--data-root".into(), root.into()]);
         }
         rest.push(format!("--die-with-parent={}", std::process::id()).into());
         Ok(Self { program, node: node.unwrap_or_else(host_name), coordinator, rest })

@@ -134,6 +134,9 @@ impl Shop<'_> {
 
     /// The input and the refiner as they were submitted, and a pipeline that waits for shards.
     fn prepare(&mut self) -> Result<Readiness, String> {
+        for path in [&self.order.how.source, &self.order.how.destination] {
+            self.desk.roots.admit(path).map_err(|outside| outside.to_string())?;
+        }
         let (what, work) = (&self.order.what, self.order.work());
         let input = Input::open(&work).map_err(|error| in_full(&error))?;
         let weights = refined::refiner(&self.order)

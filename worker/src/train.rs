@@ -38,6 +38,7 @@ use sumac_common::{
     spec::Spec,
     tail::{self, Agreed, Disagreement, LaneTail, Tail, Wishes},
 };
+use sumac_data::storage::Roots;
 use tracing::{info, info_span, warn};
 
 /// A worker that is to end finishes its step, but waits no longer than this for others who should take part in it.
@@ -50,6 +51,8 @@ pub struct Desk<'a> {
     pub faults: Faults,
     /// Where frozen data sets are kept on this machine.
     pub cache: PathBuf,
+    /// What a job may have it read and write.
+    pub roots: Roots,
     /// What its numbers depend on, with so many threads.
     pub fingerprint: &'a dyn Fn(u32) -> Result<Fingerprint, LearnError>,
 }
@@ -144,13 +147,17 @@ pub struct Prepared<L> {
 
 impl<L: Learner> Prepared<L> {
     pub fn of(desk: &Desk<'_>, spec: &Spec, make: fn(&Spec) -> Result<L, LearnError>) -> Result<Self, Trouble> {
+        let data = &spec.what.data;
+        for path in [&data.synthetic, &data.real, &spec.how.output.dir] {
+            desk.roots.admit(path).map_err(|outside| Trouble::Failed(outside.to_string()))?;
+        }
         outputs::make(&spec.how.output.dir)?;
         let heard = |which: &'static str, done: usize, of: usize| {
             if done == of || done.is_multiple_of(10_000) {
                 info!(which, done, of, "images frozen");
             }
         };
-        let pantry = Pantry::stock(&spec.what.data, &desk.cache, &heard)?;
+        let pantry = Pantry::stock(data, &desk.cache, &heard)?;
         let schedule = Schedule::new(&spec.what.train, pantry.synthetic_len(), pantry.real_len())?;
         let fingerprint = (desk.fingerprint)(spec.what.threads)?;
         let id = RunId { spec: spec.what.identity(), data: pantry.digest(), fingerprint };

@@ -68,6 +68,7 @@ Environment of sumac-worker
 
   SUMAC_COORDINATOR  --coordinator
   SUMAC_CACHE        --cache
+  SUMAC_DATA_ROOT    --data-root, several with commas between them
   SUMAC_LOG          as above [default: RUST_LOG, else info; up asks for what it logs itself]
   SUMAC_LOG_FORMAT   as above
 ";

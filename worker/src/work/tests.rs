@@ -20,6 +20,7 @@ use sumac_common::{
     ids::{Digest, Generation, JobId, WorkerId},
     spec,
 };
+use sumac_data::storage::Roots;
 
 /// The end of what is waited for: a loop that takes longer waits for a word that never comes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -95,6 +96,40 @@ impl Dial<Vec<f32>> for Meanwhile {
     }
 }
 
+/// Whatever is in `folder`, with work only in `root`: what the worker reports of being given the toy there.
+fn told_of_the_toy(folder: &Path, root: &Path) -> Vec<Report> {
+    let mailbox = Arc::new(Mailbox::default());
+    mailbox.deliver(Order::Prepare { job: job(), spec: spec(folder, 1) });
+    let fingerprint = |threads: u32| {
+        mailbox.close();
+        let [libtorch, device, instructions] = ["none", "cpu", "none"].map(str::to_owned);
+        Ok(Fingerprint { libtorch, device, instructions, threads, canary: Digest::default() })
+    };
+    let roots = Roots::new(&[root.to_owned()]).unwrap();
+    let (faults, cache) = (Faults::default(), folder.join("cache"));
+    let desk = Desk { me: me(), mailbox: &mailbox, faults, cache, roots, fingerprint: &fingerprint };
+    let mut member = Member::new(me());
+    for event in events(&desk) {
+        member.step(event);
+    }
+    let no_links = Meanwhile { mailbox: Arc::clone(&mailbox), orders: Vec::new() };
+    train::<Toy, _>(&desk, &mut member, job(), *spec(folder, 1), |_| Ok(Toy::default()), no_links);
+    mailbox.reports()
+}
+
+#[test]
+fn a_job_whose_paths_lie_outside_the_data_roots_is_refused_before_anything_is_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    draw(folder.path());
+    let other = tempfile::tempdir().unwrap();
+    let refused = told_of_the_toy(folder.path(), other.path());
+    let [Report::Unable { why, .. }] = &refused[..] else { panic!("{refused:#?}") };
+    assert!(why.contains("synthetic` lies in none of this worker's data roots"), "{why}");
+    assert!(!folder.path().join("run").exists() && !folder.path().join("cache").exists());
+    let taken = told_of_the_toy(folder.path(), folder.path());
+    assert!(matches!(taken[..], [Report::Ready { .. }, ..]), "{taken:#?}");
+}
+
 /// A job that is submitted again as soon as it was cancelled keeps its name; that there was a release in between is seen in
 /// nothing but the order of the orders.
 #[test]
@@ -120,8 +155,14 @@ fn a_job_released_and_given_again_in_one_breath_is_prepared_anew() {
                 let [libtorch, device, instructions] = ["none", "cpu", "none"].map(str::to_owned);
                 Ok(Fingerprint { libtorch, device, instructions, threads, canary: Digest::default() })
             };
-            let desk =
-                Desk { me: me(), mailbox: &mailbox, faults: Faults::default(), cache, fingerprint: &fingerprint };
+            let desk = Desk {
+                me: me(),
+                mailbox: &mailbox,
+                faults: Faults::default(),
+                cache,
+                roots: Roots::default(),
+                fingerprint: &fingerprint,
+            };
             let again =
                 || vec![Order::Release { job: job(), why: None }, Order::Prepare { job: job(), spec: second.clone() }];
             work_on_toys(&desk, || Meanwhile { mailbox: Arc::clone(&mailbox), orders: again() });

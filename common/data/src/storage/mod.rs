@@ -3,10 +3,13 @@
 //! What is asked of both is the little that readers and writers need. Knows nothing of what is stored.
 
 mod draft;
+mod roots;
 #[cfg_attr(not(feature = "s3"), path = "without_s3.rs")]
 mod s3;
 mod unfinished;
 mod writing;
+
+pub use roots::{Outside, Roots};
 
 pub(crate) use draft::Draft;
 pub(crate) use s3::Remote;
