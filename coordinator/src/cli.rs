@@ -5,7 +5,9 @@
 
 pub mod args;
 mod ask;
+mod convert;
 mod data;
+mod destination;
 mod dial;
 mod drain;
 mod events;

@@ -52,7 +52,7 @@ fn a_bucket_gives_the_run_and_the_refined_set_that_a_folder_gives() {
         kill(children(command.pid()).into_iter().find_map(|node| children(node).first().copied()).unwrap());
         command.finish().assert(0, &["goes on", "finished", "200 refined, 0 bad"]);
         Tree::at(&bucket.kept("refined")).assert_same(&Tree::of(&room, "peace"), "refined in a bucket");
-        room.sumac(&["verify", refined, "--source", source]).assert(0, &["200 refined", "whole"]);
+        room.sumac(&["verify", refined, "--source", source]).assert(0, &["200 there", "whole"]);
         refine(source, refined).finish().assert(0, &["nothing to do"]);
         refine(source, source).finish().assert(2, &["lie in each other"]);
     });

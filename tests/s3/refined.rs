@@ -9,7 +9,7 @@ use std::{
 use sumac_common::{
     ids::Digest,
     leases::Shard,
-    refinement::{Format, How, Layout, Origin, Refinement, WORK, What},
+    refinement::{Format, How, Layout, Origin, Refinement, Trained, WORK, What},
     spec::{Device, ImageShape, Workers, model},
 };
 use sumac_data::{
@@ -29,26 +29,28 @@ fn begun(source: &Path, destination: PathBuf, layout: Layout) -> Refinement {
         input: frozen.digest,
         samples: frozen.samples,
         shard_samples: SHARD,
-        weights: Digest::of(b"refiner"),
-        refiner: model::Refiner {
-            width: 8,
-            blocks: 1,
-            kernel: 3,
-            output: model::RefinerOutput::Tanh,
-            padding: model::Padding::Zeros,
-        },
+        refiner: Some(Trained {
+            weights: Digest::of(b"refiner"),
+            net: model::Refiner {
+                width: 8,
+                blocks: 1,
+                kernel: 3,
+                output: model::RefinerOutput::Tanh,
+                padding: model::Padding::Zeros,
+            },
+            threads: 1,
+            origin: Origin { run: "eyes-7f3".to_owned(), step: 600, lambda: 0.5, seed: 7 },
+        }),
         image: ImageShape { channels: 1, height: 3, width: 4 },
         fit: None,
         layout,
         format: Format::Same,
         max_bad: 0.5,
-        threads: 1,
-        origin: Origin { run: "eyes-7f3".to_owned(), step: 600, lambda: 0.5, seed: 7 },
     };
     let workers = Workers { min: 1, max: 4, device: Device::Auto };
     let how = How { source: source.to_owned(), destination, workers };
     let order = Refinement { name: "set".to_owned(), what, how };
-    refined::lay_down(&order, b"refiner").unwrap();
+    refined::lay_down(&order, Some(b"refiner")).unwrap();
     order
 }
 
@@ -190,8 +192,9 @@ fn another_refiner_cannot_go_on_in_the_same_place() {
         let order = begun(&bucket.named("set"), bucket.named("out"), Layout::Shards);
         assert!(refined::is_free(&bucket.named("out")).unwrap());
         assert!(!refined::is_free(&bucket.named("set")).unwrap());
-        let what = What { weights: Digest::of(b"other"), ..order.what.clone() };
-        let error = refined::lay_down(&Refinement { what, ..order }, b"other").unwrap_err().to_string();
+        let refiner = order.what.refiner.clone().map(|refiner| Trained { weights: Digest::of(b"other"), ..refiner });
+        let what = What { refiner, ..order.what.clone() };
+        let error = refined::lay_down(&Refinement { what, ..order }, Some(b"other")).unwrap_err().to_string();
         assert!(error.contains("`s3://data/out` is being refined otherwise"), "{error}");
     });
 }

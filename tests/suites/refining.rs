@@ -59,7 +59,7 @@ fn a_data_set_is_refined_verified_and_complete() {
         assert_ne!(source.0[*name], *now, "{name} is as it was");
     }
     assert!(refined.0.keys().all(|name| !name.starts_with(".sumac")), "{:?}", refined.0.keys());
-    room.sumac(&["verify", "refined", "--source", "data/synthetic"]).assert(0, &["1,000 refined", "whole"]);
+    room.sumac(&["verify", "refined", "--source", "data/synthetic"]).assert(0, &["1,000 there", "whole"]);
     room.sumac(&["data", "inspect", "refined"]).assert(0, &["1,000", "class"]);
     room.sumac(&["refine", "status", "refined"]).assert(0, &["finished", "63 of 63"]);
     let again = refine(&room, "refined", &["--workers", "2"], &[]).finish();

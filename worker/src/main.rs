@@ -394,7 +394,6 @@ fn init_log() {
 mod engine {
     use super::{Desk, Ending, IpAddr, SocketAddr};
     use std::fmt::Display;
-    use sumac_data::storage::Roots;
     use sumac_worker::{native, work};
 
     pub(super) fn set_up(fail: &dyn Fn(&dyn Display) -> Ending) -> Result<(), Ending> {

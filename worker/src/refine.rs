@@ -15,7 +15,7 @@ use std::{
 };
 use sumac_common::{
     conversation::{Beat, Doing, Readiness},
-    ids::{Digest, Generation, Step},
+    ids::{Generation, Step},
     leases::{Attempt, Receipt},
     losses::Losses,
     member::{self, Member},
@@ -139,14 +139,14 @@ impl Shop<'_> {
         }
         let (what, work) = (&self.order.what, self.order.work());
         let input = Input::open(&work).map_err(|error| in_full(&error))?;
-        let weights = refined::refiner(&self.order)
+        let (trained, weights) = refined::refiner(&self.order)
             .map_err(|error| format!("{}: the destination must be reachable from every worker", in_full(&error)))?;
-        if input.digest() != what.input || Digest::of(&weights) != what.weights {
-            return Err(format!("{} holds another input or refiner than was submitted", work.display()));
+        if input.digest() != what.input {
+            return Err(format!("{} holds another input than was submitted", work.display()));
         }
-        let fingerprint = (self.desk.fingerprint)(what.threads).map_err(|error| error.to_string())?;
-        let net = pipeline::load(what, &weights).map_err(|error| error.to_string())?;
-        self.line = Some(Line::start(self.desk, &self.order, input, net)?);
+        let fingerprint = (self.desk.fingerprint)(trained.threads).map_err(|error| error.to_string())?;
+        let net = pipeline::load(&trained.net, what.image.channels, &weights).map_err(|error| error.to_string())?;
+        self.line = Some(Line::start(self.desk, &self.order, input, net, trained.threads)?);
         Ok(Readiness { data: what.identity(), fingerprint })
     }
 
@@ -188,13 +188,18 @@ impl Shop<'_> {
 }
 
 impl Line {
-    fn start(desk: &Desk<'_>, order: &Refinement, input: Input, net: Box<dyn Refines + Send>) -> Result<Self, String> {
+    fn start(
+        desk: &Desk<'_>,
+        order: &Refinement,
+        input: Input,
+        net: Box<dyn Refines + Send>,
+        threads: u32,
+    ) -> Result<Self, String> {
         let made = Pipeline::new(order.clone(), input, net, Limits::default(), Crew::default());
         let (mut line, feed) = made.map_err(|error| error.to_string())?;
         let gauge = line.gauge();
         let (tell, news) = mpsc::channel();
         let mailbox = Arc::clone(desk.mailbox);
-        let threads = order.what.threads;
         let run = move || {
             fingerprint::use_threads(threads);
             let ended = loop {

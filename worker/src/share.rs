@@ -7,7 +7,7 @@ use crate::{
     pipeline::{self, Crew, Limits, News, Pipeline, PipelineError},
 };
 use std::{path::Path, str::FromStr, thread};
-use sumac_common::{conversation::Fingerprint, ids::Digest, leases::Shard, refinement::Refinement};
+use sumac_common::{conversation::Fingerprint, leases::Shard, refinement::Refinement};
 use sumac_data::refined::{self, Input, RefinedError};
 use tracing::{info, warn};
 
@@ -36,7 +36,7 @@ pub enum ShareError {
     NoOrder(String),
     #[error(transparent)]
     Refined(#[from] RefinedError),
-    #[error("`{0}` holds another input or refiner than was submitted: delete it and begin again")]
+    #[error("`{0}` holds another input than was submitted: delete it and begin again")]
     AnotherOne(String),
     #[error(transparent)]
     Learner(#[from] LearnError),
@@ -72,14 +72,14 @@ pub fn refine(
         ..order
     };
     let input = Input::open(&order.work())?;
-    let weights = refined::refiner(&order)?;
-    if input.digest() != order.what.input || Digest::of(&weights) != order.what.weights {
+    let (trained, weights) = refined::refiner(&order)?;
+    if input.digest() != order.what.input {
         return Err(ShareError::AnotherOne(shown()));
     }
-    refined::agree(&order, &fingerprint_of(order.what.threads)?.to_string())?;
+    refined::agree(&order, &fingerprint_of(trained.threads)?.to_string())?;
     let mine = mine(&order, share)?;
-    fingerprint::use_threads(order.what.threads);
-    let net = pipeline::load(&order.what, &weights)?;
+    fingerprint::use_threads(trained.threads);
+    let net = pipeline::load(&trained.net, order.what.image.channels, &weights)?;
     let (mut pipeline, feed) = Pipeline::new(order.clone(), input, net, Limits::default(), Crew::default())?;
     let (of, name) = (mine.len() as u64, format!("task-{}-{}", share.task, std::process::id()));
     let stopper = feed.clone();

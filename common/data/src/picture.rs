@@ -71,6 +71,13 @@ impl Pixels {
     }
 }
 
+/// `[channels, height, width]` to `[height, width, channels]`.
+fn interleaved<V: Copy>(planes: &[V], channels: u32) -> Vec<V> {
+    let channels = channels as usize;
+    let area = planes.len() / channels.max(1);
+    (0..planes.len()).map(|at| planes[at % channels * area + at / channels]).collect()
+}
+
 /// Appends stored values to `out`, scaled from their full range to [-1, 1].
 pub(crate) fn scale(bytes: &[u8], depth: Depth, out: &mut Vec<f32>) {
     match depth {
@@ -100,6 +107,17 @@ impl Picture {
             Pixels::U16(values) => Pixels::U16(self.fit(values, shape, resize)?),
             Pixels::F32(values) => Pixels::F32(self.fit(values, shape, resize)?),
         })
+    }
+
+    /// In another shape, at its own depth: [`Self::fitted`], as pixels.
+    pub fn converted(&self, shape: ImageShape, resize: Resize) -> Result<Self, Fault> {
+        let ImageShape { channels, height, width } = shape;
+        let pixels = match self.fitted(shape, resize)? {
+            Pixels::U8(planes) => Pixels::U8(interleaved(&planes, channels)),
+            Pixels::U16(planes) => Pixels::U16(interleaved(&planes, channels)),
+            Pixels::F32(planes) => Pixels::F32(interleaved(&planes, channels)),
+        };
+        Ok(Self { width, height, channels, pixels })
     }
 
     /// `[channels, height, width]` in [-1, 1], as training sees it: at the picture's own size.

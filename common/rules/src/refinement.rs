@@ -28,9 +28,8 @@ pub struct What {
     pub samples: u64,
     /// Samples in a shard; the last one may have fewer.
     pub shard_samples: u32,
-    /// Of the refiner's file.
-    pub weights: Digest,
-    pub refiner: model::Refiner,
+    /// What the images go through; `None` if they are only converted.
+    pub refiner: Option<Trained>,
     /// What it was trained on. Its channels are those that it takes and gives; its size counts only with `fit`.
     pub image: ImageShape,
     /// Bring every image to `image`'s size first, as training did. `None`: each is refined at its own size.
@@ -39,9 +38,18 @@ pub struct What {
     pub format: Format,
     /// Share of the images that may be bad, 0..=1; above it the refinement fails.
     pub max_bad: f64,
+}
+
+/// A refiner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trained {
+    /// Of its file.
+    pub weights: Digest,
+    pub net: model::Refiner,
     /// Threads per CPU worker: part of the numeric fingerprint.
     pub threads: u32,
-    /// Where the refiner comes from, for the provenance of each image.
+    /// Where it comes from, for the provenance of each image.
     pub origin: Origin,
 }
 

@@ -3,6 +3,7 @@
 use crate::serve::LISTEN;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+use sumac_common::spec::ImageShape;
 
 /// Where the coordinator keeps what must survive, if nothing else is said.
 pub const STATE: &str = ".sumac";
@@ -270,21 +271,11 @@ pub struct Refine {
     /// The refiner: a job, JOB@STEP, a run's output folder, a checkpoint's folder, or a refiner.safetensors with its spec.toml
     #[arg(long, value_name = "WHICH", required = true)]
     pub checkpoint: Option<String>,
-    /// mirror: the same tree and names; shards: WebDataset tars [default: mirror, shards from tars and above 100,000 images]
-    #[arg(long, value_enum)]
-    pub layout: Option<LayoutWord>,
-    /// same: a JPEG stays a JPEG; png: without loss, whatever went in
-    #[arg(long, value_enum, default_value_t)]
-    pub format: FormatWord,
+    #[command(flatten)]
+    pub written: Written,
     /// Bring every image to the size that the refiner was trained on [default: each is refined at its own size]
     #[arg(long, value_enum)]
     pub fit: Option<FitWord>,
-    /// Share of the images that may be bad, such as 0.1%; above it the refinement fails
-    #[arg(long, value_name = "SHARE", default_value = "0.1%", value_parser = share)]
-    pub max_bad: f64,
-    /// Images that are done, or done again after a failure, as one [default: by the number of images]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub shard_images: Option<u32>,
     /// Name the job [default: the name of DST]
     #[arg(long)]
     pub name: Option<String>,
@@ -292,17 +283,34 @@ pub struct Refine {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub workers: Option<u32>,
     /// Queue it, and do not wait for its end; needs a coordinator
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     pub detach: bool,
-    /// Say what would be done; write nothing
-    #[arg(long, conflicts_with = "detach")]
-    pub dry_run: bool,
     /// Without any coordinator: do one of N shares, I from 0 to N - 1, as a task of an array job; `merge` then puts them together
     #[arg(long, value_name = "I/N", conflicts_with_all = ["detach", "dry_run", "workers"])]
     pub shard_of: Option<String>,
     /// The coordinator to queue it with [default: the one of ./.sumac if it runs, else none]
     #[arg(long, value_name = "URL", env = "SUMAC_COORDINATOR")]
     pub coordinator: Option<String>,
+}
+
+/// How a data set is written.
+#[derive(Debug, clap::Args)]
+pub struct Written {
+    /// mirror: the same tree and names; shards: WebDataset tars [default: mirror, shards from tars and above 100,000 images]
+    #[arg(long, value_enum)]
+    pub layout: Option<LayoutWord>,
+    /// same: a JPEG stays a JPEG; png: without loss, whatever went in
+    #[arg(long, value_enum, default_value_t)]
+    pub format: FormatWord,
+    /// Share of the images that may be bad, such as 0.1%; above it the command fails
+    #[arg(long, value_name = "SHARE", default_value = "0.1%", value_parser = share)]
+    pub max_bad: f64,
+    /// Images that are done, or done again after a failure, as one [default: by the number of images]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub shard_images: Option<u32>,
+    /// Say what would be done; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -403,6 +411,24 @@ pub enum Data {
         #[command(flatten)]
         read: Read,
     },
+    /// Write a labelled data set in another form: another size, another layout, labels byte for byte
+    ///
+    /// Without --image and --format png each image's file stays as it is. The same command goes on where it was stopped, and
+    /// `sumac verify DST --source SRC` checks what it wrote.
+    Convert {
+        /// The images: whatever `sumac data inspect` knows
+        source: PathBuf,
+        /// The folder to write to: a new or an empty one, or that of this very conversion
+        destination: PathBuf,
+        /// Bring every image to this shape, such as 35x55x1: height, width, channels (1 grey, 3 colour)
+        #[arg(long, value_name = "HxWxC")]
+        image: Option<Shape>,
+        /// How to get to --image
+        #[arg(long, value_enum, default_value = "area", requires = "image")]
+        fit: FitWord,
+        #[command(flatten)]
+        written: Written,
+    },
     /// Draw a pair of data sets: labelled synthetic images, and what a camera would see
     Demo {
         /// What to draw
@@ -424,6 +450,24 @@ pub enum Subject {
     Eyes,
     /// Grey digits of 28x28 pixels, a folder per class
     Digits,
+}
+
+/// `35x55x1`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape(pub ImageShape);
+
+impl FromStr for Shape {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Option<Vec<u32>> = text.split('x').map(|number| number.parse().ok()).collect();
+        match numbers.as_deref() {
+            Some(&[height @ 1..=16_384, width @ 1..=16_384, channels @ (1 | 3)]) => {
+                Ok(Self(ImageShape { channels, height, width }))
+            }
+            _ => Err("must be height, width and channels, such as 35x55x1 or 64x64x3".to_owned()),
+        }
+    }
 }
 
 /// `train.lambda=0.2`

@@ -2,6 +2,8 @@
 
 use super::{
     args::{Data, Output, Subject},
+    convert::convert,
+    destination::blocking,
     failure::{Exit, Failure, print_hint},
     outcome::here,
     render::{counted, grouped, print_item, say},
@@ -20,7 +22,6 @@ use sumac_data::{
     survey,
     survey::Tone,
 };
-use tokio::task::spawn_blocking;
 
 /// Faults shown in the table; JSON has them all.
 const BAD_SHOWN: usize = 10;
@@ -58,6 +59,9 @@ pub(super) async fn data(data: Data) -> Result<Exit, Failure> {
                 Output::Json => print_item(&survey),
                 Output::Table => figures(&source, &survey),
             }
+        }
+        Data::Convert { source, destination, image, fit, written } => {
+            return convert(&source, &destination, image, fit, &written).await;
         }
         Data::Demo { subject, dir, count, seed } => {
             let count = usize::try_from(count).unwrap_or(usize::MAX);
@@ -107,7 +111,7 @@ async fn look_through(source: PathBuf) -> Result<Survey, Failure> {
     .await?
 }
 
-fn bar() -> ProgressBar {
+pub(super) fn bar() -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -171,12 +175,6 @@ fn hint_at(folders: &BTreeSet<String>, root: &Path) {
         "all images lie in sub-folders ({names}); if these are data sets of their own, name one: `sumac data inspect {}`",
         one.display()
     ));
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    spawn_blocking(work).await.map_err(|broke| {
-        Failure::new(Exit::Failed, "reading the data broke down: this is a bug of sumac").because(Some(&broke))
-    })
 }
 
 fn describe(inspection: &Inspection) {

@@ -1,10 +1,10 @@
 //! `refine`: a labelled data set through a refiner, on a coordinator's workers, or on workers of its own.
 //!
-//! It freezes the input and lays the refiner into the destination; from then on the destination holds all that is needed to go
-//! on. Decides nothing about shards.
+//! What it writes, and where, is laid down in the destination first. Decides nothing about shards.
 
 use super::{
-    args::{self, FitWord, FormatWord, LayoutWord, Output, Reach, RefineAbout},
+    args::{self, Output, Reach, RefineAbout},
+    destination::{Laid, Plan, blocking, fit, state, tidy, unusable, word},
     dial::Dialled,
     failure::{Exit, Failure},
     follow::Watch,
@@ -21,33 +21,15 @@ use crate::serve::{ADDRESS_FILE, Place};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use std::{
-    env, fs, io,
+    env,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     thread::available_parallelism,
     time::Duration,
 };
-use sumac_common::{
-    ids::Digest,
-    refinement::{Format, How, Layout, Origin, Refinement, WORK, What},
-    spec::{Device, Resize, Workers},
-};
-use sumac_data::{
-    Source,
-    refined::{self, Input},
-    source::Kind,
-    storage::{absolute, is_remote},
-};
+use sumac_common::refinement::{How, Refinement, WORK, What};
+use sumac_data::{refined, storage::absolute};
 use sumac_proto::v1;
-use tokio::task::spawn_blocking;
-
-/// In the folder of work in progress: the state of a coordinator of its own.
-const STATE: &str = "state";
-/// Above so many images a folder is written as tars, if nothing else is said.
-const MIRRORED_MAX: usize = 100_000;
-/// Shards of a small data set: enough for workers to share. And images in a shard, within these.
-const SHARDS_AT_LEAST: usize = 64;
-const SHARD_IMAGES: (usize, usize) = (16, 4_096);
 
 pub(super) async fn refine(mut args: args::Refine, verbose: bool) -> Result<Exit, Failure> {
     if let Some(about) = args.about.take() {
@@ -58,68 +40,17 @@ pub(super) async fn refine(mut args: args::Refine, verbose: bool) -> Result<Exit
         return Err(Failure::new(Exit::Usage, "SRC, DST and --checkpoint are needed").hint("sumac refine --help"));
     };
     let trained = refiner::find(named, &reach).await?;
-    let destination = absolute(destination).map_err(|error| unusable(destination, &error))?;
-    let looked = {
-        let source = source.clone();
-        blocking(move || Source::look(&source)).await?.map_err(|error| Failure::of(Exit::Failed, &error))?
+    let plan = Plan {
+        source,
+        destination,
+        written: &args.written,
+        refiner: Some(&trained),
+        image: trained.spec.what.data.image,
+        fit: args.fit.map(fit),
+        name: args.name.as_deref(),
+        workers: args.workers,
     };
-    apart(&looked, source, &destination)?;
-    let layout = layout(&args, &looked);
-    let format = format(args.format);
-    refined::check(&looked, layout, format).map_err(|error| Failure::of(Exit::Usage, &error))?;
-    let shard_samples = shard_samples(&args, looked.samples().len());
-    say("source", format!("{}   {}", here(source).display(), counted(looked.samples().len() as u64, "image")));
-    say(
-        "refiner",
-        format!("{} at step {}   {}", trained.run, grouped(trained.step), Digest::of(&trained.file).short()),
-    );
-    if args.dry_run {
-        say(
-            "into",
-            format!("{}   {}, in shards of {}", destination.display(), word(layout), grouped(shard_samples.into())),
-        );
-        return Ok(Exit::Done);
-    }
-
-    vacant(&destination)?;
-    let work = destination.join(WORK);
-    let frozen = {
-        let work = work.clone();
-        blocking(move || Input::freeze(&looked, shard_samples, &work)).await?
-    };
-    let frozen = frozen.map_err(|error| Failure::of(Exit::Failed, &error))?;
-    let refinement = Refinement {
-        name: name(&args, &destination),
-        what: What {
-            input: frozen.digest,
-            samples: frozen.samples,
-            shard_samples,
-            weights: Digest::of(&trained.file),
-            refiner: trained.spec.what.model.refiner.clone(),
-            image: trained.spec.what.data.image,
-            fit: args.fit.map(fit),
-            layout,
-            format,
-            max_bad: args.max_bad,
-            threads: trained.spec.what.threads,
-            origin: Origin {
-                run: trained.run.clone(),
-                step: trained.step,
-                lambda: trained.spec.what.train.lambda,
-                seed: trained.spec.what.train.seed,
-            },
-        },
-        how: How {
-            source: absolute(source).map_err(|error| unusable(source, &error))?,
-            destination: destination.clone(),
-            workers: Workers { min: 1, max: args.workers.unwrap_or(u32::MAX), device: Device::Auto },
-        },
-    };
-    if is_done(&refinement)? {
-        say("finished", format!("{} holds this very data set: nothing to do", here(&destination).display()));
-        return Ok(Exit::Done);
-    }
-    refined::lay_down(&refinement, &trained.file).map_err(|error| Failure::of(Exit::Failed, &error))?;
+    let Laid::ToDo(refinement) = plan.lay_down().await? else { return Ok(Exit::Done) };
     if let Some(share) = &args.shard_of {
         return share_of(&refinement, share).await;
     }
@@ -137,132 +68,6 @@ async fn coordinator(reach: &Reach) -> Result<Option<Dialled>, Failure> {
         Some(_) => reach.dial().await.map(Some),
         None if Path::new(args::STATE).join(ADDRESS_FILE).exists() => Ok(reach.dial().await.ok()),
         None => Ok(None),
-    }
-}
-
-// === what is to be done ===
-
-fn layout(args: &args::Refine, source: &Source) -> Layout {
-    match args.layout {
-        Some(LayoutWord::Mirror) => Layout::Mirror,
-        Some(LayoutWord::Shards) => Layout::Shards,
-        None if matches!(source.kind(), Kind::Tar | Kind::Hdf5) || source.samples().len() > MIRRORED_MAX => {
-            Layout::Shards
-        }
-        None => Layout::Mirror,
-    }
-}
-
-fn word(layout: Layout) -> &'static str {
-    match layout {
-        Layout::Mirror => "the same tree and names",
-        Layout::Shards => "WebDataset tars",
-    }
-}
-
-fn format(word: FormatWord) -> Format {
-    match word {
-        FormatWord::Same => Format::Same,
-        FormatWord::Png => Format::Png,
-    }
-}
-
-fn fit(word: FitWord) -> Resize {
-    match word {
-        FitWord::Area => Resize::Area,
-        FitWord::Crop => Resize::Crop,
-        FitWord::Exact => Resize::Exact,
-    }
-}
-
-/// Follows from the number of images alone, so that the same command makes the same shards.
-fn shard_samples(args: &args::Refine, images: usize) -> u32 {
-    let by_number = (images / SHARDS_AT_LEAST).clamp(SHARD_IMAGES.0, SHARD_IMAGES.1);
-    args.shard_images.unwrap_or(u32::try_from(by_number).unwrap_or(u32::MAX))
-}
-
-/// The destination's own, made fit for a job.
-fn name(args: &args::Refine, destination: &Path) -> String {
-    let given = args.name.clone().or_else(|| Some(destination.file_name()?.to_string_lossy().into_owned()));
-    let fit = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
-    let name: String = given.unwrap_or_default().chars().map(fit).take(30).collect();
-    let name = name.trim_matches('-');
-    if name.is_empty() { "refined".to_owned() } else { name.to_owned() }
-}
-
-// === the destination ===
-
-fn unusable(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(Exit::Failed, format!("cannot use {}", path.display())).because(Some(error))
-}
-
-/// Neither lies in the other: what is written would be read, or what is read overwritten.
-fn apart(source: &Source, named: &Path, destination: &Path) -> Result<(), Failure> {
-    if is_remote(source.root()) != is_remote(destination) {
-        return Ok(());
-    }
-    let from = fs::canonicalize(source.root()).unwrap_or_else(|_| source.root().to_owned());
-    let into = canonical(destination);
-    if into.starts_with(&from) || from.starts_with(&into) {
-        let what = format!("{} and {} lie in each other", named.display(), destination.display());
-        return Err(Failure::new(Exit::Usage, what).hint("name a folder beside the data set, not in it or above it"));
-    }
-    Ok(())
-}
-
-/// Of what need not be there yet: its nearest parent that is, and the rest.
-fn canonical(path: &Path) -> PathBuf {
-    if is_remote(path) {
-        return path.to_owned();
-    }
-    match (fs::canonicalize(path), path.parent(), path.file_name()) {
-        (Ok(whole), ..) => whole,
-        (Err(_), Some(parent), Some(name)) => canonical(parent).join(name),
-        (Err(_), ..) => path.to_owned(),
-    }
-}
-
-fn vacant(destination: &Path) -> Result<(), Failure> {
-    if !refined::is_free(destination).map_err(|error| Failure::of(Exit::Failed, &error))? {
-        let what = format!("{} is not empty, and not of a refinement", destination.display());
-        return Err(Failure::new(Exit::Usage, what).hint("name a new or an empty folder"));
-    }
-    Ok(())
-}
-
-/// Whether the destination is sealed, and of this refinement.
-fn is_done(refinement: &Refinement) -> Result<bool, Failure> {
-    let destination = &refinement.how.destination;
-    match refined::sealed(destination).map_err(|error| Failure::of(Exit::Failed, &error))? {
-        None => Ok(false),
-        Some(sealed) if sealed.is_of(refinement) => {
-            tidy(refinement)?;
-            Ok(true)
-        }
-        Some(_) => {
-            tidy(refinement)?;
-            let what = format!("{} holds another refined data set, and is finished", destination.display());
-            Err(Failure::new(Exit::Failed, what).hint("name another folder, or remove this one"))
-        }
-    }
-}
-
-/// What a finished data set needs no more.
-fn tidy(refinement: &Refinement) -> Result<(), Failure> {
-    refined::clear_away(&refinement.how.destination).map_err(|error| Failure::of(Exit::Failed, &error))?;
-    let state = state(refinement);
-    match fs::remove_dir_all(&state) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(&state, &error)),
-        _ => Ok(()),
-    }
-}
-
-/// Of a coordinator of its own: with the work, or below this folder where the work lies in a bucket.
-fn state(refinement: &Refinement) -> PathBuf {
-    let work = refinement.work();
-    match is_remote(&work) {
-        true => Path::new(args::STATE).join(format!("{STATE}-{}", refinement.what.identity().short())),
-        false => work.join(STATE),
     }
 }
 
@@ -461,12 +266,6 @@ fn tell(refinement: &Refinement, job: &JobView) -> Result<Exit, Failure> {
         format!("sumac verify {} --source {}", here(destination).display(), here(&refinement.how.source).display()),
     );
     Ok(job.exit())
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    spawn_blocking(work).await.map_err(|broke| {
-        Failure::new(Exit::Failed, "reading the data broke down: this is a bug of sumac").because(Some(&broke))
-    })
 }
 
 // === how far it is ===

@@ -15,7 +15,8 @@ use std::{
 };
 use sumac_common::{
     checkpoint,
-    ids::Step,
+    ids::{Digest, Step},
+    refinement,
     spec::{self, Spec},
 };
 use sumac_proto::v1;
@@ -157,6 +158,22 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
 }
 
 impl Trained {
+    /// As a refinement names it.
+    pub(super) fn as_submitted(&self) -> refinement::Trained {
+        let what = &self.spec.what;
+        refinement::Trained {
+            weights: Digest::of(&self.file),
+            net: what.model.refiner.clone(),
+            threads: what.threads,
+            origin: refinement::Origin {
+                run: self.run.clone(),
+                step: self.step,
+                lambda: what.train.lambda,
+                seed: what.train.seed,
+            },
+        }
+    }
+
     /// The tensors that the spec's refiner has, of its shapes, and no others.
     fn fits(&self, named: &str) -> Result<(), Failure> {
         let misfit = |why: String| {

@@ -37,7 +37,7 @@ pub(super) async fn verify(args: args::Verify) -> Result<Exit, Failure> {
             let against = args.source.as_ref().map_or("", |_| " identical to the source");
             say(
                 "images",
-                format!("{} refined, {} in the list of errors", grouped(verified.images), grouped(verified.bad)),
+                format!("{} there, {} in the list of errors", grouped(verified.images), grouped(verified.bad)),
             );
             say("labels", format!("{}{against}", grouped(verified.labels)));
             for finding in verified.findings.iter().take(SHOWN) {

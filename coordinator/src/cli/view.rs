@@ -235,7 +235,7 @@ impl RefinementView {
         let shares = beat.and_then(|beat| beat.shares);
         Ok(Self {
             source: known.how.source,
-            run: known.what.origin.run,
+            run: known.what.refiner.map_or_else(String::new, |refiner| refiner.origin.run),
             images: known.what.samples,
             refined: wire.refined,
             bad: wire.bad,

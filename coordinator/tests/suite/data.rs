@@ -72,3 +72,24 @@ async fn the_folder_above_two_data_sets_gets_a_hint_at_them() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_data_set_is_converted_once_and_found_whole() {
+    let sumac = Sumac::new();
+    sumac.runs(&["data", "demo", "digits", "drawn", "--count", "20"]).await.with(0);
+    let convert = ["data", "convert", "drawn/synthetic", "small", "--image", "14x14x1", "--layout", "shards"];
+    let said = sumac.runs(&convert).await.with(0).stdout;
+    assert!(
+        said.contains("20 converted, 0 bad") && said.contains("sumac verify small --source drawn/synthetic"),
+        "{said}"
+    );
+    sumac.runs(&["verify", "small", "--source", "drawn/synthetic"]).await.with(0);
+    let shown = sumac.runs(&["data", "inspect", "small"]).await.with(0).stdout;
+    assert!(shown.contains("14x14, 1 channel, 8 bit   20 images"), "{shown}");
+    let again = sumac.runs(&convert).await.with(0).stdout;
+    assert!(again.contains("nothing to do"), "{again}");
+    let other = sumac.runs(&["data", "convert", "drawn/synthetic", "small", "--image", "7x7x1"]).await.with(1).stderr;
+    assert!(other.contains("holds another data set, and is finished"), "{other}");
+    let wrong = sumac.runs(&["data", "convert", "drawn/synthetic", "new", "--image", "14x14"]).await.with(2).stderr;
+    assert!(wrong.contains("such as 35x55x1"), "{wrong}");
+}

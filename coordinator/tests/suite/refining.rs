@@ -6,7 +6,7 @@ use sumac_common::{
     conversation::{Order, Readiness, Report, Standing},
     ids::{Digest, JobId},
     leases::{Attempt, Held, Receipt, Shard, chain},
-    refinement::{Format, How, Layout, Origin, Refinement, What},
+    refinement::{Format, How, Layout, Origin, Refinement, Trained, What},
     spec::{Device, ImageShape, Workers, model},
 };
 use sumac_proto::v1::{self, submit_refused::Why, submit_reply::Answer};
@@ -19,21 +19,23 @@ pub(crate) fn refinement(shards: u64, destination: &Path) -> Refinement {
             input: Digest::of(b"input"),
             samples: shards * 10,
             shard_samples: 10,
-            weights: Digest::of(b"weights"),
-            refiner: model::Refiner {
-                width: 8,
-                blocks: 1,
-                kernel: 3,
-                output: model::RefinerOutput::Tanh,
-                padding: model::Padding::Zeros,
-            },
+            refiner: Some(Trained {
+                weights: Digest::of(b"weights"),
+                net: model::Refiner {
+                    width: 8,
+                    blocks: 1,
+                    kernel: 3,
+                    output: model::RefinerOutput::Tanh,
+                    padding: model::Padding::Zeros,
+                },
+                threads: 1,
+                origin: Origin { run: "eyes-7f3".to_owned(), step: 600, lambda: 0.5, seed: 7 },
+            }),
             image: ImageShape { channels: 1, height: 35, width: 55 },
             fit: None,
             layout: Layout::Mirror,
             format: Format::Same,
             max_bad: 0.1,
-            threads: 1,
-            origin: Origin { run: "eyes-7f3".to_owned(), step: 600, lambda: 0.5, seed: 7 },
         },
         how: How {
             source: "/data/drawn".into(),
@@ -151,7 +153,7 @@ async fn the_same_refinement_again_is_the_one_that_is_there_and_another_is_refus
     assert_eq!((admission, again.id), (v1::Admission::AlreadyThere, job.id.clone()));
 
     let mut other = wanted.clone();
-    other.what.weights = Digest::of(b"other weights");
+    other.what.refiner.as_mut().unwrap().weights = Digest::of(b"other weights");
     match submitted(&coordinator.url(), &other).await {
         Answer::Refused(v1::SubmitRefused { why: Some(Why::OutputTaken(taken)) }) => assert_eq!(taken.job, job.id),
         answer => panic!("not refused but {answer:?}"),

@@ -1,9 +1,9 @@
 //! What a pipeline needs from a refiner, and which one a refinement is done with. Names no tensor.
 
 use crate::learner::LearnError;
-use sumac_common::{
-    refinement::What,
-    spec::{ImageShape, model::Preset},
+use sumac_common::spec::{
+    ImageShape,
+    model::{self, Preset},
 };
 
 /// Images in, images of the same size out. An image's bits depend on its own pixels, the weights and the engine; never on what
@@ -65,18 +65,17 @@ impl Refines for Negative {
     }
 }
 
-/// The refiner of a refinement, from the bytes of its file. The network of the preset `toy` has none: its images become their
+/// A refiner of images of so many channels, from the bytes of its file. The network of the preset `toy` has none: its images become their
 /// negatives, whatever the bytes.
 ///
 /// # Errors
 /// [`LearnError::Misfit`] if the bytes are another refiner's.
-pub fn load(what: &What, bytes: &[u8]) -> Result<Box<dyn Refines + Send>, LearnError> {
-    let channels = what.image.channels;
-    if what.refiner == Preset::Toy.recipe().refiner {
+pub fn load(net: &model::Refiner, channels: u32, bytes: &[u8]) -> Result<Box<dyn Refines + Send>, LearnError> {
+    if *net == Preset::Toy.recipe().refiner {
         return Ok(Box::new(Negative { channels }));
     }
     #[cfg(feature = "torch")]
-    return Ok(Box::new(crate::simgan::RefinerNet::load(&what.refiner, channels, bytes)?));
+    return Ok(Box::new(crate::simgan::RefinerNet::load(net, channels, bytes)?));
     #[cfg(not(feature = "torch"))]
     Err(LearnError::Misfit(format!(
         "a refiner of {} bytes needs a worker built with libtorch, and this one was built without",

@@ -12,7 +12,7 @@ use std::{
     sync::OnceLock,
 };
 use sumac_common::{
-    refinement::{Format, How, Layout, Origin, What as Job},
+    refinement::{Format, How, Layout, Origin, Trained, What as Job},
     spec::{
         Device, Resize, Workers,
         model::{Padding, Preset, Refiner, RefinerOutput},
@@ -59,21 +59,23 @@ impl Site {
                 input: Default::default(),
                 samples: 0,
                 shard_samples: SHARD_SAMPLES,
-                weights: Default::default(),
-                refiner: Refiner {
-                    width: 2,
-                    blocks: 1,
-                    kernel: 3,
-                    output: RefinerOutput::Tanh,
-                    padding: Padding::Zeros,
-                },
+                refiner: Some(Trained {
+                    weights: Default::default(),
+                    net: Refiner {
+                        width: 2,
+                        blocks: 1,
+                        kernel: 3,
+                        output: RefinerOutput::Tanh,
+                        padding: Padding::Zeros,
+                    },
+                    threads: 1,
+                    origin: Origin { run: "run".to_owned(), step: 7, lambda: 0.5, seed: 1 },
+                }),
                 image: ImageShape { channels: 1, height: 6, width: 8 },
                 fit: None,
                 layout: Layout::Mirror,
                 format: Format::Png,
                 max_bad: 0.5,
-                threads: 1,
-                origin: Origin { run: "run".to_owned(), step: 7, lambda: 0.5, seed: 1 },
             },
             how: How { source: self.source(), destination, workers: Workers { min: 1, max: 1, device: Device::Cpu } },
         };
@@ -385,13 +387,11 @@ fn a_pipeline_that_is_dropped_ends() {
 
 #[test]
 fn the_toys_refiner_is_a_stand_in_and_another_needs_its_file() {
-    let site = Site::with(1);
-    let toy = site.order("toy", |what| what.refiner = Preset::Toy.recipe().refiner);
     let pixels = [0.25, -1.0];
     let shape = ImageShape { channels: 1, height: 1, width: 2 };
-    let refined = load(&toy.what, b"").unwrap().refine(&pixels, shape, &|| true).unwrap();
+    let refined = load(&Preset::Toy.recipe().refiner, 1, b"").unwrap().refine(&pixels, shape, &|| true).unwrap();
     assert_eq!(refined, Some(vec![-0.25, 1.0]));
-    assert!(load(&site.order("other", |_| ()).what, b"").is_err());
+    assert!(load(&Preset::Digits.recipe().refiner, 1, b"").is_err());
 }
 
 #[cfg(feature = "torch")]
@@ -413,6 +413,14 @@ mod with_libtorch {
         serialize(views, Some([("format".to_owned(), "pt".to_owned())].into())).unwrap()
     }
 
+    fn net(order: &Refinement) -> &Refiner {
+        &order.what.refiner.as_ref().unwrap().net
+    }
+
+    fn load_with(order: &Refinement, value: impl Fn(&str, usize, usize) -> f32) -> Box<dyn Refines + Send> {
+        load(net(order), 1, &exported(net(order), value)).unwrap()
+    }
+
     /// Of both signs, small enough that tanh is not at its ends.
     fn waves(_: &str, fan_in: usize, at: usize) -> f32 {
         (at as f32 * 1.7).sin() / (fan_in as f32).sqrt()
@@ -423,7 +431,7 @@ mod with_libtorch {
         let site = Site::with(3);
         let order = site.order("out", |_| ());
         let nan = |name: &str, _: usize, _: usize| if name == "conv_out.bias" { f32::NAN } else { 0.0 };
-        let net = load(&order.what, &exported(&order.what.refiner, nan)).unwrap();
+        let net = load_with(&order, nan);
         assert_eq!(through(&order, net, (ROOMY, MANY), 0..1).iter().map(counts).collect::<Vec<_>>(), [(0, 0, 3)]);
         assert!(receipt(&order, 0).contains("refined, 48 of its 48 values are no finite numbers"));
     }
@@ -433,13 +441,13 @@ mod with_libtorch {
         let site = Site::with(34);
         let outputs = [(ROOMY, FEW), (Limits { images: 5, ..ROOMY }, MANY)].map(|setup| {
             let order = site.order(&format!("out-{}", setup.0.images), |_| ());
-            let net = load(&order.what, &exported(&order.what.refiner, waves)).unwrap();
+            let net = load_with(&order, waves);
             through(&order, net, setup, 0..4);
             written(&order)
         });
         assert!(outputs[0] == outputs[1]);
         let order = site.order("other-shards", |what| what.shard_samples = 34);
-        through(&order, load(&order.what, &exported(&order.what.refiner, waves)).unwrap(), (ROOMY, MANY), 0..1);
+        through(&order, load_with(&order, waves), (ROOMY, MANY), 0..1);
         let images = |written: &BTreeMap<PathBuf, Vec<u8>>| {
             let images = written.iter().filter(|(path, _)| path.extension().is_some_and(|ending| ending == "png"));
             images
@@ -464,10 +472,11 @@ mod with_libtorch {
         let eyes = Preset::PaperEyes.recipe();
         for round in 0..3 {
             let order = site.order(&format!("out-{round}"), |what| {
-                (what.refiner, what.image, what.shard_samples) = (eyes.refiner.clone(), eyes.image, 128);
+                what.refiner.as_mut().unwrap().net = eyes.refiner.clone();
+                (what.image, what.shard_samples) = (eyes.image, 128);
                 what.layout = Layout::Shards;
             });
-            let net = load(&order.what, &exported(&order.what.refiner, waves)).unwrap();
+            let net = load_with(&order, waves);
             let pixels = vec![0.1; 256 * eyes.image.len()];
             net.refine(&pixels, eyes.image, &|| true).unwrap();
             let begun = Instant::now();

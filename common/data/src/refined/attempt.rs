@@ -27,7 +27,7 @@ use std::{
 use sumac_common::{
     ids::Digest,
     leases::Shard,
-    refinement::{Layout, Refinement},
+    refinement::{Layout, Refinement, Trained},
 };
 
 /// What became of one image.
@@ -93,6 +93,13 @@ enum Out {
 struct About {
     key: String,
     source_sha256: Digest,
+    #[serde(flatten)]
+    refiner: Option<By>,
+}
+
+/// What it was refined by.
+#[derive(Clone, Debug, Serialize)]
+struct By {
     weights_sha256: Digest,
     lambda: f64,
     seed: u64,
@@ -105,7 +112,7 @@ impl Attempt {
     pub fn begin(order: &Refinement, input: &Source, shard: Shard, name: &str) -> Result<Self, RefinedError> {
         super::publish::check_name(name)?;
         let what = &order.what;
-        named::check(input, what.layout, what.format)?;
+        named::check(input, what.layout, what.format, what.fit.map(|_| what.image))?;
         let place = places::attempt(&order.work(), shard, name);
         let unwritable = |error| RefinedError::unwritable(&place)(error);
         let draft = Draft::begin(place.clone()).map_err(unwritable)?;
@@ -135,15 +142,15 @@ impl Attempt {
             sidecars: sample.sidecars.clone(),
         };
         let samples: Vec<Expected> = input.samples().iter().map(expected).collect();
-        let about = About {
-            key: String::new(),
-            source_sha256: Digest::default(),
-            weights_sha256: what.weights,
-            lambda: what.origin.lambda,
-            seed: what.origin.seed,
-            run: what.origin.run.clone(),
-            step: what.origin.step,
+        let by = |Trained { weights, origin, .. }: &Trained| By {
+            weights_sha256: *weights,
+            lambda: origin.lambda,
+            seed: origin.seed,
+            run: origin.run.clone(),
+            step: origin.step,
         };
+        let refiner = what.refiner.as_ref().map(by);
+        let about = About { key: String::new(), source_sha256: Digest::default(), refiner };
         let (rows, labels) = (Vec::new(), Digest::default());
         Ok(Self { shard, draft, samples, rows, out, about, labels, bytes: 0 })
     }

@@ -34,6 +34,8 @@ pub enum RefinedError {
         path.display()
     )]
     AnotherOrder { path: PathBuf },
+    #[error("`{}` is another refiner than was submitted: delete its folder and begin again", path.display())]
+    AnotherRefiner { path: PathBuf },
     #[error(
         "this worker's numbers would differ from those of the images that are done (it has {wanted}; `{}` says {found}): use \
          machines of one kind", path.display()
@@ -52,6 +54,10 @@ pub enum RefinedError {
     NoSuchShard { shard: Shard, wanted: u32, shards: usize, frozen: u32 },
     #[error("`{name}` is no name for an attempt: use letters, digits, `-` and `_`")]
     AttemptName { name: String },
+    #[error(
+        "a stack of {}x{} pixels is not mirrored as one of {}x{}: use --layout shards", found.0, found.1, wanted.0, wanted.1
+    )]
+    StackSize { found: (u32, u32), wanted: (u32, u32) },
     #[error("{what} are not mirrored: refine them with --layout shards")]
     NotMirrored { what: &'static str },
     #[error(

@@ -4,12 +4,14 @@
 //! * `encode`: refined pixels to the bytes of an image
 //! * `attempt`, `receipt`: one shard's output while it is written, and what it became; `publish`: it gets its names
 //! * `seal`, `manifest`: all shards together, and the manifest that says that they are whole
+//! * `convert`: all of it at once, where nothing is refined
 //! * `verify`: each image once, every byte as it was written, every label as it was in the source
 //!
 //! What is written is a function of the refinement alone: of no time, host, attempt or path. It refuses to know refiners,
 //! workers and who commits a shard.
 
 mod attempt;
+mod convert;
 mod encode;
 mod error;
 mod input;
@@ -23,6 +25,7 @@ mod seal;
 mod verify;
 
 pub use attempt::{Attempt, Outcome, Whole};
+pub use convert::convert;
 pub use encode::{encode, written};
 pub use error::RefinedError;
 pub use input::{Frozen, Input};

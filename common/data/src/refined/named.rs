@@ -9,15 +9,24 @@ use crate::{
     source::{IMAGE_ENDINGS, Kind, Piece, Sample, split, stem},
 };
 use std::collections::HashSet;
-use sumac_common::refinement::{Format, Layout};
+use sumac_common::{
+    refinement::{Format, Layout},
+    spec::ImageShape,
+};
 
 /// The member of a sample in a tar that says where its image comes from.
 pub(super) const PROVENANCE: &str = "prov.json";
 
-/// Whether this data set can be written so at all: asked of a whole source before anything is refined, or of one shard.
-pub fn check(source: &Source, layout: Layout, format: Format) -> Result<(), RefinedError> {
+/// Whether this data set can be written so at all: asked of a whole source before anything is refined, or of one shard. `fit`:
+/// the shape that every image is brought to, if it is.
+pub fn check(source: &Source, layout: Layout, format: Format, fit: Option<ImageShape>) -> Result<(), RefinedError> {
     if layout == Layout::Shards {
         return Ok(());
+    }
+    if let (Some(found), Some(wanted)) = (source.stack_size(), fit.map(|fit| (fit.height, fit.width)))
+        && found != wanted
+    {
+        return Err(RefinedError::StackSize { found, wanted });
     }
     if matches!(source.kind(), Kind::Tar | Kind::Hdf5) {
         return Err(RefinedError::NotMirrored { what: if source.kind() == Kind::Tar { "tars" } else { "HDF5 files" } });

@@ -8,7 +8,7 @@ use std::{
 };
 use sumac_common::{
     ids::Digest,
-    refinement::{Refinement, WORK},
+    refinement::{Refinement, Trained, WORK},
 };
 
 /// In the folder of work in progress.
@@ -18,7 +18,7 @@ pub(super) const OWN: [&str; 3] = [ORDER, REFINER, FINGERPRINT];
 
 /// Lays the refinement and its refiner into the destination, for whoever works on it. An error if another one is there: two
 /// refinements in one folder would be none.
-pub fn lay_down(refinement: &Refinement, refiner: &[u8]) -> Result<(), RefinedError> {
+pub fn lay_down(refinement: &Refinement, refiner: Option<&[u8]>) -> Result<(), RefinedError> {
     let work = refinement.work();
     if let Some(there) = order(&refinement.how.destination)?
         && there.what.identity() != refinement.what.identity()
@@ -32,9 +32,11 @@ pub fn lay_down(refinement: &Refinement, refiner: &[u8]) -> Result<(), RefinedEr
         file.finish(&work, name)
     };
     let put = |name: &str, bytes: &[u8]| put(name, bytes).map_err(RefinedError::unwritable(work.join(name)));
-    match storage::read(&work.join(REFINER)) {
-        Ok(Some(there)) if Digest::of(&there) == refinement.what.weights => {}
-        _ => put(REFINER, refiner)?,
+    if let Some(refiner) = refiner {
+        match storage::read(&work.join(REFINER)) {
+            Ok(Some(there)) if Digest::of(&there) == Digest::of(refiner) => {}
+            _ => put(REFINER, refiner)?,
+        }
     }
     put(ORDER, refinement.to_json().as_bytes())
 }
@@ -60,11 +62,16 @@ pub fn agree(refinement: &Refinement, fingerprint: &str) -> Result<(), RefinedEr
     Ok(())
 }
 
-/// The refiner that was laid down.
-pub fn refiner(refinement: &Refinement) -> Result<Vec<u8>, RefinedError> {
+/// The refiner that was submitted, and its file as it was laid down.
+///
+/// # Errors
+/// If another file is there, or none; or if nothing is refined, only converted.
+pub fn refiner(refinement: &Refinement) -> Result<(&Trained, Vec<u8>), RefinedError> {
     let path = refinement.work().join(REFINER);
     let read = storage::read(&path).and_then(|read| read.ok_or_else(|| io::ErrorKind::NotFound.into()));
-    read.map_err(RefinedError::unreadable(path))
+    let file = read.map_err(RefinedError::unreadable(&path))?;
+    let submitted = refinement.what.refiner.as_ref().filter(|refiner| refiner.weights == Digest::of(&file));
+    submitted.map(|refiner| (refiner, file)).ok_or(RefinedError::AnotherRefiner { path })
 }
 
 /// Whether a refinement may be written there: nothing is there, or a refinement. Nothing of anybody's is overwritten.

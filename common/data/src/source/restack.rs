@@ -24,6 +24,11 @@ impl Source {
         Some((self.wholes.first()?.path.clone(), stack.record_bytes()))
     }
 
+    /// Height and width of its images.
+    pub(crate) fn stack_size(&self) -> Option<(u32, u32)> {
+        self.stack.as_ref().map(|stack| (stack.height, stack.width))
+    }
+
     /// The stack's file with `records` in place of its own: as many of them, one after the other.
     pub(crate) fn restack(&self, records: &mut dyn Read, out: &mut (impl Write + Seek)) -> io::Result<()> {
         let (Some(stack), Some(whole)) = (&self.stack, self.wholes.first()) else {

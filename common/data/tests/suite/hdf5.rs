@@ -113,8 +113,8 @@ fn a_file_that_was_touched_after_it_was_listed_is_not_read() {
 fn it_is_refined_into_tars_and_not_mirrored() {
     let source = Source::look(&file("groups.h5")).unwrap();
     let same = sumac_common::refinement::Format::Same;
-    assert!(sumac_data::refined::check(&source, Layout::Shards, same).is_ok());
-    let error = sumac_data::refined::check(&source, Layout::Mirror, same).unwrap_err().to_string();
+    assert!(sumac_data::refined::check(&source, Layout::Shards, same, None).is_ok());
+    let error = sumac_data::refined::check(&source, Layout::Mirror, same, None).unwrap_err().to_string();
     assert!(error.contains("HDF5 files are not mirrored") && error.contains("--layout shards"), "{error}");
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
 mod arrays;
+mod converted;
 mod demo;
 mod formats;
 mod freezing;

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use sumac_common::{
     ids::Digest,
     leases::Shard,
-    refinement::{Format, How, Layout, Origin, Refinement, WORK, What},
+    refinement::{Format, How, Layout, Origin, Refinement, Trained, WORK, What},
     spec::{Device, ImageShape, Workers, model},
 };
 use sumac_data::{
@@ -31,26 +31,28 @@ fn begun(shelf: &Shelf, destination: &str, layout: Layout) -> Refinement {
         input: frozen.digest,
         samples: frozen.samples,
         shard_samples: SHARD,
-        weights: Digest::of(b"refiner"),
-        refiner: model::Refiner {
-            width: 8,
-            blocks: 1,
-            kernel: 3,
-            output: model::RefinerOutput::Tanh,
-            padding: model::Padding::Zeros,
-        },
+        refiner: Some(Trained {
+            weights: Digest::of(b"refiner"),
+            net: model::Refiner {
+                width: 8,
+                blocks: 1,
+                kernel: 3,
+                output: model::RefinerOutput::Tanh,
+                padding: model::Padding::Zeros,
+            },
+            threads: 1,
+            origin: origin(),
+        }),
         image: ImageShape { channels: 1, height: 3, width: 4 },
         fit: None,
         layout,
         format: Format::Same,
         max_bad: 0.5,
-        threads: 1,
-        origin: origin(),
     };
     let workers = Workers { min: 1, max: 4, device: Device::Auto };
     let how = How { source: shelf.path("set"), destination, workers };
     let refinement = Refinement { name: "set".to_owned(), what, how };
-    refined::lay_down(&refinement, b"refiner").unwrap();
+    refined::lay_down(&refinement, Some(b"refiner")).unwrap();
     refinement
 }
 

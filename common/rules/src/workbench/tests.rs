@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     conversation::Fingerprint,
     ids::Term,
-    refinement::{Format, How, Layout, Origin, What},
+    refinement::{Format, How, Layout, Origin, Trained, What},
     spec::{Device, ImageShape, Workers, model},
 };
 
@@ -13,21 +13,23 @@ pub(crate) fn refinement() -> Refinement {
             input: Digest::of(b"input"),
             samples: 100,
             shard_samples: 10,
-            weights: Digest::of(b"weights"),
-            refiner: model::Refiner {
-                width: 8,
-                blocks: 1,
-                kernel: 3,
-                output: model::RefinerOutput::Tanh,
-                padding: model::Padding::Zeros,
-            },
+            refiner: Some(Trained {
+                weights: Digest::of(b"weights"),
+                net: model::Refiner {
+                    width: 8,
+                    blocks: 1,
+                    kernel: 3,
+                    output: model::RefinerOutput::Tanh,
+                    padding: model::Padding::Zeros,
+                },
+                threads: 1,
+                origin: Origin { run: "eyes-7f3".to_owned(), step: 100, lambda: 0.5, seed: 7 },
+            }),
             image: ImageShape { channels: 1, height: 35, width: 55 },
             fit: None,
             layout: Layout::Mirror,
             format: Format::Same,
             max_bad: 0.001,
-            threads: 1,
-            origin: Origin { run: "eyes-7f3".to_owned(), step: 100, lambda: 0.5, seed: 7 },
         },
         how: How {
             source: "eyes".into(),
