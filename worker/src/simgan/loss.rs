@@ -35,8 +35,31 @@ pub(crate) fn distance(psi: Psi, y_bchw: &Tensor, x_bchw: &Tensor) -> Result<Ten
     match psi {
         Psi::Identity => total(|image| Ok(image.shallow_clone())),
         Psi::Gradients => total(|image| differences(image, 2))?.f_add(&total(|image| differences(image, 3))?),
-        Psi::ChannelMean => total(|image| image.f_mean_dim([1].as_slice(), true, None)),
+        Psi::ChannelMean => total(grey),
+        Psi::LowPass => total(squares),
+        Psi::Standardised => total(standardised),
     }
+}
+
+fn grey(images_bchw: &Tensor) -> Result<Tensor, TchError> {
+    images_bchw.f_mean_dim([1].as_slice(), true, None)
+}
+
+/// Each square counts the pixels that it has.
+fn squares(images_bchw: &Tensor) -> Result<Tensor, TchError> {
+    let side = [i64::from(Psi::SQUARE); 2];
+    images_bchw.f_avg_pool2d(side, side, [0, 0], true, false, None)
+}
+
+/// Half of what an image's grey is away from its mean, in deviations. The constants keep flat images from becoming all noise,
+/// and their slope finite.
+fn standardised(images_bchw: &Tensor) -> Result<Tensor, TchError> {
+    const FLAT: f64 = 0.1;
+    let grey_b1hw = grey(images_bchw)?;
+    let centred_b1hw = grey_b1hw.f_sub(&grey_b1hw.f_mean_dim([2, 3].as_slice(), true, None)?)?;
+    let variance = centred_b1hw.f_square()?.f_mean_dim([2, 3].as_slice(), true, None)?;
+    let deviation = variance.f_add_scalar(1e-6)?.f_sqrt()?;
+    centred_b1hw.f_div(&deviation.f_add_scalar(FLAT)?)?.f_mul_scalar(0.5)
 }
 
 /// Forward differences between neighbours along rows (`dim` 2) or columns (3).

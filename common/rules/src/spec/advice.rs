@@ -14,6 +14,9 @@ use super::{
 const LAMBDAS: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 
 impl Psi {
+    /// Side of a square whose mean [`Psi::LowPass`] compares, in pixels; at the right and at the bottom what is left of one.
+    pub const SQUARE: u32 = 4;
+
     /// Values that psi makes of one image, over which its difference is averaged. Gradients are the differences of
     /// neighbours, down and across.
     #[must_use]
@@ -22,7 +25,8 @@ impl Psi {
         match self {
             Self::Identity => image.len(),
             Self::Gradients => channels * (height.saturating_sub(1) * width + height * width.saturating_sub(1)),
-            Self::ChannelMean => height * width,
+            Self::ChannelMean | Self::Standardised => height * width,
+            Self::LowPass => channels * height.div_ceil(Self::SQUARE as usize) * width.div_ceil(Self::SQUARE as usize),
         }
     }
 }

@@ -144,6 +144,10 @@ pub enum Psi {
     Identity,
     Gradients,
     ChannelMean,
+    /// Means of squares of [`Psi::SQUARE`] pixels: tone and colour are held, grain is free.
+    LowPass,
+    /// The mean of the channels, each image brought to one brightness and contrast: structure is held, light is free.
+    Standardised,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -57,6 +57,6 @@ words! {
     Activation { "relu" = Relu, "leaky-relu" = LeakyRelu }
     Resize { "exact" = Exact, "area" = Area, "crop" = Crop }
     Labels { "optional" = Optional, "required" = Required }
-    Psi { "identity" = Identity, "gradients" = Gradients, "channel-mean" = ChannelMean }
+    Psi { "identity" = Identity, "gradients" = Gradients, "channel-mean" = ChannelMean, "low-pass" = LowPass, "standardised" = Standardised }
     Device { "auto" = Auto, "cpu" = Cpu, "cuda" = Cuda }
 }

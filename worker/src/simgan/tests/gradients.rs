@@ -7,7 +7,8 @@ fn objective(spec: &Spec, phase: Phase, losses: &Losses) -> f64 {
     let psi_values = match spec.what.train.psi {
         Psi::Identity => 2 * 6 * 7,
         Psi::Gradients => 2 * (5 * 7 + 6 * 6),
-        Psi::ChannelMean => 6 * 7,
+        Psi::ChannelMean | Psi::Standardised => 6 * 7,
+        Psi::LowPass => 2 * 2 * 2,
     };
     match phase.network() {
         Network::Refiner => {
@@ -88,6 +89,16 @@ fn image_gradients_as_psi_have_the_right_slope() {
 #[test]
 fn the_channel_mean_as_psi_has_the_right_slope() {
     assert_slope(&small_with(|what| what.train.psi = Psi::ChannelMean), Phase::Refiner);
+}
+
+#[test]
+fn a_low_pass_as_psi_has_the_right_slope() {
+    assert_slope(&small_with(|what| what.train.psi = Psi::LowPass), Phase::Refiner);
+}
+
+#[test]
+fn the_standardised_grey_as_psi_has_the_right_slope() {
+    assert_slope(&small_with(|what| what.train.psi = Psi::Standardised), Phase::Refiner);
 }
 
 #[test]

@@ -160,6 +160,20 @@ fn psi_is_what_its_name_says() {
     assert_eq!(sum(Psi::Gradients, &y), along_rows + along_columns);
     let of_two_channels = y.view([1, 2, 1, 3]);
     assert_eq!(sum(Psi::ChannelMean, &of_two_channels), 0.5 + 1.0 + 6.0);
+    // One row of 5: a square of which one row of four is there, and one of a single pixel.
+    let row = Tensor::from_slice(&[1.0f64, 2.0, 4.0, 5.0, 8.0]).view([1, 1, 1, 5]);
+    assert_eq!(distance(Psi::LowPass, &row, &row.zeros_like()).unwrap().double_value(&[]), 3.0 + 8.0);
+}
+
+/// Light and contrast may change, structure may not.
+#[test]
+fn the_standardised_grey_does_not_see_light() {
+    let x = Tensor::from_slice(&[0.1f64, -0.4, 0.3, 0.2, -0.6, 0.5]).view([1, 1, 2, 3]);
+    let flipped = x.flip([3]);
+    let seen = |y: &Tensor| distance(Psi::Standardised, y, &x).unwrap().double_value(&[]);
+    assert!(seen(&(&x + 0.3)) < 1e-12);
+    assert!(seen(&(&x * 1.4 - 0.1)) < 0.2 * seen(&flipped));
+    assert!(seen(&flipped) > 1.0);
 }
 
 #[test]

@@ -20,6 +20,8 @@ fn psi_counts_what_it_compares() {
     assert_eq!(Psi::Identity.values(image), 60);
     assert_eq!(Psi::Gradients.values(image), 3 * (3 * 5 + 4 * 4));
     assert_eq!(Psi::ChannelMean.values(image), 20);
+    assert_eq!(Psi::Standardised.values(image), 20);
+    assert_eq!(Psi::LowPass.values(image), 3 * 2);
 }
 
 #[test]

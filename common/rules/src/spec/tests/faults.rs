@@ -63,7 +63,7 @@ fn each_fault_is_a_sentence_with_its_remedy() {
         (&[("train.ema", "1")], "train.ema = 1: must be a number from 0 (none) to below 1"),
         (
             &[("train.psi", "gradient")],
-            "train.psi = gradient: must be `identity`, `gradients` or `channel-mean`: did you mean `gradients`?",
+            "train.psi = gradient: must be `identity`, `gradients`, `channel-mean`, `low-pass` or `standardised`: did you mean `gradients`?",
         ),
         (&[("output.keep", "1")], "output.keep = 1: must be a whole number from 2 to 1000: the nearest is 2"),
         (

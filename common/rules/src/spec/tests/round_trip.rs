@@ -58,7 +58,7 @@ prop_compose! {
         pretrain in (0..10_000_u64, 0..10_000_u64),
         (k_refiner, k_discriminator) in (1..60_u32, 1..60_u32),
         lambda in prop_oneof![Just(0.0), 0.0..1e3_f64],
-        psi in prop::sample::select(vec![Psi::Identity, Psi::Gradients, Psi::ChannelMean]),
+        psi in prop::sample::select(vec![Psi::Identity, Psi::Gradients, Psi::ChannelMean, Psi::LowPass, Psi::Standardised]),
         (refiner, discriminator) in (optimizers(), optimizers()),
         ema in prop::option::of(0.001..1.0_f64),
         shift in 0..2_u32,
