@@ -37,6 +37,8 @@ fn begun(source: &Path, destination: PathBuf, layout: Layout) -> Refinement {
                 kernel: 3,
                 output: model::RefinerOutput::Tanh,
                 padding: model::Padding::Zeros,
+                noise: model::Noise::NONE,
+                light: false,
             },
             threads: 1,
             origin: Origin { run: "eyes-7f3".to_owned(), step: 600, lambda: 0.5, seed: 7 },

@@ -349,11 +349,13 @@ impl<R: Refines> Pipeline<R> {
             Ok(None)
         } else {
             let mut planes = Vec::with_capacity(sitting.len() * shape.len());
+            let mut draws = Vec::with_capacity(sitting.len());
             for canvas in sitting.iter_mut().filter_map(Passing::made) {
+                draws.push(canvas.draw());
                 planes.append(&mut canvas.planes);
                 canvas.planes = Vec::new();
             }
-            common.clocks.time(Stage::Refine, || self.net.refine(&planes, shape, &go_on))
+            common.clocks.time(Stage::Refine, || self.net.refine(&planes, shape, &draws, &go_on))
         };
         let refined = refined.unwrap_or_else(|error| {
             sitting.iter().for_each(|passing| passing.errand.fail(error.to_string()));

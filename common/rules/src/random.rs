@@ -27,6 +27,9 @@ pub enum Stream {
     Shift = 5,
     /// Start vectors of spectral normalisation (lane 0, step 0).
     SpectralNorm = 6,
+    /// What a refiner sees beside images in training; when it refines a data set, of one image (its draw is the seed; lane 0,
+    /// step 0).
+    Noise = 7,
 }
 
 /// The generator of one stream, at its beginning: ChaCha with 8 rounds, whose key is the SHA-256 of
@@ -62,6 +65,12 @@ pub fn below(rng: &mut impl Rng, n: u64) -> u64 {
 /// A multiple of 2^-24 in `[0, 1)`, each equally likely.
 pub fn uniform(rng: &mut impl Rng) -> f32 {
     (rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32
+}
+
+/// Mean 0 and deviation 1, from -6 to 6, as good as normal: the sum of twelve uniform values less 6. A logarithm would have other
+/// bits on other machines.
+pub fn normal(rng: &mut impl Rng) -> f32 {
+    (0..12).map(|_| uniform(rng)).fold(-6.0, |sum, value| sum + value)
 }
 
 /// `k` different integers of `0..n` in random order, every such sequence equally likely: the first `k` cards of a

@@ -34,6 +34,8 @@ fn refinement(shards: u32) -> Refinement {
                     kernel: 3,
                     output: model::RefinerOutput::Tanh,
                     padding: model::Padding::Zeros,
+                    noise: model::Noise::NONE,
+                    light: false,
                 },
                 threads: 1,
                 origin: Origin { run: "eyes-7f3".to_owned(), step: 100, lambda: 0.5, seed: 7 },

@@ -27,6 +27,8 @@ pub(crate) fn refinement(shards: u64, destination: &Path) -> Refinement {
                     kernel: 3,
                     output: model::RefinerOutput::Tanh,
                     padding: model::Padding::Zeros,
+                    noise: model::Noise::NONE,
+                    light: false,
                 },
                 threads: 1,
                 origin: Origin { run: "eyes-7f3".to_owned(), step: 600, lambda: 0.5, seed: 7 },

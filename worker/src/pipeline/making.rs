@@ -21,6 +21,13 @@ pub(super) struct Canvas {
     original_digest: Digest,
 }
 
+impl Canvas {
+    /// What its noise is drawn by, if the refiner sees any: a function of the image's own bytes.
+    pub(super) fn draw(&self) -> u64 {
+        self.original_digest.0.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+    }
+}
+
 /// An image ready to be written.
 pub(super) struct Encoded {
     pub(super) original_digest: Digest,

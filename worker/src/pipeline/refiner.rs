@@ -15,7 +15,8 @@ pub trait Refines {
     /// Images of this shape that it refines at a time: fewer cost as much.
     fn sitting(&self, shape: ImageShape) -> usize;
 
-    /// `[n, c, h, w]` in [-1, 1], in and out; `shape` is (c, h, w). `go_on` is asked now and then; `None` if it said no.
+    /// `[n, c, h, w]` in [-1, 1], in and out; `shape` is (c, h, w). A refiner that sees noise beside an image draws it by that image's
+    /// number of `draws`. `go_on` is asked now and then; `None` if it said no.
     ///
     /// # Errors
     /// If the engine refuses, out of memory for instance.
@@ -23,6 +24,7 @@ pub trait Refines {
         &self,
         pixels: &[f32],
         shape: ImageShape,
+        draws: &[u64],
         go_on: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, LearnError>;
 }
@@ -40,9 +42,10 @@ impl<R: Refines + ?Sized> Refines for Box<R> {
         &self,
         pixels: &[f32],
         shape: ImageShape,
+        draws: &[u64],
         go_on: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, LearnError> {
-        (**self).refine(pixels, shape, go_on)
+        (**self).refine(pixels, shape, draws, go_on)
     }
 }
 
@@ -60,7 +63,13 @@ impl Refines for Negative {
         4
     }
 
-    fn refine(&self, pixels: &[f32], _: ImageShape, go_on: &dyn Fn() -> bool) -> Result<Option<Vec<f32>>, LearnError> {
+    fn refine(
+        &self,
+        pixels: &[f32],
+        _: ImageShape,
+        _: &[u64],
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, LearnError> {
         Ok(go_on().then(|| pixels.iter().map(|value| -value).collect()))
     }
 }

@@ -15,7 +15,7 @@ use sumac_common::{
     refinement::{Format, How, Layout, Origin, Trained, What as Job},
     spec::{
         Device, Resize, Workers,
-        model::{Padding, Preset, Refiner, RefinerOutput},
+        model::{Noise, Padding, Preset, Refiner, RefinerOutput},
     },
 };
 use sumac_data::Source;
@@ -67,6 +67,8 @@ impl Site {
                         kernel: 3,
                         output: RefinerOutput::Tanh,
                         padding: Padding::Zeros,
+                        noise: Noise::NONE,
+                        light: false,
                     },
                     threads: 1,
                     origin: Origin { run: "run".to_owned(), step: 7, lambda: 0.5, seed: 1 },
@@ -245,7 +247,13 @@ impl<F: Fn(&mut [f32], &dyn Fn() -> bool) -> Result<Option<()>, LearnError>> Ref
         2
     }
 
-    fn refine(&self, pixels: &[f32], _: ImageShape, go_on: &dyn Fn() -> bool) -> Result<Option<Vec<f32>>, LearnError> {
+    fn refine(
+        &self,
+        pixels: &[f32],
+        _: ImageShape,
+        _: &[u64],
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f32>>, LearnError> {
         let mut refined = pixels.to_vec();
         Ok((self.0)(&mut refined, go_on)?.map(|()| refined))
     }
@@ -389,7 +397,7 @@ fn a_pipeline_that_is_dropped_ends() {
 fn the_toys_refiner_is_a_stand_in_and_another_needs_its_file() {
     let pixels = [0.25, -1.0];
     let shape = ImageShape { channels: 1, height: 1, width: 2 };
-    let refined = load(&Preset::Toy.recipe().refiner, 1, b"").unwrap().refine(&pixels, shape, &|| true).unwrap();
+    let refined = load(&Preset::Toy.recipe().refiner, 1, b"").unwrap().refine(&pixels, shape, &[0], &|| true).unwrap();
     assert_eq!(refined, Some(vec![-0.25, 1.0]));
     assert!(load(&Preset::Digits.recipe().refiner, 1, b"").is_err());
 }
@@ -478,9 +486,9 @@ mod with_libtorch {
             });
             let net = load_with(&order, waves);
             let pixels = vec![0.1; 256 * eyes.image.len()];
-            net.refine(&pixels, eyes.image, &|| true).unwrap();
+            net.refine(&pixels, eyes.image, &[0; 256], &|| true).unwrap();
             let begun = Instant::now();
-            net.refine(&pixels, eyes.image, &|| true).unwrap();
+            net.refine(&pixels, eyes.image, &[0; 256], &|| true).unwrap();
             println!("alone    {:.2} images/s", 256.0 / begun.elapsed().as_secs_f64());
             let (mut pipeline, feed) = pipeline(&order, net, Limits::default(), FEW);
             let mut gauge = pipeline.gauge();

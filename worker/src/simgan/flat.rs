@@ -91,6 +91,7 @@ fn extents(parameter: &TensorShape) -> Vec<i64> {
 fn strides(parameter: &TensorShape) -> Vec<i64> {
     match extents(parameter)[..] {
         [_, maps_in, height, width] => vec![maps_in * height * width, 1, width * maps_in, maps_in],
+        [_, inputs] => vec![inputs, 1],
         _ => vec![1],
     }
 }

@@ -7,6 +7,7 @@
 //! Legend: b images or pieces of them, c channels, h height, w width.
 
 use super::{
+    chance::{self, Chance},
     engine,
     flat::{Flat, Place},
     lane,
@@ -16,7 +17,11 @@ use super::{
 };
 use crate::{learner::LearnError, pipeline::Refines};
 use std::iter;
-use sumac_common::spec::{ImageShape, model};
+use sumac_common::{
+    ids::{Lane, Step},
+    random::{self, Stream},
+    spec::{ImageShape, model},
+};
 use tch::{Device, Kind, TchError, Tensor, no_grad};
 
 /// Images refined at a time, at most, and their pixels together, at most: more no longer fit a core's cache between two
@@ -76,9 +81,10 @@ impl Refines for RefinerNet {
         &self,
         pixels: &[f32],
         shape: ImageShape,
+        draws: &[u64],
         go_on: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, LearnError> {
-        self.easel().refine(pixels, shape, go_on)
+        self.easel().refine(pixels, shape, draws, go_on)
     }
 }
 
@@ -95,11 +101,13 @@ impl<'a> Easel<'a> {
         Self { net, weights, place, core: CORE }
     }
 
-    /// `[n, c, h, w]` in [-1, 1], in and out; `None` if `go_on` said no between two sittings.
+    /// `[n, c, h, w]` in [-1, 1], in and out; `None` if `go_on` said no between two sittings. `draws`: of each image what its noise
+    /// is drawn by.
     pub(super) fn refine(
         &self,
         pixels: &[f32],
         shape: ImageShape,
+        draws: &[u64],
         go_on: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f32>>, LearnError> {
         let attempt = "refining images";
@@ -112,38 +120,69 @@ impl<'a> Easel<'a> {
         let cuts = self.cuts(shape);
         let mut refined = vec![0.0; pixels.len()];
         let images = 0..pixels.len() / shape.len();
+        if draws.len() != images.len() {
+            let reason = format!("{} images came with {} draws", images.len(), draws.len());
+            return Err(LearnError::Engine { attempt, reason });
+        }
+        let seen = self.seen(pixels, shape, draws).map_err(engine(attempt))?;
         let mut sitters = images.flat_map(|image| cuts.of_image(image)).peekable();
         while sitters.peek().is_some() {
             if !go_on() {
                 return Ok(None);
             }
             let sitting: Vec<Sitter<'_>> = sitters.by_ref().take(cuts.sitting()).collect();
-            self.sit(&sitting, &cuts, pixels, &mut refined).map_err(engine(attempt))?;
+            self.sit(&sitting, &cuts, &seen, &mut refined).map_err(engine(attempt))?;
         }
         Ok(Some(refined))
     }
 
-    fn sit(&self, sitting: &[Sitter<'_>], cuts: &Cuts, from: &[f32], to: &mut [f32]) -> Result<(), TchError> {
-        let planes = || 0..cuts.shape.channels as usize;
-        let mut seen = Vec::with_capacity(cuts.sitting() * cuts.seen());
-        for sitter in sitting {
-            for (plane, row) in planes().flat_map(|plane| sitter.rows.seen.clone().map(move |row| (plane, row))) {
-                seen.extend_from_slice(&from[cuts.at(sitter, plane, row, sitter.columns.seen.start)..][..cuts.width]);
+    /// Whole images with their noise, and their light, each made for itself.
+    fn seen(&self, pixels: &[f32], shape: ImageShape, draws: &[u64]) -> Result<Seen, TchError> {
+        let (height, width) = (shape.height as usize, shape.width as usize);
+        let mut chance = Chance::none(&self.net.spec, (height, width));
+        let shape_seen = ImageShape { channels: self.net.spec.planes_in(shape.channels), ..shape };
+        if !self.net.spec.is_random() {
+            return Ok(Seen { shape: shape_seen, planes: pixels.to_vec(), light: Vec::new() });
+        }
+        let (mut planes, mut light) = (Vec::with_capacity(draws.len() * shape_seen.len()), Vec::new());
+        let size = [1, shape.channels, shape.height, shape.width].map(i64::from);
+        for (image, (pixels, draw)) in pixels.chunks_exact(shape.len()).zip(draws).enumerate() {
+            chance.draw(&mut random::stream(*draw, Stream::Noise, Lane(0), Step(0)));
+            planes.extend_from_slice(pixels);
+            planes.extend_from_slice(chance.planes(image));
+            if let Some(noise_14) = chance.light(image, self.place)? {
+                let image_1chw = chance::tensor(pixels, &size, self.place)?;
+                light.push(no_grad(|| self.net.light(self.weights, &image_1chw, &noise_14))?);
             }
         }
-        seen.resize(cuts.sitting() * cuts.seen(), 0.0);
-        let size = [cuts.sitting(), cuts.shape.channels as usize, cuts.height, cuts.width].map(|extent| extent as i64);
+        Ok(Seen { shape: shape_seen, planes, light })
+    }
+
+    fn sit(&self, sitting: &[Sitter<'_>], cuts: &Cuts, from: &Seen, to: &mut [f32]) -> Result<(), TchError> {
+        let planes_in = from.shape.channels as usize;
+        let mut seen = Vec::with_capacity(cuts.sitting() * cuts.piece(from.shape));
+        for sitter in sitting {
+            for (plane, row) in (0..planes_in).flat_map(|plane| sitter.rows.seen.clone().map(move |row| (plane, row))) {
+                let begin = Cuts::at(from.shape, sitter, plane, row, sitter.columns.seen.start);
+                seen.extend_from_slice(&from.planes[begin..][..cuts.width]);
+            }
+        }
+        seen.resize(cuts.sitting() * cuts.piece(from.shape), 0.0);
+        let size = [cuts.sitting(), planes_in, cuts.height, cuts.width].map(|extent| extent as i64);
         let refined = no_grad(|| {
-            let seen_bchw = Tensor::f_from_slice(&seen)?.f_view(size)?.f_to_device(self.place.1)?;
-            let refined_bchw = self.net.forward(self.weights, &seen_bchw.f_to_kind(self.place.0)?)?;
+            let seen_bkhw = chance::tensor(&seen, &size, self.place)?;
+            let light_bs = from.light_of(sitting, cuts.sitting())?;
+            let refined_bchw = self.net.forward_lit(self.weights, &seen_bkhw, light_bs.as_ref())?;
             lane::pixels(&refined_bchw.f_narrow(0, 0, sitting.len() as i64)?)
         })?;
-        for (sitter, refined) in sitting.iter().zip(refined.chunks_exact(cuts.seen())) {
+        let channels = cuts.shape.channels as usize;
+        for (sitter, refined) in sitting.iter().zip(refined.chunks_exact(cuts.piece(cuts.shape))) {
             let (rows, columns) = (sitter.rows, sitter.columns);
-            for (plane, row) in planes().flat_map(|plane| rows.kept.clone().map(move |row| (plane, row))) {
+            for (plane, row) in (0..channels).flat_map(|plane| rows.kept.clone().map(move |row| (plane, row))) {
                 let begin = ((plane * cuts.height) + row - rows.seen.start) * cuts.width;
                 let kept = &refined[begin + columns.kept.start - columns.seen.start..][..columns.kept.len()];
-                to[cuts.at(sitter, plane, row, columns.kept.start)..][..kept.len()].copy_from_slice(kept);
+                let at = Cuts::at(cuts.shape, sitter, plane, row, columns.kept.start);
+                to[at..][..kept.len()].copy_from_slice(kept);
             }
         }
         Ok(())
@@ -153,6 +192,24 @@ impl<'a> Easel<'a> {
         let halo = self.net.spec.receptive_field() as usize / 2;
         let [rows, columns] = [shape.height, shape.width].map(|side| tiles::cut(side as usize, self.core, halo));
         Cuts { shape, height: rows[0].seen.len(), width: columns[0].seen.len(), rows, columns }
+    }
+}
+
+/// What a refiner sees of some images: their planes and those of their noise, `[n, k, h, w]`.
+struct Seen {
+    shape: ImageShape,
+    planes: Vec<f32>,
+    /// `[1, 2c]` of each; none without a head for light.
+    light: Vec<Tensor>,
+}
+
+impl Seen {
+    /// `[b, 2c]` of those that sit, filled up with the first one's.
+    fn light_of(&self, sitting: &[Sitter<'_>], places: usize) -> Result<Option<Tensor>, TchError> {
+        let Some(first) = sitting.first().and_then(|sitter| self.light.get(sitter.image)) else { return Ok(None) };
+        let of = |sitter: &Sitter<'_>| self.light.get(sitter.image).unwrap_or(first);
+        let lights = sitting.iter().map(of).chain(iter::repeat(first)).take(places);
+        Tensor::f_cat(&lights.collect::<Vec<_>>(), 0).map(Some)
     }
 }
 
@@ -182,9 +239,9 @@ impl Cuts {
         self.rows.len() * self.columns.len()
     }
 
-    /// Values of one piece.
-    fn seen(&self) -> usize {
-        self.shape.channels as usize * self.height * self.width
+    /// Values of one piece of images of so many planes.
+    fn piece(&self, shape: ImageShape) -> usize {
+        shape.channels as usize * self.height * self.width
     }
 
     /// Pieces refined at a time: a function of the images' size, whoever else sits.
@@ -192,9 +249,9 @@ impl Cuts {
         (SITTING_PIXELS / (self.height * self.width)).clamp(1, SITTING)
     }
 
-    /// Where a value lies in `[n, c, h, w]`.
-    fn at(&self, sitter: &Sitter<'_>, plane: usize, row: usize, column: usize) -> usize {
-        let (height, width) = (self.shape.height as usize, self.shape.width as usize);
-        ((sitter.image * self.shape.channels as usize + plane) * height + row) * width + column
+    /// Where a value lies in `[n, planes, h, w]`.
+    fn at(shape: ImageShape, sitter: &Sitter<'_>, plane: usize, row: usize, column: usize) -> usize {
+        let (height, width) = (shape.height as usize, shape.width as usize);
+        ((sitter.image * shape.channels as usize + plane) * height + row) * width + column
     }
 }

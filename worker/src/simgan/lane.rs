@@ -9,7 +9,9 @@
 //! Everything is computed on freshly allocated tensors: the same layout and alignment whoever executes the lane.
 
 use super::{
-    SimGan, engine,
+    SimGan,
+    chance::{Chance, Drawn},
+    engine,
     flat::Gradient,
     loss::{self, Class},
 };
@@ -36,7 +38,7 @@ impl SimGan {
         let portion = || {
             let n = meal.synthetic.len() as u64;
             let leaves = self.refiner.flat.leaves()?;
-            let refined_bchw = self.refiner.net.forward(&leaves, &synthetic_bchw)?;
+            let refined_bchw = self.refiner.net.forward(&leaves, &synthetic_bchw, &self.noise(meal)?)?;
             let distance = loss::distance(self.train.psi, &refined_bchw, &synthetic_bchw)?;
             let mut total = distance.f_mul_scalar(self.train.lambda / self.per_batch(self.psi_values))?;
             let mut losses = Losses {
@@ -66,7 +68,9 @@ impl SimGan {
         let (synthetic_bchw, history_bchw) = (self.tensor(&meal.synthetic)?, self.tensor(&meal.history)?);
         let real_bchw = self.tensor(&meal.real)?;
         let portion = || {
-            let fresh_bchw = no_grad(|| self.refiner.net.forward(&self.refiner.flat.views()?, &synthetic_bchw))?;
+            let noise = self.noise(meal)?;
+            let fresh_bchw =
+                no_grad(|| self.refiner.net.forward(&self.refiner.flat.views()?, &synthetic_bchw, &noise))?;
             let refined = fresh_bchw.size()[0] + history_bchw.size()[0];
             let real = real_bchw.size()[0];
             let leaves = self.discriminator.flat.leaves()?;
@@ -95,6 +99,17 @@ impl SimGan {
     fn judge(&self, meal: &Meal, weights: &[Tensor], images_bchw: &Tensor) -> Result<Tensor, TchError> {
         let mut rng = random::stream(self.train.seed, Stream::Shift, meal.lane, meal.step);
         self.discriminator.net.forward(weights, &self.shift.apply(images_bchw, &mut rng)?)
+    }
+
+    /// What the refiner sees beside the lane's synthetic images in this step.
+    fn noise(&self, meal: &Meal) -> Result<Drawn, TchError> {
+        let size = (self.shape.height as usize, self.shape.width as usize);
+        let mut chance = Chance::none(&self.refiner.net.spec, size);
+        if self.refiner.net.spec.is_random() {
+            let mut rng = random::stream(self.train.seed, Stream::Noise, meal.lane, meal.step);
+            (0..meal.synthetic.len()).for_each(|_| chance.draw(&mut rng));
+        }
+        chance.drawn(self.place)
     }
 
     fn per_batch(&self, per_image: u64) -> f64 {

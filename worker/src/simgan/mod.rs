@@ -1,6 +1,6 @@
 //! SimGAN as a learner: a refiner and a discriminator trained against each other (Shrivastava et al. 2017).
 //!
-//! * `refiner`, `discriminator`, `spectral`: the networks
+//! * `refiner`, `chance`, `discriminator`, `spectral`: the networks, and the noise that one sees
 //! * `loss`, `shift`, `lane`: what one lane makes of its images
 //! * `flat`, `optimizer`, `average`: what a whole batch's gradient does to the weights
 //! * `weights`, `state`: saved states and exported networks
@@ -11,6 +11,7 @@
 //! one order of addition; on CUDA the backward passes of replication padding and max-pooling have none.
 
 mod average;
+mod chance;
 mod discriminator;
 mod flat;
 mod inference;
@@ -86,8 +87,16 @@ impl SimGan {
 
         let refiner = Refiner { spec: model.refiner.clone() };
         let refiner_flat = Flat::uniform(model.refiner.tensors(shape.channels), place, &mut init)?;
+        let mut weights = refiner_flat.views()?;
         if refiner.starts_as_identity() {
-            refiner_flat.views()?.iter_mut().rev().take(2).try_for_each(|last| last.f_zero_().map(drop))?;
+            weights[refiner.last_convolution()].iter_mut().try_for_each(|last| last.f_zero_().map(drop))?;
+        }
+        // The head for light begins with little to say.
+        if let [weight, bias] =
+            &mut weights[refiner.last_convolution().end..].iter_mut().skip(2).collect::<Vec<_>>()[..]
+        {
+            let _ = weight.f_mul_scalar_(0.3)?;
+            let _ = bias.f_zero_()?;
         }
         let discriminator = Discriminator::new(model.discriminator.clone(), place)?;
         let discriminator_flat = Flat::uniform(model.discriminator.tensors(shape.channels), place, &mut init)?;
@@ -189,7 +198,8 @@ impl Learner for SimGan {
     fn refine(&self, images: &Images) -> Result<Images, LearnError> {
         let weights = self.refining().views().map_err(engine("refining images"))?;
         let easel = Easel::of(&self.refiner.net, &weights, self.place);
-        let pixels = easel.refine(&images.pixels, self.shape, &|| true)?;
+        let draws: Vec<u64> = images.ids.iter().map(|id| id.sample.0).collect();
+        let pixels = easel.refine(&images.pixels, self.shape, &draws, &|| true)?;
         Ok(Images { ids: images.ids.clone(), pixels: pixels.expect("nobody said stop") })
     }
 

@@ -18,6 +18,7 @@
 //!         s.blocks = nn.Sequential(*(Block(f, k) for _ in range(blocks))); s.conv_out = nn.Conv2d(f, c, 1)
 //!     def forward(s, x):                      # or (x + g).clamp(-1, 1)
 //!         g = s.conv_out(s.blocks(F.relu(s.conv_in(x)))); return g.tanh()
+//!                                             # noise and light: coordinator/src/cli/export/refiner.py
 //! class Discriminator(nn.Module):             # layers.N: N counts the pools too
 //!     def __init__(s, layers):                # Conv2d(..., padding=k // 2) and MaxPool2d(k, s, k // 2), in the spec's order
 //!         super().__init__(); s.layers = nn.ModuleList(layers)

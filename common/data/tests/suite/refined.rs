@@ -39,6 +39,8 @@ fn begun(shelf: &Shelf, destination: &str, layout: Layout) -> Refinement {
                 kernel: 3,
                 output: model::RefinerOutput::Tanh,
                 padding: model::Padding::Zeros,
+                noise: model::Noise::NONE,
+                light: false,
             },
             threads: 1,
             origin: origin(),

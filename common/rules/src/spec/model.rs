@@ -32,7 +32,34 @@ pub struct Refiner {
     pub kernel: u32,
     pub output: RefinerOutput,
     pub padding: Padding,
+    /// Beside the image among what the first convolution sees, so that one image can come out in several ways.
+    pub noise: Noise,
+    /// A head for the light of the whole image, beside the convolutions: a small network of noise and of each channel's mean and
+    /// deviation gives each channel a gain and an offset, which come after `output`: `(y + 1) exp(gain) + offset - 1`, clamped.
+    pub light: bool,
 }
+
+/// Planes of normal noise that a refiner sees beside an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noise {
+    /// Of one value for the whole image each.
+    pub image: u32,
+    /// Of a value for each pixel each.
+    pub pixel: u32,
+}
+
+impl Noise {
+    pub const NONE: Self = Self { image: 0, pixel: 0 };
+
+    #[must_use]
+    pub fn planes(self) -> u32 {
+        self.image + self.pixel
+    }
+}
+
+/// The head for light: values of noise it sees, and values between its two layers.
+pub const LIGHT_NOISE: u32 = 4;
+const LIGHT_WIDTH: u32 = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -87,7 +114,7 @@ pub enum Activation {
 pub struct TensorShape {
     /// Module path and role, such as `blocks.2.conv1.weight`.
     pub name: String,
-    /// `[out, in, kernel, kernel]` for a weight, `[out]` for a bias.
+    /// `[out, in, kernel, kernel]` for a convolution's weight, `[out, in]` for a dense layer's, `[out]` for a bias.
     pub shape: Vec<usize>,
     /// Inputs that one output sums over, `in * kernel * kernel`; a bias has its weight's. Initial values scale with it.
     pub fan_in: usize,
@@ -116,17 +143,44 @@ fn convolution(module: &str, inputs: u32, outputs: u32, kernel: u32) -> [TensorS
     ]
 }
 
+/// Weight and bias of one layer that sees all of its input.
+fn dense(module: &str, inputs: u32, outputs: u32) -> [TensorShape; 2] {
+    let (inputs, outputs) = (inputs as usize, outputs as usize);
+    [
+        TensorShape { name: format!("{module}.weight"), shape: vec![outputs, inputs], fan_in: inputs },
+        TensorShape { name: format!("{module}.bias"), shape: vec![outputs], fan_in: inputs },
+    ]
+}
+
 impl Refiner {
-    /// Its tensors in module order: `conv_in`, `blocks.i.conv1`, `blocks.i.conv2`, `conv_out`, weight before bias.
+    /// Its tensors in module order: `conv_in`, `blocks.i.conv1`, `blocks.i.conv2`, `conv_out`, with a head for light also
+    /// `light.hidden` and `light.out`; weight before bias.
     #[must_use]
     pub fn tensors(&self, channels: u32) -> Vec<TensorShape> {
         let Self { width, blocks, kernel, .. } = *self;
         let inner = (0..blocks).flat_map(|block| [1, 2].map(|half| format!("blocks.{block}.conv{half}")));
-        convolution("conv_in", channels, width, kernel)
+        let head = [
+            dense("light.hidden", LIGHT_NOISE + 2 * channels, LIGHT_WIDTH),
+            dense("light.out", LIGHT_WIDTH, 2 * channels),
+        ];
+        convolution("conv_in", self.planes_in(channels), width, kernel)
             .into_iter()
             .chain(inner.flat_map(|module| convolution(&module, width, width, kernel)))
             .chain(convolution("conv_out", width, channels, 1))
+            .chain(head.into_iter().flatten().filter(|_| self.light))
             .collect()
+    }
+
+    /// Planes that the first convolution sees: those of an image of so many channels, then noise.
+    #[must_use]
+    pub fn planes_in(&self, channels: u32) -> u32 {
+        channels + self.noise.planes()
+    }
+
+    /// Whether the same image comes out otherwise with other noise.
+    #[must_use]
+    pub fn is_random(&self) -> bool {
+        self.light || self.noise.planes() > 0
     }
 
     /// Values it learns.
@@ -244,6 +298,25 @@ mod tests {
         let layers = [0, 1, 3, 4, 5];
         let expected = layers.map(|i| [format!("layers.{i}.weight"), format!("layers.{i}.bias")]).concat();
         assert_eq!(names(discriminator.tensors(1)), expected);
+    }
+
+    #[test]
+    fn noise_widens_the_first_convolution_and_light_is_a_head_of_its_own() {
+        let Recipe { refiner, .. } = recipe(Preset::Digits);
+        let noisy = Refiner { noise: Noise { image: 2, pixel: 1 }, light: true, ..refiner.clone() };
+        let tensors = noisy.tensors(3);
+        assert_eq!(tensors[0].shape, [16, 6, 3, 3]);
+        let head: Vec<_> =
+            tensors.iter().rev().take(4).rev().map(|it| (it.name.as_str(), it.shape.as_slice())).collect();
+        let expected: [(&str, &[usize]); 4] = [
+            ("light.hidden.weight", &[32, 10]),
+            ("light.hidden.bias", &[32]),
+            ("light.out.weight", &[6, 32]),
+            ("light.out.bias", &[6]),
+        ];
+        assert_eq!(head, expected);
+        assert!(noisy.is_random() && !refiner.is_random());
+        assert_eq!(noisy.receptive_field(), refiner.receptive_field());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::{
     ImageShape, Optimizer, OptimizerKind, Pretrain, Psi,
-    model::{Activation, Discriminator, Layer, Padding, Preset, Refiner, RefinerOutput},
+    model::{Activation, Discriminator, Layer, Noise, Padding, Preset, Refiner, RefinerOutput},
 };
 use crate::ids::Step;
 
@@ -44,7 +44,15 @@ impl Preset {
 fn paper_eyes() -> Recipe {
     Recipe {
         image: ImageShape { channels: 1, height: 35, width: 55 },
-        refiner: Refiner { width: 64, blocks: 4, kernel: 3, output: RefinerOutput::Tanh, padding: Padding::Zeros },
+        refiner: Refiner {
+            width: 64,
+            blocks: 4,
+            kernel: 3,
+            output: RefinerOutput::Tanh,
+            padding: Padding::Zeros,
+            noise: Noise::NONE,
+            light: false,
+        },
         discriminator: Discriminator {
             layers: vec![conv(3, 2, 96), conv(3, 2, 64), pool(3, 1), conv(3, 1, 32), conv(1, 1, 32), conv(1, 1, 2)],
             activation: Activation::Relu,
@@ -68,7 +76,15 @@ fn paper_hands() -> Recipe {
     let falling = || Optimizer { decay: vec![(Step(600_000), 5e-5)], ..sgd(2e-4) };
     Recipe {
         image: ImageShape { channels: 1, height: 224, width: 224 },
-        refiner: Refiner { width: 64, blocks: 10, kernel: 7, output: RefinerOutput::Tanh, padding: Padding::Zeros },
+        refiner: Refiner {
+            width: 64,
+            blocks: 10,
+            kernel: 7,
+            output: RefinerOutput::Tanh,
+            padding: Padding::Zeros,
+            noise: Noise::NONE,
+            light: false,
+        },
         discriminator: Discriminator {
             layers: vec![conv(7, 4, 96), conv(5, 2, 64), pool(3, 2), conv(3, 2, 32), conv(1, 1, 32), conv(1, 1, 2)],
             activation: Activation::Relu,
@@ -92,6 +108,8 @@ fn digits() -> Recipe {
             kernel: 3,
             output: RefinerOutput::Residual,
             padding: Padding::Replicate,
+            noise: Noise::NONE,
+            light: false,
         },
         discriminator: Discriminator {
             layers: vec![conv(3, 2, 32), conv(3, 2, 32), conv(3, 1, 32), conv(1, 1, 2)],
@@ -115,7 +133,15 @@ fn digits() -> Recipe {
 fn toy() -> Recipe {
     Recipe {
         image: ImageShape { channels: 1, height: 1, width: 1 },
-        refiner: Refiner { width: 1, blocks: 0, kernel: 1, output: RefinerOutput::Residual, padding: Padding::Zeros },
+        refiner: Refiner {
+            width: 1,
+            blocks: 0,
+            kernel: 1,
+            output: RefinerOutput::Residual,
+            padding: Padding::Zeros,
+            noise: Noise::NONE,
+            light: false,
+        },
         discriminator: Discriminator {
             layers: vec![conv(1, 1, 2)],
             activation: Activation::Relu,

@@ -6,7 +6,7 @@ use super::{
     Data, Device, How, ImageShape, Labels, Output, Resize, Spec, What, Workers,
     document::{Value, lay_out},
     fault::{Faults, any_of},
-    model::{Activation, Discriminator, Layer, Model, Padding, Preset, Refiner, RefinerOutput},
+    model::{Activation, Discriminator, Layer, Model, Noise, Padding, Preset, Refiner, RefinerOutput},
     presets::Recipe,
     quantity,
     section::{Findings, Section, Whole},
@@ -132,6 +132,7 @@ fn max_bad(data: &Section<'_>) -> Option<f64> {
 
 fn model(model: &Section<'_>, preset: Preset, recipe: &Recipe) -> Model {
     let (refiner, discriminator) = (model.section("refiner"), model.section("discriminator"));
+    let noise = refiner.section("noise");
     Model {
         preset,
         refiner: Refiner {
@@ -140,6 +141,11 @@ fn model(model: &Section<'_>, preset: Preset, recipe: &Recipe) -> Model {
             kernel: odd(&refiner, "kernel").unwrap_or(recipe.refiner.kernel),
             output: refiner.choice::<RefinerOutput>("output").unwrap_or(recipe.refiner.output),
             padding: refiner.choice::<Padding>("padding").unwrap_or(recipe.refiner.padding),
+            noise: Noise {
+                image: noise.whole("image", 0..=64).unwrap_or(recipe.refiner.noise.image),
+                pixel: noise.whole("pixel", 0..=64).unwrap_or(recipe.refiner.noise.pixel),
+            },
+            light: refiner.flag("light").unwrap_or(recipe.refiner.light),
         },
         discriminator: Discriminator {
             layers: layers(&discriminator).unwrap_or_else(|| recipe.discriminator.layers.clone()),

@@ -38,6 +38,8 @@ impl fmt::Display for Resolved<'_> {
         writeln!(f, "kernel = {}", refiner.kernel)?;
         writeln!(f, "output = \"{}\"", refiner.output.word())?;
         writeln!(f, "padding = \"{}\"", refiner.padding.word())?;
+        writeln!(f, "noise = {{ image = {}, pixel = {} }}", refiner.noise.image, refiner.noise.pixel)?;
+        writeln!(f, "light = {}", refiner.light)?;
         let discriminator = &what.model.discriminator;
         writeln!(f, "\n[model.discriminator]")?;
         writeln!(f, "layers = [")?;

@@ -4,6 +4,9 @@
     refiner = load()                    # a torch.nn.Module, its weights from refiner.safetensors beside this file
     refined = refiner(images)           # [batch, channels, height, width] in [-1, 1], in and out; any height and width
 
+A refiner that was trained with noise beside its images (model.refiner.noise, model.refiner.light) draws it from torch's own
+generator: the same image comes out in several ways, one after the other. `sumac refine` draws it by each image's bytes.
+
 As a command it refines one picture: python refiner.py IN.png OUT.png
 It needs torch and safetensors; the command also numpy and Pillow.
 """
@@ -30,18 +33,44 @@ class Block(nn.Module):
         return F.relu(x + self.conv2(F.relu(self.conv1(x))))
 
 
+class Light(nn.Module):
+    """Of noise and of each channel's mean and deviation a gain and an offset for each channel."""
+
+    NOISE = 4
+
+    def __init__(self, channels):
+        super().__init__()
+        self.hidden = nn.Linear(self.NOISE + 2 * channels, 32)
+        self.out = nn.Linear(32, 2 * channels)
+
+    def forward(self, x, noise):
+        mean = x.mean((2, 3))
+        deviation = (x.var((2, 3), unbiased=False) + 1e-6).sqrt()
+        gain, offset = self.out(F.leaky_relu(self.hidden(torch.cat([noise, mean, deviation], 1)), 0.2)).chunk(2, 1)
+        return gain[..., None, None], offset[..., None, None]
+
+
 class Refiner(nn.Module):
-    def __init__(self, channels, width, blocks, kernel, output, padding):
+    def __init__(self, channels, width, blocks, kernel, output, padding, noise=None, light=False):
         super().__init__()
         mode = {"zeros": "zeros", "replicate": "replicate"}[padding]
         self.output = output
-        self.conv_in = nn.Conv2d(channels, width, kernel, padding=kernel // 2, padding_mode=mode)
+        self.noise = noise or {"image": 0, "pixel": 0}
+        self.light = Light(channels) if light else None
+        self.conv_in = nn.Conv2d(channels + sum(self.noise.values()), width, kernel, padding=kernel // 2, padding_mode=mode)
         self.blocks = nn.Sequential(*(Block(width, kernel, mode) for _ in range(blocks)))
         self.conv_out = nn.Conv2d(width, channels, 1)
 
     def forward(self, x):
-        drawn = self.conv_out(self.blocks(F.relu(self.conv_in(x))))
-        return drawn.tanh() if self.output == "tanh" else (x + drawn).clamp(-1, 1)
+        batch, _, height, width = x.shape
+        of_image = torch.randn(batch, self.noise["image"], 1, 1, device=x.device).expand(-1, -1, height, width)
+        of_pixel = torch.randn(batch, self.noise["pixel"], height, width, device=x.device)
+        drawn = self.conv_out(self.blocks(F.relu(self.conv_in(torch.cat([x, of_image, of_pixel], 1)))))
+        refined = drawn.tanh() if self.output == "tanh" else x + drawn
+        if self.light is not None:
+            gain, offset = self.light(x, torch.randn(batch, Light.NOISE, device=x.device))
+            refined = (refined + 1) * gain.exp() + offset - 1
+        return refined.clamp(-1, 1)
 
 
 def load(folder=HERE):
@@ -57,7 +86,7 @@ def main(source, target):
     from PIL import Image
 
     refiner = load()
-    mode = "L" if refiner.conv_in.in_channels == 1 else "RGB"
+    mode = "L" if refiner.conv_out.out_channels == 1 else "RGB"
     pixels = numpy.asarray(Image.open(source).convert(mode), dtype=numpy.float32) / 127.5 - 1
     planes = torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)[None]
     with torch.no_grad():

@@ -82,6 +82,19 @@ fn replicate_padding_has_the_right_slope() {
 }
 
 #[test]
+fn noise_and_a_head_for_light_have_the_right_slope() {
+    for output in [RefinerOutput::Tanh, RefinerOutput::Residual] {
+        let spec = small_with(|what| {
+            what.model.refiner.output = output;
+            what.model.refiner.noise = Noise { image: 1, pixel: 1 };
+            what.model.refiner.light = true;
+        });
+        assert_slope(&spec, Phase::Refiner);
+        assert_slope(&spec, Phase::PretrainRefiner);
+    }
+}
+
+#[test]
 fn image_gradients_as_psi_have_the_right_slope() {
     assert_slope(&small_with(|what| what.train.psi = Psi::Gradients), Phase::Refiner);
 }

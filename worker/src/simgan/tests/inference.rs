@@ -33,7 +33,13 @@ fn net(refiner: &model::Refiner, channels: u32) -> RefinerNet {
 }
 
 fn refined(net: &RefinerNet, pixels: &[f32], shape: ImageShape) -> Vec<f32> {
-    net.refine(pixels, shape, &|| true).unwrap().unwrap()
+    let draws: Vec<u64> = pixels.chunks_exact(shape.len()).map(draw_of).collect();
+    net.refine(pixels, shape, &draws, &|| true).unwrap().unwrap()
+}
+
+/// The same for the same image, wherever it is.
+fn draw_of(image: &[f32]) -> u64 {
+    image.iter().fold(0, |draw, value| 31 * (draw % (1 << 40)) + u64::from(value.to_bits()))
 }
 
 fn largest_difference(one: &[f32], other: &[f32]) -> f32 {
@@ -41,12 +47,14 @@ fn largest_difference(one: &[f32], other: &[f32]) -> f32 {
     one.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// Both presets that people use, and their paddings and outputs crossed.
+/// Both presets that people use, their paddings and outputs crossed, and one with noise and a head for light.
 fn networks() -> Vec<(model::Refiner, u32)> {
     let (eyes, _) = of_preset(Preset::PaperEyes);
     let (digits, _) = of_preset(Preset::Digits);
     let colour = model::Refiner { padding: Padding::Zeros, ..digits.clone() };
-    vec![(model::Refiner { padding: Padding::Replicate, ..eyes.clone() }, 1), (eyes, 1), (digits, 1), (colour, 3)]
+    let lit = model::Refiner { noise: Noise { image: 2, pixel: 1 }, light: true, ..digits.clone() };
+    let replicated = model::Refiner { padding: Padding::Replicate, ..eyes.clone() };
+    vec![(replicated, 1), (eyes, 1), (digits, 1), (colour, 3), (lit, 3)]
 }
 
 #[test]
@@ -127,6 +135,6 @@ fn a_large_image_can_be_broken_off_between_its_pieces() {
         asked.set(asked.get() + 1);
         asked.get() < 3
     };
-    assert_eq!(net.refine(&vec![0.0; shape.len()], shape, &go_on).unwrap(), None);
+    assert_eq!(net.refine(&vec![0.0; shape.len()], shape, &[0], &go_on).unwrap(), None);
     assert_eq!(asked.get(), 3);
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::simgan::spectral::SingularPair;
+use crate::simgan::{chance::Drawn, spectral::SingularPair};
 
 /// The networks of one of the paper's experiments (sections 3.1 and 3.2): both on grey images.
 fn paper(image: (u32, u32), kernel: u32, blocks: u32, layers: Vec<Layer>) -> Spec {
@@ -79,15 +79,74 @@ fn the_refiner_is_the_papers_whatever_its_weights_layout() {
     for output in [RefinerOutput::Tanh, RefinerOutput::Residual] {
         for padding in [Padding::Zeros, Padding::Replicate] {
             let spec = small_with(|what| {
-                what.model.refiner = model::Refiner { width: 5, blocks: 2, kernel: 3, output, padding };
+                what.model.refiner = model::Refiner {
+                    width: 5,
+                    blocks: 2,
+                    kernel: 3,
+                    output,
+                    padding,
+                    noise: Noise::NONE,
+                    light: false,
+                };
             });
             let simgan = SimGan::at(&spec, F64).unwrap();
             stir(&simgan, 4, 0.4);
             let x = simgan.tensor(&noise(spec.what.data.image, 0, 3)).unwrap();
-            let refined = simgan.refiner.net.forward(&simgan.refiner.flat.views().unwrap(), &x).unwrap();
+            let refined =
+                simgan.refiner.net.forward(&simgan.refiner.flat.views().unwrap(), &x, &Drawn::default()).unwrap();
             let off = (refined - refine_plainly(&simgan, &x)).abs().max().double_value(&[]);
             assert!(off < 1e-12, "{output:?}, {padding:?}: largest difference {off}");
         }
+    }
+}
+
+/// Of each image's own mean and deviation and of noise, whatever lies beside it.
+#[test]
+fn the_head_for_light_gives_each_channel_a_gain_and_an_offset() {
+    let spec = small_with(|what| {
+        what.model.refiner.output = RefinerOutput::Residual;
+        what.model.refiner.light = true;
+    });
+    let simgan = SimGan::at(&spec, F64).unwrap();
+    stir(&simgan, 4, 0.2);
+    let weights: Vec<Tensor> = simgan.refiner.flat.views().unwrap();
+    let head = &weights[weights.len() - 4..];
+    let x = simgan.tensor(&noise(spec.what.data.image, 0, 3)).unwrap() * 0.2;
+    let dice = Tensor::from_slice(&[0.3f64, -1.0, 0.5, 2.0]).view([1, 4]).repeat([3, 1]);
+    let drawn = Drawn { planes_bphw: None, light_b4: Some(dice.shallow_clone()) };
+    let net = &simgan.refiner.net;
+    let (dark, lit) =
+        (net.forward(&weights, &x, &Drawn::default()).unwrap(), net.forward(&weights, &x, &drawn).unwrap());
+    let flat = x.flatten(2, 3);
+    let seen = Tensor::cat(
+        &[dice, flat.mean_dim([2].as_slice(), false, F64.0), flat.std_dim([2].as_slice(), false, false)],
+        1,
+    );
+    let hidden = seen.linear(&head[0], Some(&head[1]));
+    let said = hidden.maximum(&(&hidden * 0.2)).linear(&head[2], Some(&head[3])).view([3, 2, 2, 1, 1]);
+    let by_hand = (&dark + 1.0) * said.select(1, 0).exp() + said.select(1, 1) - 1.0;
+    let off = (&lit - by_hand.clamp(-1.0, 1.0)).abs().max().double_value(&[]);
+    assert!(off < 1e-4, "largest difference {off}");
+    assert!((&lit - dark).abs().max().double_value(&[]) > 0.01);
+}
+
+#[test]
+fn one_image_comes_out_in_as_many_ways_as_there_is_noise() {
+    for (noise_planes, light) in
+        [(Noise { image: 1, pixel: 0 }, false), (Noise { image: 0, pixel: 1 }, false), (Noise::NONE, true)]
+    {
+        let spec = small_with(|what| {
+            what.model.refiner.noise = noise_planes;
+            what.model.refiner.light = light;
+        });
+        let simgan = SimGan::new(&spec).unwrap();
+        let one = noise(spec.what.data.image, 0, 1);
+        let refined = |sample: u64| {
+            let ids = vec![ContentId { sample: SampleId(sample), step: Step(0) }];
+            simgan.refine(&Images { ids, pixels: one.pixels.clone() }).unwrap().pixels
+        };
+        assert_eq!(refined(1), refined(1));
+        assert_ne!(refined(1), refined(2), "{noise_planes:?}, light {light}");
     }
 }
 

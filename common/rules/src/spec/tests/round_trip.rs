@@ -36,7 +36,8 @@ prop_compose! {
     fn models()(
         preset in prop::sample::select(vec![Preset::PaperEyes, Preset::PaperHands, Preset::Digits, Preset::Toy]),
         (width, blocks, half) in (1..300_u32, 0..12_u32, 0..5_u32),
-        (tanh, zeros, relu, spectral_norm) in any::<(bool, bool, bool, bool)>(),
+        (tanh, zeros, relu, spectral_norm, light) in any::<(bool, bool, bool, bool, bool)>(),
+        (image, pixel) in (0..3_u32, 0..3_u32),
         layers in layers(),
     ) -> Model {
         let output = if tanh { RefinerOutput::Tanh } else { RefinerOutput::Residual };
@@ -44,7 +45,7 @@ prop_compose! {
         let activation = if relu { Activation::Relu } else { Activation::LeakyRelu };
         Model {
             preset,
-            refiner: Refiner { width, blocks, kernel: 2 * half + 1, output, padding },
+            refiner: Refiner { width, blocks, kernel: 2 * half + 1, output, padding, noise: Noise { image, pixel }, light },
             discriminator: Discriminator { layers, activation, spectral_norm },
         }
     }
