@@ -9,7 +9,9 @@ use sumac_tests_s3::Bucket;
 
 fn png(tone: u8) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    GrayImage::from_fn(4, 3, |x, y| Luma([tone + 10 * (x + 4 * y) as u8])).write_to(&mut bytes, ImageFormat::Png).unwrap();
+    GrayImage::from_fn(4, 3, |x, y| Luma([tone + 10 * (x + 4 * y) as u8]))
+        .write_to(&mut bytes, ImageFormat::Png)
+        .unwrap();
     bytes.into_inner()
 }
 
@@ -62,14 +64,17 @@ fn reads_alike(bucket: &Bucket, name: &str, kind: Kind, samples: usize) {
 #[test]
 fn a_folder_of_images_with_files_of_their_stem_reads_as_from_a_disk() {
     Bucket::of("a_folder_of_images_with_files_of_their_stem_reads_as_from_a_disk", |bucket| {
-        put(bucket, &[
-            ("set/1.png", png(1)),
-            ("set/1.json", b"{\"look\": [1, 2]}".to_vec()),
-            ("set/deep er/\u{e9}2.png", png(2)),
-            ("set/deep er/\u{e9}2.json", b"{}".to_vec()),
-            ("set/noending", png(3)),
-            ("set/notes.md", b"of nobody".to_vec()),
-        ]);
+        put(
+            bucket,
+            &[
+                ("set/1.png", png(1)),
+                ("set/1.json", b"{\"look\": [1, 2]}".to_vec()),
+                ("set/deep er/\u{e9}2.png", png(2)),
+                ("set/deep er/\u{e9}2.json", b"{}".to_vec()),
+                ("set/noending", png(3)),
+                ("set/notes.md", b"of nobody".to_vec()),
+            ],
+        );
         reads_alike(bucket, "set", Kind::Folder, 3);
     });
 }
@@ -77,13 +82,16 @@ fn a_folder_of_images_with_files_of_their_stem_reads_as_from_a_disk() {
 #[test]
 fn class_folders_and_a_table_read_as_from_a_disk() {
     Bucket::of("class_folders_and_a_table_read_as_from_a_disk", |bucket| {
-        put(bucket, &[
-            ("classes/cat/1.png", png(1)),
-            ("classes/dog/2.png", png(2)),
-            ("rows/a.png", png(1)),
-            ("rows/b.png", png(2)),
-            ("rows.csv", b"file_name,angle\na.png,0.5\nb.png,-1\n".to_vec()),
-        ]);
+        put(
+            bucket,
+            &[
+                ("classes/cat/1.png", png(1)),
+                ("classes/dog/2.png", png(2)),
+                ("rows/a.png", png(1)),
+                ("rows/b.png", png(2)),
+                ("rows.csv", b"file_name,angle\na.png,0.5\nb.png,-1\n".to_vec()),
+            ],
+        );
         reads_alike(bucket, "classes", Kind::ClassFolders, 2);
         reads_alike(bucket, "rows.csv", Kind::Table, 2);
     });
@@ -105,12 +113,15 @@ fn tars_are_read_in_place_by_pattern_and_by_folder() {
 fn stacks_are_read_record_by_record() {
     Bucket::of("stacks_are_read_record_by_record", |bucket| {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../common/data/tests/files");
-        put(bucket, &[
-            ("images.npy", npy("(3, 4, 6)", &(0..72).collect::<Vec<u8>>())),
-            ("labels.npy", npy("(3,)", &[2, 0, 1])),
-            ("gaze.h5", fs::read(file.join("groups.h5")).unwrap()),
-            ("classes.h5", fs::read(file.join("classes.h5")).unwrap()),
-        ]);
+        put(
+            bucket,
+            &[
+                ("images.npy", npy("(3, 4, 6)", &(0..72).collect::<Vec<u8>>())),
+                ("labels.npy", npy("(3,)", &[2, 0, 1])),
+                ("gaze.h5", fs::read(file.join("groups.h5")).unwrap()),
+                ("classes.h5", fs::read(file.join("classes.h5")).unwrap()),
+            ],
+        );
         reads_alike(bucket, "images.npy", Kind::Npy, 3);
         reads_alike(bucket, "gaze.h5", Kind::Hdf5, 3);
         reads_alike(bucket, "gaze.h5/image", Kind::Hdf5, 3);

@@ -55,7 +55,10 @@ fn labels_path(images: &Path) -> Option<PathBuf> {
     if labels == plain {
         return None;
     }
-    [labels.clone(), format!("{labels}.gz")].iter().map(|name| images.with_file_name(name)).find(|path| storage::stamp(path).is_ok())
+    [labels.clone(), format!("{labels}.gz")]
+        .iter()
+        .map(|name| images.with_file_name(name))
+        .find(|path| storage::stamp(path).is_ok())
 }
 
 /// The axes, and the records behind the header, checked to be all there.

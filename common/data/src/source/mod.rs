@@ -31,8 +31,8 @@ pub use inspection::{Inspection, LabelSummary, SizeCount};
 pub use original::{Form, Original, Piece};
 
 pub(crate) use contents::Stamp;
-pub(crate) use held::Held;
 pub(crate) use folder::{IMAGE_ENDINGS, split, stem};
+pub(crate) use held::Held;
 pub(crate) use listing::{Head, NotUtf8};
 
 use crate::{

@@ -123,7 +123,10 @@ fn folder_of(table: &Table) -> PathBuf {
     let beside = table.path.parent().unwrap_or(&table.path);
     let stem = table.path.file_stem().unwrap_or_default().to_string_lossy();
     let named = LABEL_ENDINGS.iter().filter_map(|end| stem.strip_suffix(end)).chain([stem.as_ref()]);
-    let folder = named.filter(|name| !name.is_empty()).map(|name| beside.join(name)).find(|folder| matches!(storage::stands(folder), Ok(Stands::Folder)));
+    let folder = named
+        .filter(|name| !name.is_empty())
+        .map(|name| beside.join(name))
+        .find(|folder| matches!(storage::stands(folder), Ok(Stands::Folder)));
     let found = folder.unwrap_or_else(|| beside.to_owned());
     // The folder may itself be a link: what counts is where it leads.
     storage::canonical(&found).unwrap_or(found)
