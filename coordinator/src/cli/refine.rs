@@ -145,7 +145,9 @@ fn layout(args: &args::Refine, source: &Source) -> Layout {
     match args.layout {
         Some(LayoutWord::Mirror) => Layout::Mirror,
         Some(LayoutWord::Shards) => Layout::Shards,
-        None if matches!(source.kind(), Kind::Tar | Kind::Hdf5) || source.samples().len() > MIRRORED_MAX => {
+        None if matches!(source.kind(), Kind::Tar | Kind::Hdf5 | Kind::Parquet)
+            || source.samples().len() > MIRRORED_MAX =>
+        {
             Layout::Shards
         }
         None => Layout::Mirror,

@@ -179,7 +179,7 @@ impl Attempt {
                 }
             }
             Out::Tar(tar) => {
-                let ending = Form::of(&image).map_or("png", named::ending);
+                let ending = Form::of(&image).map_or("png", Form::ending);
                 file = format!("{name}.{ending}");
                 pieces = told_apart(pieces, ending);
                 let about = About { key: key.clone(), source_sha256: original, ..self.about.clone() };

@@ -69,7 +69,7 @@ impl Held {
     }
 
     /// So many bytes from `begin` on, one after the other.
-    pub(super) fn reader(&self, begin: u64, bytes: u64) -> impl Read {
+    pub(super) fn reader(&self, begin: u64, bytes: u64) -> Reader {
         Reader { held: self.clone(), at: begin, end: begin + bytes }
     }
 
@@ -119,6 +119,13 @@ impl Window {
         if out.is_empty() {
             return Ok(());
         }
+        if end - begin > WINDOW {
+            // What follows is somebody else's.
+            let (bytes, found) = remote.read(begin..end)?;
+            listed.agrees(found)?;
+            out.copy_from_slice(&bytes);
+            return Ok(());
+        }
         if begin < self.begin || end > self.begin + self.bytes.len() as u64 {
             let (bytes, found) = remote.read(begin..end.max(begin + WINDOW).min(listed.bytes))?;
             listed.agrees(found)?;
@@ -130,7 +137,8 @@ impl Window {
     }
 }
 
-struct Reader {
+/// Some bytes of a file, one after the other.
+pub(super) struct Reader {
     held: Held,
     at: u64,
     end: u64,

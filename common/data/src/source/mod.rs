@@ -16,6 +16,8 @@ mod inspection;
 mod listing;
 mod npy;
 mod original;
+#[cfg_attr(not(feature = "parquet"), path = "without_parquet.rs")]
+mod parquet;
 mod pattern;
 mod restack;
 mod rows;
@@ -46,9 +48,10 @@ use crate::{
 use array::{Labels, is_npy};
 use folder::{Folder, Found, start_of};
 use original::{Stretch, Whole};
+use parquet::Parquets;
 use rows::{table_beside, tables_of};
 use serde::{Deserialize, Serialize};
-use shard::is_shard;
+use shard::{Shard, is_shard};
 use stack::Stack;
 use std::{
     collections::{BTreeMap, HashSet},
@@ -72,7 +75,9 @@ pub struct Source {
     labels: Vec<Labels>,
     /// The HDF5 file that the images lie in.
     set: Option<Arc<hdf5::Set>>,
-    /// The files that hold stretches: tars, tables; of a stack its own, then those of its labels.
+    /// The parquet files that the images lie in, as they are read.
+    parquets: Option<Arc<Parquets>>,
+    /// The files that hold stretches or rows: tars, tables, parquet files; of a stack its own, then those of its labels.
     wholes: Vec<Whole>,
     /// What else lies in the folder and belongs to no single image.
     others: Vec<Found>,
@@ -99,6 +104,7 @@ pub enum Kind {
     Npy,
     Npz,
     Hdf5,
+    Parquet,
 }
 
 /// One image that is there, readable or not.
@@ -126,6 +132,11 @@ enum Place {
     Stretch(Stretch),
     /// An array of its own, named by the key; so many come before it.
     Dataset(u64),
+    /// In one of the source's [`Whole`]s.
+    Row {
+        within: u32,
+        row: u64,
+    },
 }
 
 impl Sample {
@@ -155,22 +166,26 @@ pub enum Unread {
 
 impl Source {
     /// Finds out what `path` is and lists it: a folder, a csv or jsonl table, a tar or a pattern of tars
-    /// (`train-{000..127}.tar`, `train-*.tar`), an idx, npy or npz file, an array of an npz (`set.npz/x_train`), or one image.
+    /// (`train-{000..127}.tar`, `train-*.tar`), an idx, npy or npz file, an array of an npz (`set.npz/x_train`), a parquet file
+    /// or a pattern of these, a column of one (`set.parquet/image`), or one image.
     pub fn look(path: &Path) -> Result<Self, SourceError> {
         let root = match storage::canonical(path) {
             Ok(root) => root,
             Err(source) => {
-                if let Some((file, array)) = array_in(path) {
-                    return if is_hdf5(&start_of(&file)?) {
-                        Self::hdf5(&file, Some(&array), None)
+                if let Some((file, part)) = part_of(path) {
+                    let start = start_of(&file)?;
+                    return if is_hdf5(&start) {
+                        Self::hdf5(&file, Some(&part), None)
+                    } else if is_parquet(&start) {
+                        Self::parquet_file(&file, Some(&part))
                     } else {
-                        Self::npz(&file, Some(&array))
+                        Self::npz(&file, Some(&part))
                     };
                 }
-                return match pattern::shards(path)? {
-                    Some((root, shards)) => Self::shards(root, shards, Vec::new()),
-                    None => Err(SourceError::unreadable(path, source)),
-                };
+                if let Some((root, shards)) = pattern::shards(path)? {
+                    return Self::pattern(root, shards, None);
+                }
+                return Self::column_of_several(path).unwrap_or_else(|| Err(SourceError::unreadable(path, source)));
             }
         };
         match storage::stands(&root) {
@@ -194,6 +209,9 @@ impl Source {
         if is_hdf5(&start) {
             return Self::hdf5(path, None, None);
         }
+        if is_parquet(&start) || named_parquet(path) {
+            return Self::parquet_file(path, None);
+        }
         if zip::is_zip(&start) && npy::is_npz(path) {
             return Self::npz(path, None);
         }
@@ -216,6 +234,35 @@ impl Source {
         Ok(Self { samples: vec![Sample::new(key, stamp, place)], ..Self::empty(root, Kind::Image) })
     }
 
+    /// A single file is the root of its keys.
+    fn parquet_file(path: &Path, named: Option<&str>) -> Result<Self, SourceError> {
+        let file = Shard { name: String::new(), path: path.to_owned() };
+        Self::parquet(path.to_owned(), vec![file], named, Vec::new())
+    }
+
+    /// Files that a pattern names: all of them tars, or all of them parquet.
+    fn pattern(root: PathBuf, files: Vec<Shard>, named: Option<&str>) -> Result<Self, SourceError> {
+        match files.first() {
+            Some(first) if named_parquet(&first.path) => Self::parquet(root, files, named, Vec::new()),
+            _ => Self::shards(root, files, Vec::new()),
+        }
+    }
+
+    /// The column that is named behind a folder or a pattern of parquet files; `None` if there are none.
+    fn column_of_several(path: &Path) -> Option<Result<Self, SourceError>> {
+        let (of, named) = (path.parent()?, path.file_name()?.to_str()?);
+        if let Ok(Some((root, files))) = pattern::shards(of) {
+            let is_it = files.iter().all(|file| named_parquet(&file.path));
+            return is_it.then(|| Self::pattern(root, files, Some(named)));
+        }
+        let names = storage::names(of).ok()?;
+        let root = storage::canonical(of).ok().filter(|_| names.iter().any(|name| named_parquet(Path::new(name))))?;
+        let mut folder = Folder::walk(&root).ok()?;
+        let files = folder.parquets().filter(|_| folder.images.is_empty())?;
+        folder.others.retain(|other| !named_parquet(&other.path));
+        Some(Self::parquet(root, files, Some(named), folder.others))
+    }
+
     fn folder(root: PathBuf) -> Result<Self, SourceError> {
         let mut folder = Folder::walk(&root)?;
         // What a refinement wrote about its images is about none of them.
@@ -224,8 +271,12 @@ impl Source {
         }
         if folder.images.is_empty() {
             let stacks = npy::stacks(&folder)?;
-            match folder.shards() {
-                Some(shards) if stacks.is_empty() => return Self::shards(root, shards, folder.bad),
+            match (folder.shards(), folder.parquets()) {
+                (Some(shards), _) if stacks.is_empty() => return Self::shards(root, shards, folder.bad),
+                (None, Some(files)) if stacks.is_empty() && folder.bad.is_empty() => {
+                    folder.others.retain(|other| !named_parquet(&other.path));
+                    return Self::parquet(root, files, None, folder.others);
+                }
                 _ if folder.bad.is_empty() => return Self::only_stack(&root, &stacks, folder.others.len()),
                 _ => {}
             }
@@ -291,6 +342,7 @@ impl Source {
             stack: None,
             labels: Vec::new(),
             set: None,
+            parquets: None,
             wholes: Vec::new(),
             others: Vec::new(),
             table_beside: None,
@@ -333,7 +385,7 @@ impl Source {
     pub fn file_of(&self, at: usize) -> Option<&Path> {
         match &self.samples[at].place {
             Place::File(path) => Some(path),
-            Place::Record(_) | Place::Stretch(_) | Place::Dataset(_) => None,
+            Place::Record(_) | Place::Stretch(_) | Place::Dataset(_) | Place::Row { .. } => None,
         }
     }
 
@@ -362,10 +414,21 @@ fn is_hdf5(start: &[u8]) -> bool {
     start.starts_with(b"\x89HDF\r\n\x1a\n")
 }
 
-/// The file of arrays and the one of them that `set.npz/x_train` or `gaze.h5/eyes/image` names.
-fn array_in(path: &Path) -> Option<(PathBuf, String)> {
+/// Whether a file starts like a parquet file.
+fn is_parquet(start: &[u8]) -> bool {
+    start.starts_with(b"PAR1")
+}
+
+/// What is called so in a folder is meant to be one, whatever it starts like.
+fn named_parquet(path: &Path) -> bool {
+    folder::ending(path).as_deref() == Some("parquet")
+}
+
+/// The file and the part of it that `set.npz/x_train`, `gaze.h5/eyes/image` or `set.parquet/photo` names.
+fn part_of(path: &Path) -> Option<(PathBuf, String)> {
     let file = path.ancestors().skip(1).find(|path| storage::stamp(path).is_ok())?;
     let named = path.strip_prefix(file).ok()?.to_str()?.to_owned();
     let file = storage::canonical(file).ok()?;
-    (is_hdf5(&start_of(&file).ok()?) || npy::is_npz(&file)).then_some((file, named))
+    let start = start_of(&file).ok()?;
+    (is_hdf5(&start) || is_parquet(&start) || npy::is_npz(&file)).then_some((file, named))
 }

@@ -11,6 +11,8 @@ mod hostile;
 mod identity;
 mod originals;
 mod packs;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod refined;
 mod shelf;
 mod tars;
