@@ -145,9 +145,9 @@ fn layout(args: &args::Refine, source: &Source) -> Layout {
     match args.layout {
         Some(LayoutWord::Mirror) => Layout::Mirror,
         Some(LayoutWord::Shards) => Layout::Shards,
-        None if matches!(source.kind(), Kind::Tar | Kind::Hdf5 | Kind::Parquet)
-            || source.samples().len() > MIRRORED_MAX =>
-        {
+        // However many images these hold, they are no more files than they were.
+        None if source.kind() == Kind::Parquet => Layout::Mirror,
+        None if matches!(source.kind(), Kind::Tar | Kind::Hdf5) || source.samples().len() > MIRRORED_MAX => {
             Layout::Shards
         }
         None => Layout::Mirror,

@@ -21,7 +21,6 @@ pub fn check(source: &Source, layout: Layout, format: Format) -> Result<(), Refi
     let not = match source.kind() {
         Kind::Tar => Some("tars"),
         Kind::Hdf5 => Some("HDF5 files"),
-        Kind::Parquet => Some("parquet files"),
         _ => None,
     };
     if let Some(what) = not {

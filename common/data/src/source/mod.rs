@@ -36,6 +36,8 @@ pub(crate) use contents::Stamp;
 pub(crate) use folder::{IMAGE_ENDINGS, split, stem};
 pub(crate) use held::Held;
 pub(crate) use listing::{Head, NotUtf8};
+pub(crate) use original::Whole;
+pub(crate) use parquet::Unwritten;
 
 use crate::{
     decode::{self, Fault},
@@ -47,7 +49,7 @@ use crate::{
 };
 use array::{Labels, is_npy};
 use folder::{Folder, Found, start_of};
-use original::{Stretch, Whole};
+use original::Stretch;
 use parquet::Parquets;
 use rows::{table_beside, tables_of};
 use serde::{Deserialize, Serialize};
@@ -137,6 +139,13 @@ enum Place {
         within: u32,
         row: u64,
     },
+}
+
+/// Where a row of a parquet file is.
+pub(crate) struct Row<'a> {
+    /// The file's place under a mirror's root.
+    pub file: String,
+    pub whole: &'a Whole,
 }
 
 impl Sample {
@@ -257,18 +266,15 @@ impl Source {
         }
         let names = storage::names(of).ok()?;
         let root = storage::canonical(of).ok().filter(|_| names.iter().any(|name| named_parquet(Path::new(name))))?;
-        let mut folder = Folder::walk(&root).ok()?;
+        let folder = Folder::walk(&root).ok()?;
         let files = folder.parquets().filter(|_| folder.images.is_empty())?;
-        folder.others.retain(|other| !named_parquet(&other.path));
-        Some(Self::parquet(root, files, Some(named), folder.others))
+        let others = beside(&root, folder.others).into_iter().filter(|other| !named_parquet(&other.path));
+        Some(Self::parquet(root, files, Some(named), others.collect()))
     }
 
     fn folder(root: PathBuf) -> Result<Self, SourceError> {
         let mut folder = Folder::walk(&root)?;
-        // What a refinement wrote about its images is about none of them.
-        if refined::is_sealed(&root) {
-            folder.others.retain(|other| !refined::OWN_NAMES.contains(&other.key.as_str()));
-        }
+        folder.others = beside(&root, folder.others);
         if folder.images.is_empty() {
             let stacks = npy::stacks(&folder)?;
             match (folder.shards(), folder.parquets()) {
@@ -389,6 +395,15 @@ impl Source {
         }
     }
 
+    /// The row of a sample in a parquet file.
+    pub(crate) fn row(&self, at: usize) -> Option<Row<'_>> {
+        let Place::Row { within, .. } = self.samples[at].place else { return None };
+        let whole = &self.wholes[within as usize];
+        let own = || whole.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let file = self.samples[at].key.rsplit_once('/').map_or_else(own, |(file, _)| file.to_owned());
+        Some(Row { file, whole })
+    }
+
     /// One sample, decoded, in its own size and depth.
     pub fn picture(&self, at: usize) -> Result<Picture, Unread> {
         if matches!(self.samples[at].place, Place::Dataset(_)) {
@@ -407,6 +422,14 @@ impl Source {
     pub(crate) fn listing(&self) -> impl Iterator<Item = (&str, Stamp, Option<&Label>)> {
         self.samples.iter().map(|sample| (sample.key.as_str(), sample.stamp, sample.label.as_ref()))
     }
+}
+
+/// What lies beside the images. What a refinement wrote about its images is about none of them.
+fn beside(root: &Path, mut others: Vec<Found>) -> Vec<Found> {
+    if refined::is_sealed(root) {
+        others.retain(|other| !refined::OWN_NAMES.contains(&other.key.as_str()));
+    }
+    others
 }
 
 /// Whether a file starts like an HDF5 file.

@@ -174,7 +174,7 @@ impl Source {
         self.parquets.as_ref().map(|parquets| parquets.column())
     }
 
-    fn parquets(&self) -> &Parquets {
+    pub(crate) fn parquets(&self) -> &Parquets {
         match &self.parquets {
             Some(parquets) => parquets,
             None => unreachable!("rows are listed together with their files"),

@@ -1,11 +1,22 @@
 //! Parquet where it was not built in: a file of it is known, and refused with how to build it in.
 
 use super::{Piece, Source, SourceError, Unread, Whole, folder::Found, shard::Shard};
-use std::path::{Path, PathBuf};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
 /// There are none.
 #[derive(Debug)]
 pub(crate) enum Parquets {}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "nothing is written where nothing is read")]
+pub(crate) enum Unwritten {
+    Gap,
+    Unread(Unread),
+    Io(io::Error),
+}
 
 impl Parquets {
     pub(super) fn of(root: &Path, _column: String) -> Result<Self, SourceError> {
@@ -21,6 +32,16 @@ impl Parquets {
     }
 
     pub(super) fn pieces(&self, _whole: &Whole, _row: u64) -> Result<Vec<Piece>, Unread> {
+        match *self {}
+    }
+
+    pub(crate) fn rewrite(
+        &self,
+        _whole: &Whole,
+        _is_there: &[bool],
+        _next: &mut dyn FnMut() -> io::Result<Vec<u8>>,
+        _out: &mut (impl Write + Send),
+    ) -> Result<(), Unwritten> {
         match *self {}
     }
 }

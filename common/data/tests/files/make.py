@@ -115,10 +115,15 @@ pq.write_table(
     table, HERE / "plain.parquet", compression="zstd", data_page_version="2.0", write_batch_size=1, data_page_size=1, use_dictionary=False
 )
 
-# Two columns that may be meant, one of them without room for what is missing.
+# Two columns that may be meant.
 schema = pa.schema([pa.field("left", IMAGE), pa.field("right", pa.struct([pa.field("bytes", pa.binary(), False)]), False)])
 table = pa.Table.from_pylist([{"left": cell(at), "right": cell(at + 5)} for at in range(3)], schema=schema)
 pq.write_table(table, HERE / "two.parquet")
+
+# No room for what is missing, and unpacked.
+schema = pa.schema([pa.field("image", pa.struct([pa.field("bytes", pa.binary(), False)]), False)])
+table = pa.Table.from_pylist([{"image": {"bytes": picture(at)}} for at in range(3)], schema=schema)
+pq.write_table(table, HERE / "required.parquet", compression="none", use_dictionary=False, write_statistics=False)
 
 # Every coding and packing that is met seldom, and values of every kind.
 table = pa.table(

@@ -14,6 +14,8 @@ mod packs;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod refined;
+#[cfg(feature = "parquet")]
+mod refined_parquet;
 mod shelf;
 mod tars;
 mod tubs;

@@ -29,7 +29,7 @@ const INDEX_BYTES_MAX: u64 = 16 << 20;
 pub(super) enum Cell {
     Bytes(ByteArray),
     /// Nothing, told by its definition level: how much of what it lies in is there.
-    Null(#[expect(dead_code, reason = "whoever writes the file anew will ask")] i16),
+    Null(i16),
 }
 
 /// The pages of a column in one row group.

@@ -6,7 +6,7 @@
 //! * `thrift`, `footer`: what a file says of itself, held against what is there
 //! * `columns`: which column is what; `file`: where their pieces lie; `page`: one page of them, unpacked
 //! * `cells`: a column of bytes, page by page; `rows`, `told`, `labels`: all other columns, row by row
-//! * `parquets`: the files of a data set, with what was read last
+//! * `parquets`: the files of a data set, with what was read last; `rewrite`: a file with other images
 //!
 //! Other codecs than snappy, gzip, zstd and lz4 are not read. Knows nothing of pixels.
 
@@ -19,11 +19,13 @@ mod labels;
 mod page;
 mod parquets;
 mod recent;
+mod rewrite;
 mod rows;
 mod thrift;
 mod told;
 
 pub(crate) use parquets::Parquets;
+pub(crate) use rewrite::Unwritten;
 
 use super::{Kind, Place, Sample, Source, SourceError, folder::Found, original::Whole, shard::Shard};
 use crate::label::Label;
