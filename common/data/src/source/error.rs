@@ -13,12 +13,12 @@ pub enum SourceError {
         source: io::Error,
     },
     #[error(
-        "`{}` holds no images ({others} other files): name the folder, table, tar, idx, npy, npz or parquet file with the images; \
+        "`{}` holds no images ({others} other files): name the folder, table, tar, idx, npy or npz file with the images; \
          png, jpeg, bmp, tiff, webp and pnm are read", path.display()
     )]
     Empty { path: PathBuf, others: usize },
     #[error(
-        "`{}` is neither a folder nor an image, a csv or jsonl table, a tar, an idx, an npy, an npz or a parquet file: name one of these",
+        "`{}` is neither a folder nor an image, a csv or jsonl table, a tar, an idx, an npy or an npz file: name one of these",
         path.display()
     )]
     NotRecognised { path: PathBuf },

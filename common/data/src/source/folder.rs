@@ -3,7 +3,8 @@
 //! Links are looked at, never trusted: none leads out of the folder, none makes a circle. Order never depends on the disk.
 
 use super::{
-    Place, Sample, SourceError, Stamp, named_parquet,
+    Place, Sample, SourceError, Stamp,
+    named::named_parquet,
     shard::{Shard, is_shard},
 };
 use crate::{

@@ -14,6 +14,7 @@ mod held;
 mod idx;
 mod inspection;
 mod listing;
+mod named;
 mod npy;
 mod original;
 #[cfg_attr(not(feature = "parquet"), path = "without_parquet.rs")]
@@ -49,11 +50,12 @@ use crate::{
 };
 use array::{Labels, is_npy};
 use folder::{Folder, Found, start_of};
+use named::{is_hdf5, is_parquet, named_parquet};
 use original::Stretch;
 use parquet::Parquets;
 use rows::{table_beside, tables_of};
 use serde::{Deserialize, Serialize};
-use shard::{Shard, is_shard};
+use shard::is_shard;
 use stack::Stack;
 use std::{
     collections::{BTreeMap, HashSet},
@@ -181,20 +183,7 @@ impl Source {
         let root = match storage::canonical(path) {
             Ok(root) => root,
             Err(source) => {
-                if let Some((file, part)) = part_of(path) {
-                    let start = start_of(&file)?;
-                    return if is_hdf5(&start) {
-                        Self::hdf5(&file, Some(&part), None)
-                    } else if is_parquet(&start) {
-                        Self::parquet_file(&file, Some(&part))
-                    } else {
-                        Self::npz(&file, Some(&part))
-                    };
-                }
-                if let Some((root, shards)) = pattern::shards(path)? {
-                    return Self::pattern(root, shards, None);
-                }
-                return Self::column_of_several(path).unwrap_or_else(|| Err(SourceError::unreadable(path, source)));
+                return Self::named(path).unwrap_or_else(|| Err(SourceError::unreadable(path, source)));
             }
         };
         match storage::stands(&root) {
@@ -243,35 +232,6 @@ impl Source {
         Ok(Self { samples: vec![Sample::new(key, stamp, place)], ..Self::empty(root, Kind::Image) })
     }
 
-    /// A single file is the root of its keys.
-    fn parquet_file(path: &Path, named: Option<&str>) -> Result<Self, SourceError> {
-        let file = Shard { name: String::new(), path: path.to_owned() };
-        Self::parquet(path.to_owned(), vec![file], named, Vec::new())
-    }
-
-    /// Files that a pattern names: all of them tars, or all of them parquet.
-    fn pattern(root: PathBuf, files: Vec<Shard>, named: Option<&str>) -> Result<Self, SourceError> {
-        match files.first() {
-            Some(first) if named_parquet(&first.path) => Self::parquet(root, files, named, Vec::new()),
-            _ => Self::shards(root, files, Vec::new()),
-        }
-    }
-
-    /// The column that is named behind a folder or a pattern of parquet files; `None` if there are none.
-    fn column_of_several(path: &Path) -> Option<Result<Self, SourceError>> {
-        let (of, named) = (path.parent()?, path.file_name()?.to_str()?);
-        if let Ok(Some((root, files))) = pattern::shards(of) {
-            let is_it = files.iter().all(|file| named_parquet(&file.path));
-            return is_it.then(|| Self::pattern(root, files, Some(named)));
-        }
-        let names = storage::names(of).ok()?;
-        let root = storage::canonical(of).ok().filter(|_| names.iter().any(|name| named_parquet(Path::new(name))))?;
-        let folder = Folder::walk(&root).ok()?;
-        let files = folder.parquets().filter(|_| folder.images.is_empty())?;
-        let others = beside(&root, folder.others).into_iter().filter(|other| !named_parquet(&other.path));
-        Some(Self::parquet(root, files, Some(named), others.collect()))
-    }
-
     fn folder(root: PathBuf) -> Result<Self, SourceError> {
         let mut folder = Folder::walk(&root)?;
         folder.others = beside(&root, folder.others);
@@ -280,8 +240,7 @@ impl Source {
             match (folder.shards(), folder.parquets()) {
                 (Some(shards), _) if stacks.is_empty() => return Self::shards(root, shards, folder.bad),
                 (None, Some(files)) if stacks.is_empty() && folder.bad.is_empty() => {
-                    folder.others.retain(|other| !named_parquet(&other.path));
-                    return Self::parquet(root, files, None, folder.others);
+                    return Self::parquet_folder(root, folder, files, None);
                 }
                 _ if folder.bad.is_empty() => return Self::only_stack(&root, &stacks, folder.others.len()),
                 _ => {}
@@ -430,28 +389,4 @@ fn beside(root: &Path, mut others: Vec<Found>) -> Vec<Found> {
         others.retain(|other| !refined::OWN_NAMES.contains(&other.key.as_str()));
     }
     others
-}
-
-/// Whether a file starts like an HDF5 file.
-fn is_hdf5(start: &[u8]) -> bool {
-    start.starts_with(b"\x89HDF\r\n\x1a\n")
-}
-
-/// Whether a file starts like a parquet file.
-fn is_parquet(start: &[u8]) -> bool {
-    start.starts_with(b"PAR1")
-}
-
-/// What is called so in a folder is meant to be one, whatever it starts like.
-fn named_parquet(path: &Path) -> bool {
-    folder::ending(path).as_deref() == Some("parquet")
-}
-
-/// The file and the part of it that `set.npz/x_train`, `gaze.h5/eyes/image` or `set.parquet/photo` names.
-fn part_of(path: &Path) -> Option<(PathBuf, String)> {
-    let file = path.ancestors().skip(1).find(|path| storage::stamp(path).is_ok())?;
-    let named = path.strip_prefix(file).ok()?.to_str()?.to_owned();
-    let file = storage::canonical(file).ok()?;
-    let start = start_of(&file).ok()?;
-    (is_hdf5(&start) || is_parquet(&start) || npy::is_npz(&file)).then_some((file, named))
 }

@@ -4,7 +4,8 @@
 //! Knows nothing of what the files hold.
 
 use super::{
-    SourceError, named_parquet,
+    SourceError,
+    named::named_parquet,
     shard::{Shard, is_shard},
 };
 use crate::storage;

@@ -4,16 +4,16 @@
 //! A row whose image is missing stays, with nothing in its place, where the schema has room for that: labels stay beside their
 //! images. The same images give the same bytes. Knows nothing of where images come from.
 
-use super::thrift::Compact;
 use super::{
     Parquets,
     broken::{Broken, guarded},
     cells::Cell,
     file::{Parquet, begin_of},
+    thrift::Compact,
 };
 use crate::source::{Unread, Whole};
 use parquet::{
-    basic::Encoding,
+    basic::{ColumnOrder, Encoding},
     column::writer::ColumnCloseResult,
     data_type::{ByteArray, ByteArrayType},
     file::{
@@ -222,8 +222,10 @@ impl Rewriting<'_> {
     ) -> Result<(), Unwritten> {
         let chunk = self.file.chunk(group, leaf).map_err(|broken| broken.unread(&self.whole.path))?;
         let column = self.file.metadata.row_group(group).column(leaf);
-        let metadata = located(column).map_err(broken)?;
+        let is_ordered = self.is_ordered(leaf);
+        let metadata = located(column, is_ordered).map_err(broken)?;
         let (column_index, offset_index) = self.indexes(column);
+        let column_index = column_index.filter(|_| is_ordered);
         let carried = ColumnCloseResult {
             bytes_written: chunk.end - chunk.begin,
             rows_written: chunk.rows,
@@ -233,6 +235,15 @@ impl Rewriting<'_> {
             offset_index,
         };
         into.append_column(&self.file.bytes, carried).map_err(broken)
+    }
+
+    /// Whether the least and the greatest of its values were told by the order that this writer says it tells them by: for
+    /// floating point that is a newer one than most know.
+    fn is_ordered(&self, leaf: usize) -> bool {
+        let file = self.file.metadata.file_metadata();
+        let column = file.schema_descr().column(leaf);
+        let (logical, converted) = (column.logical_type_ref(), column.converted_type());
+        file.column_order(leaf) == ColumnOrder::column_order_for_type(logical, converted, column.physical_type())
     }
 
     /// Of use only, so none where there is something wrong with them.
@@ -259,13 +270,11 @@ struct Level {
     is_gone: bool,
 }
 
-/// The column's description with a dictionary only where there is one.
-fn located(column: &ColumnChunkMetaData) -> parquet::errors::Result<ColumnChunkMetaData> {
-    let has_dictionary = column.dictionary_page_offset().and_then(|at| u64::try_from(at).ok()) == begin_of(column);
-    match has_dictionary {
-        true => Ok(column.clone()),
-        false => column.clone().into_builder().set_dictionary_page_offset(None).build(),
-    }
+/// The column's description with a dictionary only where there is one, and statistics only where they are believed.
+fn located(column: &ColumnChunkMetaData, is_ordered: bool) -> parquet::errors::Result<ColumnChunkMetaData> {
+    let dictionary = column.dictionary_page_offset().filter(|&at| u64::try_from(at).ok() == begin_of(column));
+    let located = column.clone().into_builder().set_dictionary_page_offset(dictionary);
+    if is_ordered { located } else { located.clear_statistics() }.build()
 }
 
 fn broken(error: parquet::errors::ParquetError) -> Unwritten {
