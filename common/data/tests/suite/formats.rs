@@ -262,7 +262,7 @@ fn parquet_that_is_not_built_in_is_refused_with_how_to_build_it_in() {
     let shelf = Shelf::new();
     shelf.put("set/train-0.parquet", b"PAR1");
     for name in ["set", "set/train-0.parquet", "set/train-*.parquet", "set/train-0.parquet/image", "set/image"] {
-        let error = Source::look(&shelf.path(name)).unwrap_err().to_string();
+        let error = sumac_data::Source::look(&shelf.path(name)).unwrap_err().to_string();
         assert!(error.contains("train-0.parquet") && error.contains("--features parquet"), "{name}: {error}");
     }
 }
