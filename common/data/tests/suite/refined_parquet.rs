@@ -217,24 +217,3 @@ fn one_of_several_columns_is_refined_and_the_other_carried() {
     let verified = refined::verify(&shelf.path("refined"), Some(&source), &|_, _| {}).unwrap();
     assert_eq!((verified.images, &verified.findings[..]), (3, none));
 }
-
-#[test]
-fn zz_keep() {
-    let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/try/out");
-    let _ = fs::remove_dir_all(&out);
-    for (name, bytes) in [
-        ("classes.parquet", fs::read(file("classes.parquet")).unwrap()),
-        ("gap.parquet", damaged("classes.parquet", 2)),
-        ("plain.parquet", fs::read(file("plain.parquet")).unwrap()),
-        ("codings.parquet", fs::read(file("codings.parquet")).unwrap()),
-        ("rows0.parquet", fs::read(file(ROWS[0])).unwrap()),
-        ("rows1.parquet", fs::read(file(ROWS[1])).unwrap()),
-    ] {
-        let shelf = Shelf::new();
-        shelf.put(&format!("set/{name}"), &bytes);
-        whole(&shelf, "refined", Layout::Mirror);
-        fs::create_dir_all(&out).unwrap();
-        fs::copy(shelf.path("refined").join(name), out.join(name)).unwrap();
-        fs::write(out.join(format!("before-{name}")), &bytes).unwrap();
-    }
-}
