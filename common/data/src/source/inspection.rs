@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// Images looked into at once.
-const CHUNK: usize = 1_024;
+const CHUNK: usize = 256;
 /// How many keys are shown.
 const EXAMPLES: usize = 5;
 

@@ -1,9 +1,15 @@
 //! Parquet files as `datasets` and pyarrow write them: images by row, with all that lies beside them.
 
-use crate::shelf::{Shelf, keys, terms};
+use crate::shelf::{Shelf, encoded, grey, keys, terms};
+use parquet::{
+    data_type::{ByteArray, ByteArrayType, Int32Type},
+    file::writer::{SerializedColumnWriter, SerializedFileWriter},
+    schema::parser::parse_message_type,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use sumac_common::leases::Shard;
 use sumac_data::{
@@ -264,6 +270,42 @@ fn rows_that_no_file_has_room_for_are_refused_before_they_are_listed() {
     bytes[end - 8..end - 4].copy_from_slice(&length.to_le_bytes());
     let error = refused(shelf.put("a.parquet", bytes));
     assert!(error.contains("more than there can be") || error.contains("damaged"), "{error}");
+}
+
+/// A file of one row: an image, and what `write` puts into the one column beside it.
+fn one_row(column: &str, write: impl FnOnce(&mut SerializedColumnWriter)) -> Vec<u8> {
+    let schema = parse_message_type(&format!("message m {{ required binary image; {column}; }}")).unwrap();
+    let mut bytes = Vec::new();
+    let mut file = SerializedFileWriter::new(&mut bytes, Arc::new(schema), Arc::default()).unwrap();
+    let mut group = file.next_row_group().unwrap();
+    let mut image = group.next_column().unwrap().unwrap();
+    let png = encoded(&grey(7), image::ImageFormat::Png);
+    image.typed::<ByteArrayType>().write_batch(&[ByteArray::from(png)], None, None).unwrap();
+    image.close().unwrap();
+    let mut beside = group.next_column().unwrap().unwrap();
+    write(&mut beside);
+    beside.close().unwrap();
+    group.close().unwrap();
+    file.close().unwrap();
+    bytes
+}
+
+#[test]
+fn a_few_bytes_that_stand_for_a_list_without_end_are_not_unpacked() {
+    let shelf = Shelf::new();
+    let list = |length: usize| {
+        one_row("repeated int32 list", |column| {
+            let (definition, mut repetition) = (vec![1; length], vec![1; length]);
+            repetition[0] = 0;
+            column.typed::<Int32Type>().write_batch(&vec![7; length], Some(&definition), Some(&repetition)).unwrap();
+        })
+    };
+    let few = Source::look(&shelf.put("few.parquet", list(3))).unwrap();
+    assert_eq!(said(&few, 0), [("json".to_owned(), r#"{"list": [7, 7, 7]}"#.to_owned())]);
+    let many = list(20_000_000);
+    assert!(many.len() < 1_000_000, "it is {} bytes", many.len());
+    let error = refused(shelf.put("many.parquet", many));
+    assert!(error.contains("column list holds more in one row group than is read"), "{error}");
 }
 
 #[test]

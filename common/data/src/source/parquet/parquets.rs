@@ -22,9 +22,9 @@ use std::{
 };
 
 const FILES_OPEN: usize = 16;
-/// As many as there may be threads that read in different places.
+/// As many as there may be threads that read in different places; fewer large ones.
 const PAGES_KEPT: usize = 32;
-const PAGES_BYTES: u64 = 1 << 30;
+const PAGES_BYTES: u64 = 512 << 20;
 const ROWS_KEPT: usize = 32;
 const ROWS_BYTES: u64 = 256 << 20;
 /// A page's place takes a few bytes.
@@ -113,12 +113,11 @@ impl Parquets {
     /// A file as it was listed, open.
     pub(super) fn file(&self, whole: &Whole) -> Result<Arc<Parquet>, Unread> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = open.files.get(whole) {
-            return Ok(file);
-        }
-        let file =
-            Parquet::listed(&whole.path, whole.stamp, &self.column).map_err(|error| unread(&whole.path, error))?;
-        Ok(open.files.put(whole.clone(), file, 0))
+        let file = open.files.get(whole, || {
+            let file = Parquet::listed(&whole.path, whole.stamp, &self.column).map_err(gone)?;
+            Ok((file, 0))
+        });
+        file.map_err(|broken| broken.unread(&whole.path))
     }
 
     /// What a row has in a column of bytes. One page is read at a time: what others wait for here they need, too.
@@ -128,18 +127,9 @@ impl Parquets {
             let none = || Broken::of(format!("it has no row {row}"));
             let (group, row) = file.group_of(row).ok_or_else(none)?;
             let place = (whole.clone(), group, leaf);
-            let pages = match open.places.get(&place) {
-                Some(pages) => pages,
-                None => open.places.put(place.clone(), Pages::of(file, group, leaf)?, 0),
-            };
+            let pages = open.places.get(&place, || Ok((Pages::of(file, group, leaf)?, 0)))?;
             let page = pages.at(row).ok_or_else(none)?;
-            let cells = match open.cells.get(&(place.clone(), page)) {
-                Some(cells) => cells,
-                None => {
-                    let (cells, bytes) = pages.cells(&file.chunk(group, leaf)?, page)?;
-                    open.cells.put((place, page), cells, bytes)
-                }
-            };
+            let cells = open.cells.get(&(place, page), || pages.cells(&file.chunk(group, leaf)?, page))?;
             cells.get((row - pages.first_row(page)) as usize).cloned().ok_or_else(none)
         };
         cell().map_err(|broken: Broken| broken.unread(&whole.path))
@@ -153,14 +143,7 @@ impl Parquets {
         let mut pieces = || {
             let none = || Broken::of(format!("it has no row {row}"));
             let (group, row) = file.group_of(row).ok_or_else(none)?;
-            let place = (whole.clone(), group);
-            let rows = match open.told.get(&place) {
-                Some(rows) => rows,
-                None => {
-                    let (rows, bytes) = told(file, group)?;
-                    open.told.put(place, rows, bytes)
-                }
-            };
+            let rows = open.told.get(&(whole.clone(), group), || told(file, group))?;
             rows.get(row as usize).map(Told::pieces).ok_or_else(none)
         };
         pieces().map_err(|broken: Broken| broken.unread(&whole.path))
@@ -176,11 +159,11 @@ fn piece(column: &str, bytes: &ByteArray) -> Piece {
     Piece { ending: format!("{name}.{form}"), bytes: bytes.data().to_vec() }
 }
 
-/// A file that was there when it was listed.
-fn unread(path: &Path, error: SourceError) -> Unread {
-    match error {
-        SourceError::Missing { path } => Unread::Io { path, source: io::ErrorKind::NotFound.into() },
-        SourceError::Unreadable { path, source } => Unread::Io { path, source },
-        error => Unread::Io { path: path.to_owned(), source: io::Error::other(error) },
-    }
+/// A file that could be read when it was listed: what is wrong with it now is no fault of an image.
+fn gone(error: SourceError) -> Broken {
+    Broken::Io(match error {
+        SourceError::Missing { .. } => io::ErrorKind::NotFound.into(),
+        SourceError::Unreadable { source, .. } => source,
+        error => io::Error::other(error),
+    })
 }
