@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{label::Label, source::Piece};
 use parquet::record::Field;
+use std::collections::HashSet;
 
 /// Most bytes of rows that are kept in a listing, of one file; longer ones are only named.
 const LISTED_BYTES_MAX: u64 = 64 << 20;
@@ -75,9 +76,10 @@ pub(super) fn listed(file: &Parquet) -> Result<Option<Vec<Option<Label>>>, Broke
     let Some(schema) = class.or(told).filter(|_| is_class || columns.says_more()) else {
         return Ok(columns.blobs.is_empty().then(|| vec![None; file.rows() as usize]));
     };
-    let leaves = schema.columns().iter().map(|column| column.path().clone()).collect::<Vec<_>>();
+    let leaves: HashSet<&[String]> = schema.columns().iter().map(|column| column.path().parts()).collect();
     let groups = file.metadata.row_groups();
-    let pieces = groups.iter().flat_map(|group| group.columns()).filter(|column| leaves.contains(column.column_path()));
+    let pieces =
+        groups.iter().flat_map(|group| group.columns()).filter(|column| leaves.contains(column.column_path().parts()));
     let bytes =
         pieces.fold(0, |sum: u64, column| sum.saturating_add(column.uncompressed_size().try_into().unwrap_or(0)));
     if !is_class && bytes > LISTED_BYTES_MAX {
