@@ -116,7 +116,8 @@ $(READERS)/made: tests/compat/requirements.txt
 	$(READERS)/bin/pip install --quiet --requirement $<
 	touch $@
 
-compat: build $(READERS)/made  ## Read refined data sets with torch, torchvision, webdataset, numpy (3 GB to download, once)
+compat: setup $(READERS)/made  ## Read refined data sets with torch, torchvision, webdataset, numpy, pyarrow (3 GB to download, once)
+	$(CARGO) build --release --locked -p sumac -p sumac-worker --features parquet
 	$(REFINING) tests/compat/compat.py --room target/compat --packs "$(PACKS)"
 
 bench-refine: build $(READERS)/made  ## Images per second of refining, beside PyTorch (15 minutes, wants quiet)

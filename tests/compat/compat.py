@@ -1,4 +1,4 @@
-"""Holds what Sumac writes against the programs that are to read it: torch, torchvision, webdataset, numpy, Pillow.
+"""Holds what Sumac writes against the programs that are to read it: torch, torchvision, webdataset, numpy, pyarrow, Pillow.
 
 A row for each comparison; ends with 1 if any differs. `make compat` runs it. Data sets that are not there are skipped.
 """
@@ -7,6 +7,7 @@ import argparse
 import gzip
 import importlib.util
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import traceback
 from pathlib import Path
 
 import numpy
+import pyarrow.parquet
 import torch
 import webdataset
 from PIL import Image
@@ -229,6 +231,54 @@ def plain(path):
     return str(unpacked)
 
 
+# === parquet ===
+
+
+def equal_rows(before, now):
+    """Two parquet files that differ in their images only; gives these in pairs, as bytes."""
+    before, now = pyarrow.parquet.ParquetFile(before), pyarrow.parquet.ParquetFile(now)
+    if not before.schema_arrow.equals(now.schema_arrow, check_metadata=True):
+        raise Differs("the schema, or what is noted about it")
+    same("notes", before.metadata.metadata, now.metadata.metadata)
+    lengths = lambda file: [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
+    same("row groups", lengths(before), lengths(now))
+    before, now = before.read(), now.read()
+    for name in before.column_names:
+        if name != "image" and not before[name].equals(now[name]):
+            raise Differs(f"column {name}")
+    images = [column.combine_chunks().to_pylist() for column in (before["image"], now["image"])]
+    for one, other in zip(*images):
+        same("path", one["path"], other["path"])
+    return [(one["bytes"], other["bytes"]) for one, other in zip(*images)]
+
+
+def equal_parquet(room, run, source):
+    folder = room / source
+    refined = refine(source, f"out/{source}", f"runs/{run}", at=room)
+    sheets = files(folder, ".parquet")
+    same("files", sorted(sheets), sorted(files(refined, ".parquet")))
+    likeness, pixels = Likeness(exported(room, run)[1]), lambda image: numpy.asarray(Image.open(io.BytesIO(image)))
+    for name, path in sheets.items():
+        for one, other in equal_rows(path, refined / name):
+            likeness.add(pixels(one), pixels(other).astype(int))
+    return f"{len(sheets)} files, all other columns equal; {likeness.told()}"
+
+
+def equal_parquet_in_shards(room, run, source):
+    samples = keyed(in_shards(room, run, source, source))
+    rows = {}
+    for name, path in files(room / source, ".parquet").items():
+        table = pyarrow.parquet.read_table(path).drop_columns("image").to_pylist()
+        rows.update({f"{name}/{number:08}": row for number, row in enumerate(table)})
+    same("keys", sorted(rows), sorted(samples))
+    for key, row in rows.items():
+        same(f"class of {key}", str(row["label"]).encode(), samples[key]["cls"])
+        told = json.loads(samples[key]["json"])
+        same(f"row of {key}", {name: told[name] for name in row}, row)
+        opened(samples[key])
+    return f"{len(samples)} samples, each with its row"
+
+
 # === trees ===
 
 
@@ -281,11 +331,13 @@ def checks(room, packs):
     yield "npz, 16 bits, deflated", "numpy", lambda: equal_npz(room, "colour", "npz-deflated")
     yield "idx", "torchvision", lambda: equal_idx(room, "narrow", "idx")
     yield "idx, compressed", "torchvision", lambda: equal_idx(room, "narrow", "idx-gz", ".gz")
+    yield "parquet", "pyarrow", lambda: equal_parquet(room, "colour", "parquet")
+    yield "parquet as shards", "webdataset", lambda: equal_parquet_in_shards(room, "colour", "parquet")
     yield "metadata.csv", "Pillow", lambda: equal_tree(room, "colour", "table-csv", "table-csv")
     yield "metadata.jsonl", "Pillow", lambda: equal_tree(room, "colour", "table-jsonl", "table-jsonl")
-    mirrors = [("signs-classes", "signs"), ("npy", "npy"), ("npz", "npz"), ("table-csv", "table-csv")]
+    mirrors = [("signs-classes", "signs"), ("npy", "npy"), ("npz", "npz"), ("table-csv", "table-csv"), ("parquet", "parquet")]
     yield "mirrors, verified", "sumac", lambda: whole(room, *mirrors)
-    shards = [("signs-shards", "signs"), ("sidecars-shards", "eyes/synthetic"), ("npz-deflated-shards", "npz-deflated")]
+    shards = [("signs-shards", "signs"), ("sidecars-shards", "eyes/synthetic"), ("npz-deflated-shards", "npz-deflated"), ("parquet-shards", "parquet")]
     yield "shards, verified", "sumac", lambda: whole(room, *shards)
     for name, tool, folder, check in (
         ("pack: eyes, jpg + json", "Pillow", "eyes/unityeyes-style-folder", lambda at: equal_tree(room, "narrow", at, "pack-eyes")),

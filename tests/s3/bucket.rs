@@ -110,6 +110,29 @@ fn stacks_are_read_record_by_record() {
 }
 
 #[test]
+fn parquet_files_are_read_page_by_page() {
+    Bucket::of("parquet_files_are_read_page_by_page", |bucket| {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../common/data/tests/files");
+        let read = |name: &str| fs::read(file.join(name)).unwrap();
+        put(
+            bucket,
+            &[
+                ("set/train-0.parquet", read("classes.parquet")),
+                ("set/train-1.parquet", read("classes.parquet")),
+                ("two.parquet", read("two.parquet")),
+                ("plain", read("plain.parquet")),
+            ],
+        );
+        reads_alike(bucket, "set", Kind::Parquet, 14);
+        reads_alike(bucket, "set/train-{0..1}.parquet", Kind::Parquet, 14);
+        reads_alike(bucket, "set/train-1.parquet", Kind::Parquet, 7);
+        reads_alike(bucket, "set/image", Kind::Parquet, 14);
+        reads_alike(bucket, "two.parquet/left", Kind::Parquet, 3);
+        reads_alike(bucket, "plain", Kind::Parquet, 4);
+    });
+}
+
+#[test]
 fn an_object_that_was_written_anew_after_it_was_listed_is_not_read() {
     Bucket::of("an_object_that_was_written_anew_after_it_was_listed_is_not_read", |bucket| {
         bucket.put("set/1.png", png(1));

@@ -60,6 +60,18 @@ impl Format {
         }
     }
 
+    /// What a file of this form ends in.
+    pub(crate) fn ending(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpeg => "jpg",
+            Self::Bmp => "bmp",
+            Self::Tiff => "tiff",
+            Self::Webp => "webp",
+            Self::Pnm => "pnm",
+        }
+    }
+
     fn codec(self) -> ImageFormat {
         match self {
             Self::Png => ImageFormat::Png,

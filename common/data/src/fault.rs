@@ -36,6 +36,13 @@ pub enum Fault {
          keep what is so large outside the data set"
     )]
     LabelTooBig { name: String, bytes: u64 },
+    #[error("its row has no image")]
+    NoBytes,
+    #[error(
+        "its row has only the path of an image, `{path}`, and not the image: write the file again with the images in it \
+         (datasets embeds them in to_parquet)"
+    )]
+    OnlyAPath { path: String },
     #[error("the table names it, but there is no such file")]
     NoSuchFile,
     #[error("another record of the tub names the same image: keep one record per image")]

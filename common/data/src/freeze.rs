@@ -119,6 +119,9 @@ pub fn freeze(
 fn name(source: &Source, Terms { shape, resize, .. }: Terms) -> String {
     let mut name = Digest::of(format!("sumac cache {FORMAT} {shape:?} {resize:?} {:?} ", source.kind()).as_bytes());
     name = name.then(source.root().as_os_str().as_encoded_bytes());
+    if let Some(column) = source.column() {
+        name = name.then(column.as_bytes());
+    }
     for (key, stamp, label) in source.listing() {
         name = name.then(format!("{} {key} {stamp:?} {label:?}", key.len()).as_bytes());
     }

@@ -2,7 +2,7 @@
 //!
 //! From whatever a user has on disk to pixels by number, the same on every machine:
 //!
-//! * [`source`]: what is there (folders, tables, tubs, tars, idx, npy, npz), in one stable order, and its bytes
+//! * [`source`]: what is there (folders, tables, tubs, tars, idx, npy, npz; by feature HDF5 and parquet), in one stable order, and its bytes
 //! * [`storage`]: where it lies, on this machine or in a bucket
 //! * [`decode`], [`picture`]: one file's bytes to one image of the job's shape, or the reason why not
 //! * [`freeze`](mod@freeze), [`manifest`], [`frozen`]: everything decoded once into a cache, then read by [`SampleId`]

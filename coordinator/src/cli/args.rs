@@ -390,7 +390,7 @@ fn share(text: &str) -> Result<f64, String> {
 pub enum Data {
     /// Say what a data set is: images, sizes, labels, faults
     Inspect {
-        /// A folder, a table, a tar or a pattern of tars, an idx, npy or npz file, an image
+        /// A folder, a table, a tar or a pattern of tars, an idx, npy, npz or parquet file, an image
         source: PathBuf,
         #[command(flatten)]
         read: Read,
@@ -399,14 +399,14 @@ pub enum Data {
     ///
     /// `inspect` reads headers alone and is quicker; a job or a refinement finds what `validate` finds when it comes to it.
     Validate {
-        /// A folder, a table, a tar or a pattern of tars, an idx, npy or npz file, an image
+        /// A folder, a table, a tar or a pattern of tars, an idx, npy, npz or parquet file, an image
         source: PathBuf,
         #[command(flatten)]
         read: Read,
     },
     /// Figures over all pixels: sizes, depth, mean and deviation of each channel, labels
     Stats {
-        /// A folder, a table, a tar or a pattern of tars, an idx, npy or npz file, an image
+        /// A folder, a table, a tar or a pattern of tars, an idx, npy, npz or parquet file, an image
         source: PathBuf,
         #[command(flatten)]
         read: Read,

@@ -93,7 +93,7 @@ async fn inspect(source: PathBuf) -> Result<(Inspection, BTreeSet<String>), Fail
 
 fn not_known(error: &SourceError) -> Failure {
     Failure::of(Exit::Failed, error).hint(
-        "known: folders of images, class folders, csv and jsonl tables, donkeycar tubs, WebDataset tars, idx, npy, npz, HDF5",
+        "known: folders of images, class folders, csv and jsonl tables, donkeycar tubs, WebDataset tars, idx, npy, npz, HDF5, parquet",
     )
 }
 

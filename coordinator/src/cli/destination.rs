@@ -116,6 +116,8 @@ impl Plan<'_> {
         match self.written.layout {
             Some(LayoutWord::Mirror) => Layout::Mirror,
             Some(LayoutWord::Shards) => Layout::Shards,
+            // However many images these hold, they are no more files than they were.
+            None if source.kind() == Kind::Parquet => Layout::Mirror,
             None if matches!(source.kind(), Kind::Tar | Kind::Hdf5) || source.samples().len() > MIRRORED_MAX => {
                 Layout::Shards
             }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Source,
     decode::Format as Form,
-    source::{Piece, Sample},
+    source::{Kind, Piece, Sample},
     storage::{Draft, Unfinished},
 };
 use rayon::prelude::*;
@@ -80,11 +80,10 @@ enum Out {
     /// A file for each image and each of its sidecars; these were written.
     Files(BTreeSet<PathBuf>),
     Tar(tar::Builder<Hashed>),
-    /// The records of a stack, each of so many bytes.
+    /// The records of a stack, each of so many bytes; the images of rows of parquet files, of any number.
     Records {
         file: Hashed,
-        record_bytes: u64,
-        stack: String,
+        record_bytes: Option<u64>,
     },
 }
 
@@ -117,31 +116,31 @@ impl Attempt {
         let unwritable = |error| RefinedError::unwritable(&place)(error);
         let draft = Draft::begin(place.clone()).map_err(unwritable)?;
         let out = draft.folder().join(OUT);
-        let stack = input.stack_file().filter(|_| what.layout == Layout::Mirror);
-        let out = match (what.layout, stack) {
-            (_, Some((stack, record_bytes))) => {
+        let stack = input.stack_file();
+        let out = match what.layout {
+            Layout::Mirror if stack.is_some() || input.kind() == Kind::Parquet => {
                 let file = Hashed::create(&out, places::records(shard)).map_err(unwritable)?;
-                let stack = stack.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                Out::Records { file, record_bytes, stack }
+                Out::Records { file, record_bytes: stack.as_ref().map(|(_, record_bytes)| *record_bytes) }
             }
-            (Layout::Mirror, None) => {
+            Layout::Mirror => {
                 fs::create_dir_all(&out).map_err(unwritable)?;
                 Out::Files(BTreeSet::new())
             }
-            (Layout::Shards, None) => {
+            Layout::Shards => {
                 Out::Tar(tar::Builder::new(Hashed::create(&out, named::part(shard)).map_err(unwritable)?))
             }
         };
-        let expected = |sample: &Sample| Expected {
+        let stack = stack.and_then(|(stack, _)| Some(stack.file_name()?.to_string_lossy().into_owned()));
+        let expected = |(at, sample): (usize, &Sample)| Expected {
             key: sample.key.clone(),
             name: match &out {
                 Out::Files(_) => named::mirrored(sample, what.format),
                 Out::Tar(_) => named::in_tar(sample),
-                Out::Records { stack, .. } => stack.clone(),
+                Out::Records { .. } => input.row(at).map(|row| row.file).or(stack.clone()).unwrap_or_default(),
             },
             sidecars: sample.sidecars.clone(),
         };
-        let samples: Vec<Expected> = input.samples().iter().map(expected).collect();
+        let samples: Vec<Expected> = input.samples().iter().enumerate().map(expected).collect();
         let by = |Trained { weights, origin, .. }: &Trained| By {
             weights_sha256: *weights,
             lambda: origin.lambda,
@@ -184,7 +183,7 @@ impl Attempt {
                 }
             }
             Out::Tar(tar) => {
-                let ending = Form::of(&image).map_or("png", named::ending);
+                let ending = Form::of(&image).map_or("png", Form::ending);
                 file = format!("{name}.{ending}");
                 pieces = told_apart(pieces, ending);
                 let about = About { key: key.clone(), source_sha256: original, ..self.about.clone() };
@@ -195,8 +194,8 @@ impl Attempt {
                     append(tar, &name, content).map_err(unwritable)?;
                 }
             }
-            Out::Records { record_bytes, .. } if bytes != *record_bytes => {
-                return Err(RefinedError::Record { key: key.clone(), found: bytes, wanted: *record_bytes });
+            Out::Records { record_bytes: Some(wanted), .. } if bytes != *wanted => {
+                return Err(RefinedError::Record { key: key.clone(), found: bytes, wanted: *wanted });
             }
             Out::Records { file, .. } => file.write_all(&image).map_err(unwritable)?,
         }

@@ -82,7 +82,7 @@ pub enum RefinedError {
     )]
     Receipts { path: PathBuf, found: Digest, wanted: Digest },
     #[error(
-        "{bad} of the {of} images of the stack `{}` cannot be refined, the first is `{first}`, and a stack has no gaps: \
+        "{bad} of the {of} images of `{}` cannot be refined, the first is `{first}`, and it has no room for gaps: \
          use --layout shards", path.display()
     )]
     Gaps { path: PathBuf, bad: u64, of: u64, first: String },

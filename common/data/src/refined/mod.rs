@@ -3,7 +3,7 @@
 //! * `input`: the listing, frozen once, from which any worker opens one shard
 //! * `encode`: refined pixels to the bytes of an image
 //! * `attempt`, `receipt`: one shard's output while it is written, and what it became; `publish`: it gets its names
-//! * `seal`, `manifest`: all shards together, and the manifest that says that they are whole
+//! * `seal`, `rows`, `manifest`: all shards together, and the manifest that says that they are whole
 //! * `convert`: all of it at once, where nothing is refined
 //! * `verify`: each image once, every byte as it was written, every label as it was in the source
 //!
@@ -21,6 +21,7 @@ mod order;
 mod places;
 mod publish;
 mod receipt;
+mod rows;
 mod seal;
 mod verify;
 

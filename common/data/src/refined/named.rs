@@ -5,7 +5,6 @@
 use super::RefinedError;
 use crate::{
     Source,
-    decode::Format as Form,
     source::{IMAGE_ENDINGS, Kind, Piece, Sample, split, stem},
 };
 use std::collections::HashSet;
@@ -28,8 +27,13 @@ pub fn check(source: &Source, layout: Layout, format: Format, fit: Option<ImageS
     {
         return Err(RefinedError::StackSize { found, wanted });
     }
-    if matches!(source.kind(), Kind::Tar | Kind::Hdf5) {
-        return Err(RefinedError::NotMirrored { what: if source.kind() == Kind::Tar { "tars" } else { "HDF5 files" } });
+    let not = match source.kind() {
+        Kind::Tar => Some("tars"),
+        Kind::Hdf5 => Some("HDF5 files"),
+        _ => None,
+    };
+    if let Some(what) = not {
+        return Err(RefinedError::NotMirrored { what });
     }
     let named = |sample: &Sample| (sample.key.clone(), mirrored(sample, format));
     let renamed = |(key, name): &(String, String)| matches!(source.kind(), Kind::Table | Kind::Tub) && key != name;
@@ -60,18 +64,6 @@ pub(super) fn in_tar(sample: &Sample) -> String {
     let (folder, name) = split(whole);
     let escaped = |text: &str| text.replace('%', "%25").replace('\\', "%5c");
     format!("{}{}", escaped(folder), escaped(name).replace('.', "%2e"))
-}
-
-/// The ending of an image file of this form.
-pub(super) fn ending(form: Form) -> &'static str {
-    match form {
-        Form::Png => "png",
-        Form::Jpeg => "jpg",
-        Form::Bmp => "bmp",
-        Form::Tiff => "tiff",
-        Form::Webp => "webp",
-        Form::Pnm => "pnm",
-    }
 }
 
 /// The pieces of a label under endings of which no two are alike, and none would be taken for the image: one whose ending is

@@ -8,8 +8,12 @@ use super::{
     places::{self, ATTEMPTS, CLAIMS, RECEIPT, RECORDS, SHARDS},
     publish::publish,
     receipt::{Fate, Receipt, Row, line},
+    rows,
 };
-use crate::storage::{self, Unfinished};
+use crate::{
+    source::Kind,
+    storage::{self, Unfinished},
+};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -106,7 +110,7 @@ fn settle(
     }
 }
 
-fn shards(order: &Refinement) -> impl Iterator<Item = Shard> {
+pub(super) fn shards(order: &Refinement) -> impl Iterator<Item = Shard> {
     (0..order.what.shards()).map(Shard)
 }
 
@@ -239,6 +243,9 @@ fn others(order: &Refinement, input: &Input) -> Result<(), RefinedError> {
 /// A stack gets its refined records in place of its own.
 fn restack(order: &Refinement, input: &Input, manifest: &Manifest) -> Result<(), RefinedError> {
     let source = input.shared();
+    if source.kind() == Kind::Parquet {
+        return rows::rewrite(order, input, manifest);
+    }
     let Some((stack, _)) = source.stack_file() else { return Ok(()) };
     let (destination, work) = (&order.how.destination, order.work());
     if manifest.bad > 0 {
@@ -249,14 +256,14 @@ fn restack(order: &Refinement, input: &Input, manifest: &Manifest) -> Result<(),
     let write = || {
         let files = shards(order).map(|shard| destination.join(places::records(shard))).collect();
         let mut to = Unfinished::create(&work, "stack")?;
-        source.restack(&mut OneAfterTheOther { files, at: 0, open: None }, &mut to)?;
+        source.restack(&mut OneAfterTheOther::of(files), &mut to)?;
         to.finish(destination, &name)
     };
     write().map_err(RefinedError::unwritable(destination.join(&name)))
 }
 
 /// With its reason.
-fn first_bad(order: &Refinement, input: &Input) -> Result<String, RefinedError> {
+pub(super) fn first_bad(order: &Refinement, input: &Input) -> Result<String, RefinedError> {
     if let Some(bad) = input.bad().first() {
         return Ok(format!("{}: {}", bad.key, bad.reason));
     }
@@ -274,10 +281,16 @@ fn first_bad(order: &Refinement, input: &Input) -> Result<String, RefinedError> 
 }
 
 /// Files read as if they were one, of which one is open at a time.
-struct OneAfterTheOther {
+pub(super) struct OneAfterTheOther {
     files: Vec<PathBuf>,
     at: usize,
     open: Option<Box<dyn Read>>,
+}
+
+impl OneAfterTheOther {
+    pub(super) fn of(files: Vec<PathBuf>) -> Self {
+        Self { files, at: 0, open: None }
+    }
 }
 
 impl Read for OneAfterTheOther {

@@ -8,8 +8,9 @@ use super::{
     receipt::{Fate, Refined, Row, label_digest},
 };
 use crate::{
-    Source,
-    source::{Piece, Unread, stem},
+    Source, SourceError,
+    decode::Fault,
+    source::{Kind, Piece, Unread, stem},
     storage,
 };
 use serde::{Deserialize, Serialize};
@@ -76,7 +77,7 @@ pub fn verify(
     };
     inspection.parts();
     inspection.errors();
-    inspection.images(progress);
+    inspection.images(source.and_then(Source::column), progress);
     if let Some(source) = source {
         inspection.against(source);
     }
@@ -160,9 +161,14 @@ impl Inspection<'_> {
         }
     }
 
-    fn images(&mut self, progress: &dyn Fn(u64, u64)) {
+    fn images(&mut self, column: Option<&str>, progress: &dyn Fn(u64, u64)) {
         let rows = self.list(PROVENANCE, self.manifest.provenance_sha256);
-        let there = match Source::look(self.destination) {
+        let looked = match (Source::look(self.destination), column) {
+            // Which of them was meant is known from where they come from.
+            (Err(SourceError::SeveralColumns { .. }), Some(column)) => Source::look(&self.destination.join(column)),
+            (looked, _) => looked,
+        };
+        let there = match looked {
             Ok(there) => Some(there),
             Err(_) if self.manifest.images == 0 => None,
             Err(error) => return self.finds(".", None, error),
@@ -174,7 +180,8 @@ impl Inspection<'_> {
             .flat_map(|there| there.samples().iter().enumerate())
             .map(|(at, sample)| (without_tar(&sample.key, &tars).to_owned(), at))
             .collect();
-        let is_stack = there.as_ref().is_some_and(|there| there.stack_file().is_some());
+        let is_parquet = there.as_ref().is_some_and(|there| there.kind() == Kind::Parquet);
+        let is_by_key = is_parquet || there.as_ref().is_some_and(|there| there.stack_file().is_some());
         let mut met = vec![false; names.len()];
         let total = rows.len() as u64;
         for line in rows {
@@ -189,7 +196,7 @@ impl Inspection<'_> {
             let ending = refined.file.rsplit_once('.').map_or("", |(_, ending)| ending).to_owned();
             self.notes(PROVENANCE, &key, Some(Known { labels: refined.labels, ending }));
             let name = match self.manifest.what.layout {
-                Layout::Mirror if is_stack => key.as_str(),
+                Layout::Mirror if is_by_key => key.as_str(),
                 Layout::Mirror => refined.file.as_str(),
                 Layout::Shards => stem(&refined.file),
             };
@@ -202,7 +209,14 @@ impl Inspection<'_> {
             }
             progress(self.verified.images, total);
         }
-        let extra = names.iter().filter(|(_, at)| !met[**at]).map(|(name, _)| (*name).to_owned());
+        // The row of an image that did not come out stays, without one.
+        let is_gap = |name: &str, at: usize| {
+            let is_bad = is_parquet && matches!(self.seen.get(&Digest::of(name.as_bytes())), Some(None));
+            let image = there.as_ref().filter(|_| is_bad).map(|there| there.original(at));
+            matches!(image, Some(Err(Unread::Fault(Fault::NoBytes | Fault::OnlyAPath { .. }))))
+        };
+        let extra = names.iter().filter(|(name, at)| !met[**at] && !is_gap(name, **at));
+        let extra = extra.map(|(name, _)| (*name).to_owned());
         let mut extra: Vec<String> = extra.collect();
         extra.sort();
         extra.iter().for_each(|name| self.finds(name, None, "it was not written by the refinement"));

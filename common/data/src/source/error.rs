@@ -29,15 +29,32 @@ pub enum SourceError {
          -p sumac-worker --features {feature}`", path.display()
     )]
     NotBuiltIn { path: PathBuf, format: &'static str, feature: &'static str },
+    #[error("`{}` has several columns of images ({names}): name the one that is meant", path.display())]
+    SeveralColumns { path: PathBuf, names: String },
+    #[error(
+        "`{}` has no column of images among its columns ({columns}): call it `image`, or write it with datasets.Image(); \
+         images that a column only names have to be in the file (datasets embeds them in to_parquet)", path.display()
+    )]
+    NoImageColumn { path: PathBuf, columns: String },
+    #[error(
+        "`{}` has other columns than `{}` beside it, so they are no one data set: name those that belong together, as in \
+         `train-*.parquet`", path.display(), first.display()
+    )]
+    ColumnsDiffer { path: PathBuf, first: PathBuf },
+    #[error(
+        "column {column} of `{}` is packed with {codec}, which is not read: write it with snappy, zstd, gzip or lz4_raw",
+        path.display()
+    )]
+    Packing { path: PathBuf, column: String, codec: String },
     #[error("`{}` is a compressed tar, which cannot be read in place: unpack it to a plain .tar", path.display())]
     CompressedTar { path: PathBuf },
     #[error("nothing is named `{}`: check the pattern; `*` stands for any letters, `{{000..127}}` for numbers", path.display())]
     NothingNamedSo { path: PathBuf },
-    #[error("`{}` names {of} tars, but {missing} are not there, the first is `{first}`: fetch them, or name fewer", path.display())]
+    #[error("`{}` names {of} files, but {missing} are not there, the first is `{first}`: fetch them, or name fewer", path.display())]
     ShardsMissing { path: PathBuf, of: usize, missing: usize, first: String },
-    #[error("`{}` names more than {most} tars: name a folder or fewer", path.display())]
+    #[error("`{}` names more than {most} files: name a folder or fewer", path.display())]
     TooManyShards { path: PathBuf, most: usize },
-    #[error("`{}` names `{file}`, but a pattern names tars only: name the folder instead", path.display())]
+    #[error("`{}` names `{file}`, but a pattern names tars or parquet files, and not both: name the folder instead", path.display())]
     NotOnlyShards { path: PathBuf, file: String },
     #[error("`{}` is damaged: {what}; mend it or fetch it again", path.display())]
     Damaged { path: PathBuf, what: String },

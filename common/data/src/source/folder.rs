@@ -4,6 +4,7 @@
 
 use super::{
     Place, Sample, SourceError, Stamp,
+    named::named_parquet,
     shard::{Shard, is_shard},
 };
 use crate::{
@@ -105,6 +106,13 @@ impl Folder {
         let shard = |found: &Found| Shard { name: found.key.clone(), path: found.path.clone() };
         let shards: Vec<Shard> = self.others.iter().filter(|other| is_shard(&other.path)).map(shard).collect();
         Some(shards).filter(|shards| !shards.is_empty())
+    }
+
+    /// The parquet files among what is no image, if there are any.
+    pub(super) fn parquets(&self) -> Option<Vec<Shard>> {
+        let file = |found: &Found| Shard { name: found.key.clone(), path: found.path.clone() };
+        let files: Vec<Shard> = self.others.iter().filter(|other| named_parquet(&other.path)).map(file).collect();
+        Some(files).filter(|files| !files.is_empty())
     }
 
     /// Takes the masks out of the images, and gives each image the files that share its stem.

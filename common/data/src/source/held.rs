@@ -70,7 +70,7 @@ impl Held {
     }
 
     /// So many bytes from `begin` on, one after the other.
-    pub(super) fn reader(&self, begin: u64, bytes: u64) -> impl Read {
+    pub(super) fn reader(&self, begin: u64, bytes: u64) -> Reader {
         Reader { held: self.clone(), at: begin, end: begin + bytes }
     }
 
@@ -116,7 +116,7 @@ impl Blocks {
     fn read(&mut self, remote: &Remote, listed: Stamp, out: &mut [u8], begin: u64) -> io::Result<()> {
         let end = begin.checked_add(out.len() as u64).filter(|&end| end <= listed.bytes);
         let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
-        if end - begin > BLOCK * BLOCKS as u64 {
+        if end - begin > BLOCK {
             out.copy_from_slice(&asked(remote, listed, begin..end)?);
             return Ok(());
         }
@@ -153,7 +153,8 @@ fn asked(remote: &Remote, listed: Stamp, range: Range<u64>) -> io::Result<Vec<u8
     Ok(bytes)
 }
 
-struct Reader {
+/// Some bytes of a file, one after the other.
+pub(super) struct Reader {
     held: Held,
     at: u64,
     end: u64,

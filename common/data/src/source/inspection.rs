@@ -11,6 +11,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::{collections::BTreeMap, path::PathBuf};
 
+/// Images looked into at once.
+const CHUNK: usize = 256;
 /// How many keys are shown.
 const EXAMPLES: usize = 5;
 
@@ -55,7 +57,10 @@ impl Source {
     #[must_use]
     pub fn inspect(&self, at_most: Option<usize>) -> Inspection {
         let looked_into = at_most.unwrap_or(usize::MAX).min(self.samples.len());
-        let headers: Vec<Result<Header, Bad>> = (0..looked_into).into_par_iter().map(|at| self.header(at)).collect();
+        // Some after others: those side by side lie side by side.
+        let some = |begin: usize| (begin..(begin + CHUNK).min(looked_into)).into_par_iter().map(|at| self.header(at));
+        let headers =
+            (0..looked_into).step_by(CHUNK).flat_map(|begin| some(begin).collect::<Vec<Result<Header, Bad>>>());
         let mut sizes: BTreeMap<(u32, u32, u32, Depth), usize> = BTreeMap::new();
         let mut bad = self.bad.clone();
         for header in headers {

@@ -8,6 +8,7 @@ use super::{
     folder::Found,
     idx, npy,
     original::{Stretch, Whole},
+    parquet::Parquets,
     stack::Values,
 };
 use crate::{label::Label, manifest::Bad, storage};
@@ -17,6 +18,7 @@ use std::{
     io,
     ops::Range,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// What holds for all of a source's samples.
@@ -27,6 +29,9 @@ pub(crate) struct Head {
     pub classes: Vec<String>,
     stack: Option<Stacked>,
     pub bad: Vec<Bad>,
+    /// Of parquet files, the column that the images are in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    column: Option<String>,
     /// Files that belong to no single image: relative to the root, and where they lie if not there.
     others: Vec<(String, Stamp, Option<String>)>,
 }
@@ -63,6 +68,8 @@ enum Lies {
     Stretch(Stretch),
     /// An array under its key.
     Dataset(u64),
+    /// In such a file of the run, such a row.
+    Row(u32, u64),
 }
 
 /// A path that cannot be written down.
@@ -89,6 +96,7 @@ impl Source {
             classes: self.classes.clone(),
             stack: self.is_stacked().then(stacked).transpose()?,
             bad: self.bad.clone(),
+            column: self.parquets.as_ref().map(|parquets| parquets.column().to_owned()),
             others: self.others.iter().map(other).collect::<Result<_, _>>()?,
         })
     }
@@ -110,10 +118,13 @@ impl Source {
     pub(crate) fn run(&self, samples: Range<usize>, twins: &HashSet<usize>) -> Result<Vec<u8>, NotUtf8> {
         let mut within: BTreeMap<u32, u32> = BTreeMap::new();
         for sample in &self.samples[samples.clone()] {
-            let own = if let Place::Stretch(stretch) = sample.place { Some(stretch) } else { None };
-            for stretch in sample.stretches.iter().chain(&own) {
+            let own = match sample.place {
+                Place::Stretch(Stretch { within, .. }) | Place::Row { within, .. } => Some(within),
+                _ => None,
+            };
+            for whole in sample.stretches.iter().map(|stretch| stretch.within).chain(own) {
                 let next = within.len() as u32;
-                within.entry(stretch.within).or_insert(next);
+                within.entry(whole).or_insert(next);
             }
         }
         let mut wholes: Vec<(u32, u32)> = within.iter().map(|(&whole, &here)| (here, whole)).collect();
@@ -133,6 +144,7 @@ impl Source {
                 Place::Record(record) => Lies::Record(*record),
                 Place::Stretch(stretch) => Lies::Stretch(here(stretch)),
                 Place::Dataset(at) => Lies::Dataset(*at),
+                Place::Row { within: whole, row } => Lies::Row(within[whole], *row),
             };
             lines.extend(json(&Line {
                 key: sample.key.clone(),
@@ -160,6 +172,7 @@ impl Source {
                 Lies::Record(record) => Place::Record(record),
                 Lies::Stretch(stretch) => Place::Stretch(stretch),
                 Lies::Dataset(at) => Place::Dataset(at),
+                Lies::Row(within, row) => Place::Row { within, row },
             };
             let (sidecars, sidecar_stamps) = sidecars.into_iter().unzip();
             Ok(Sample { key, label, sidecars, sidecar_stamps, stamp, place, stretches, is_twin })
@@ -170,6 +183,7 @@ impl Source {
             stack: self.stack.clone(),
             labels: self.labels.clone(),
             set: self.set.clone(),
+            parquets: self.parquets.clone(),
             wholes,
             ..Self::empty(self.root.clone(), self.kind)
         })
@@ -198,7 +212,10 @@ impl Head {
             path: elsewhere.as_ref().map_or_else(|| Path::new(&self.root).join(key), PathBuf::from),
             stamp: *stamp,
         };
-        let empty = Source::empty(PathBuf::from(&self.root), self.kind);
+        let mut empty = Source::empty(PathBuf::from(&self.root), self.kind);
+        if let Some(column) = &self.column {
+            empty.parquets = Some(Arc::new(Parquets::of(Path::new(&self.root), column.clone())?));
+        }
         let opened = self.stack.as_ref().map_or(Ok(empty), |stacked| self.stacked(stacked))?;
         Ok(Source {
             classes: self.classes.clone(),

@@ -14,8 +14,11 @@ mod held;
 mod idx;
 mod inspection;
 mod listing;
+mod named;
 mod npy;
 mod original;
+#[cfg_attr(not(feature = "parquet"), path = "without_parquet.rs")]
+mod parquet;
 mod pattern;
 mod restack;
 mod rows;
@@ -34,6 +37,8 @@ pub(crate) use contents::Stamp;
 pub(crate) use folder::{IMAGE_ENDINGS, split, stem};
 pub(crate) use held::Held;
 pub(crate) use listing::{Head, NotUtf8};
+pub(crate) use original::Whole;
+pub(crate) use parquet::Unwritten;
 
 use crate::{
     decode::{self, Fault},
@@ -45,7 +50,9 @@ use crate::{
 };
 use array::{Labels, is_npy};
 use folder::{Folder, Found, start_of};
-use original::{Stretch, Whole};
+use named::{is_hdf5, is_parquet, named_parquet};
+use original::Stretch;
+use parquet::Parquets;
 use rows::{table_beside, tables_of};
 use serde::{Deserialize, Serialize};
 use shard::is_shard;
@@ -72,7 +79,9 @@ pub struct Source {
     labels: Vec<Labels>,
     /// The HDF5 file that the images lie in.
     set: Option<Arc<hdf5::Set>>,
-    /// The files that hold stretches: tars, tables; of a stack its own, then those of its labels.
+    /// The parquet files that the images lie in, as they are read.
+    parquets: Option<Arc<Parquets>>,
+    /// The files that hold stretches or rows: tars, tables, parquet files; of a stack its own, then those of its labels.
     wholes: Vec<Whole>,
     /// Those of them that lie on another machine and were read from.
     open: Mutex<HashMap<u32, Held>>,
@@ -101,6 +110,7 @@ pub enum Kind {
     Npy,
     Npz,
     Hdf5,
+    Parquet,
 }
 
 /// One image that is there, readable or not.
@@ -128,6 +138,18 @@ enum Place {
     Stretch(Stretch),
     /// An array of its own, named by the key; so many come before it.
     Dataset(u64),
+    /// In one of the source's [`Whole`]s.
+    Row {
+        within: u32,
+        row: u64,
+    },
+}
+
+/// Where a row of a parquet file is.
+pub(crate) struct Row<'a> {
+    /// The file's place under a mirror's root.
+    pub file: String,
+    pub whole: &'a Whole,
 }
 
 impl Sample {
@@ -157,22 +179,13 @@ pub enum Unread {
 
 impl Source {
     /// Finds out what `path` is and lists it: a folder, a csv or jsonl table, a tar or a pattern of tars
-    /// (`train-{000..127}.tar`, `train-*.tar`), an idx, npy or npz file, an array of an npz (`set.npz/x_train`), or one image.
+    /// (`train-{000..127}.tar`, `train-*.tar`), an idx, npy or npz file, an array of an npz (`set.npz/x_train`), a parquet file
+    /// or a pattern of these, a column of one (`set.parquet/image`), or one image.
     pub fn look(path: &Path) -> Result<Self, SourceError> {
         let root = match storage::canonical(path) {
             Ok(root) => root,
             Err(source) => {
-                if let Some((file, array)) = array_in(path) {
-                    return if is_hdf5(&start_of(&file)?) {
-                        Self::hdf5(&file, Some(&array), None)
-                    } else {
-                        Self::npz(&file, Some(&array))
-                    };
-                }
-                return match pattern::shards(path)? {
-                    Some((root, shards)) => Self::shards(root, shards, Vec::new()),
-                    None => Err(SourceError::unreadable(path, source)),
-                };
+                return Self::named(path).unwrap_or_else(|| Err(SourceError::unreadable(path, source)));
             }
         };
         match storage::stands(&root) {
@@ -195,6 +208,9 @@ impl Source {
         }
         if is_hdf5(&start) {
             return Self::hdf5(path, None, None);
+        }
+        if is_parquet(&start) || named_parquet(path) {
+            return Self::parquet_file(path, None);
         }
         if zip::is_zip(&start) && npy::is_npz(path) {
             return Self::npz(path, None);
@@ -220,14 +236,14 @@ impl Source {
 
     fn folder(root: PathBuf) -> Result<Self, SourceError> {
         let mut folder = Folder::walk(&root)?;
-        // What a refinement wrote about its images is about none of them.
-        if refined::is_sealed(&root) {
-            folder.others.retain(|other| !refined::OWN_NAMES.contains(&other.key.as_str()));
-        }
+        folder.others = beside(&root, folder.others);
         if folder.images.is_empty() {
             let stacks = npy::stacks(&folder)?;
-            match folder.shards() {
-                Some(shards) if stacks.is_empty() => return Self::shards(root, shards, folder.bad),
+            match (folder.shards(), folder.parquets()) {
+                (Some(shards), _) if stacks.is_empty() => return Self::shards(root, shards, folder.bad),
+                (None, Some(files)) if stacks.is_empty() && folder.bad.is_empty() => {
+                    return Self::parquet_folder(root, folder, files, None);
+                }
                 _ if folder.bad.is_empty() => return Self::only_stack(&root, &stacks, folder.others.len()),
                 _ => {}
             }
@@ -293,6 +309,7 @@ impl Source {
             stack: None,
             labels: Vec::new(),
             set: None,
+            parquets: None,
             wholes: Vec::new(),
             open: Mutex::default(),
             others: Vec::new(),
@@ -342,8 +359,17 @@ impl Source {
     pub fn file_of(&self, at: usize) -> Option<&Path> {
         match &self.samples[at].place {
             Place::File(path) => Some(path),
-            Place::Record(_) | Place::Stretch(_) | Place::Dataset(_) => None,
+            Place::Record(_) | Place::Stretch(_) | Place::Dataset(_) | Place::Row { .. } => None,
         }
+    }
+
+    /// The row of a sample in a parquet file.
+    pub(crate) fn row(&self, at: usize) -> Option<Row<'_>> {
+        let Place::Row { within, .. } = self.samples[at].place else { return None };
+        let whole = &self.wholes[within as usize];
+        let own = || whole.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let file = self.samples[at].key.rsplit_once('/').map_or_else(own, |(file, _)| file.to_owned());
+        Some(Row { file, whole })
     }
 
     /// One sample, decoded, in its own size and depth.
@@ -366,15 +392,10 @@ impl Source {
     }
 }
 
-/// Whether a file starts like an HDF5 file.
-fn is_hdf5(start: &[u8]) -> bool {
-    start.starts_with(b"\x89HDF\r\n\x1a\n")
-}
-
-/// The file of arrays and the one of them that `set.npz/x_train` or `gaze.h5/eyes/image` names.
-fn array_in(path: &Path) -> Option<(PathBuf, String)> {
-    let file = path.ancestors().skip(1).find(|path| storage::stamp(path).is_ok())?;
-    let named = path.strip_prefix(file).ok()?.to_str()?.to_owned();
-    let file = storage::canonical(file).ok()?;
-    (is_hdf5(&start_of(&file).ok()?) || npy::is_npz(&file)).then_some((file, named))
+/// What lies beside the images. What a refinement wrote about its images is about none of them.
+fn beside(root: &Path, mut others: Vec<Found>) -> Vec<Found> {
+    if refined::is_sealed(root) {
+        others.retain(|other| !refined::OWN_NAMES.contains(&other.key.as_str()));
+    }
+    others
 }

@@ -8,6 +8,7 @@ use super::{
     contents::contents,
     folder::{ending, stem},
     held::Held,
+    parquet::Parquets,
     stack::Stack,
 };
 use crate::{
@@ -42,7 +43,7 @@ pub enum Form {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// What follows the name that it shares with its image: `json`, `mask.png`; `csv` for a row of a table, `json` for a line
-    /// of JSON; `cls` for a class; `labels.npy` for a record of the array `labels`.
+    /// of JSON or a row of a parquet file; `cls` for a class; `labels.npy` for a record of the array `labels`.
     pub ending: String,
     /// A row comes without its line's end; a class as its index in decimal digits, as WebDataset writes it; a
     /// record behind an npy header of its own.
@@ -73,7 +74,7 @@ impl From<Stretch> for (u32, u64, u64) {
 
 /// A file that stretches lie in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Whole {
+pub(crate) struct Whole {
     pub path: PathBuf,
     pub stamp: Stamp,
 }
@@ -84,8 +85,10 @@ impl Source {
         let bytes = self.image_bytes(at)?;
         let form = match self.samples[at].place {
             Place::Record(_) | Place::Dataset(_) => Form::Values,
-            Place::File(_) | Place::Stretch(_) if bytes.is_empty() => return Err(Unread::Fault(Fault::Empty)),
-            Place::File(_) | Place::Stretch(_) => Form::Encoded(Format::of(&bytes).map_err(Unread::Fault)?),
+            _ if bytes.is_empty() => return Err(Unread::Fault(Fault::Empty)),
+            Place::File(_) | Place::Stretch(_) | Place::Row { .. } => {
+                Form::Encoded(Format::of(&bytes).map_err(Unread::Fault)?)
+            }
         };
         Ok(Original { form, bytes })
     }
@@ -99,6 +102,7 @@ impl Source {
                 pieces.extend(self.records_of(*at)?);
                 return Ok(pieces);
             }
+            (Place::Row { within, row }, _) => return self.parquets().pieces(&self.wholes[*within as usize], *row),
             (Place::Record(at), set) if set.is_some() || !self.labels.is_empty() => return self.records_of(*at),
             _ => {}
         }
@@ -158,6 +162,7 @@ impl Source {
                 stack.record(*record).map_err(|source| Unread::Io { path: self.root.clone(), source })
             }
             (Place::Dataset(_), _) => self.dataset(at).map(|(_, bytes)| bytes),
+            (Place::Row { within, row }, _) => self.parquets().image(&self.wholes[*within as usize], *row),
             (Place::Record(_), None) => unreachable!("records are listed together with their stack"),
         }
     }
@@ -181,6 +186,18 @@ impl Source {
             Entry::Occupied(held) => held.get().clone(),
             Entry::Vacant(place) => place.insert(Held::listed(path, *stamp)?).clone(),
         })
+    }
+
+    /// The column of parquet files that the images are in.
+    pub(crate) fn column(&self) -> Option<&str> {
+        self.parquets.as_ref().map(|parquets| parquets.column())
+    }
+
+    pub(crate) fn parquets(&self) -> &Parquets {
+        match &self.parquets {
+            Some(parquets) => parquets,
+            None => unreachable!("rows are listed together with their files"),
+        }
     }
 
     fn label_bytes(&self, name: &str, stretch: Stretch) -> Result<Vec<u8>, Unread> {

@@ -1,10 +1,11 @@
-//! Names that stand for several tars: `train-{000000..000127}.tar`, `{train,extra}-0.tar`, `train-*.tar`.
+//! Names that stand for several tars or parquet files: `train-{000000..000127}.tar`, `{train,extra}-0.tar`, `train-*.parquet`.
 //!
 //! Only the last part of a path is a pattern. A number that is named has to be there; what `*` and `?` find is what there is.
 //! Knows nothing of what the files hold.
 
 use super::{
     SourceError,
+    named::named_parquet,
     shard::{Shard, is_shard},
 };
 use crate::storage;
@@ -39,7 +40,8 @@ pub(super) fn shards(path: &Path) -> Result<Option<(PathBuf, Vec<Shard>)>, Sourc
     if names.is_empty() {
         return Err(SourceError::NothingNamedSo { path: path.to_owned() });
     }
-    if let Some(file) = names.iter().find(|name| !is_shard(Path::new(name))) {
+    let all_parquet = names.iter().all(|name| named_parquet(Path::new(name)));
+    if let Some(file) = names.iter().find(|name| !all_parquet && !is_shard(Path::new(name))) {
         return Err(SourceError::NotOnlyShards { path: path.to_owned(), file: (*file).clone() });
     }
     let shard = |name: &String| Shard { path: root.join(name), name: name.clone() };

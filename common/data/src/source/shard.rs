@@ -34,7 +34,7 @@ const EXTENSION_BYTES_MAX: u64 = 1 << 20;
 const COMPRESSED: [&str; 10] =
     [".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.lz4", ".tar.Z"];
 
-/// One tar of a data set.
+/// One of the files that make a data set: a tar, or a parquet file.
 #[derive(Debug)]
 pub(super) struct Shard {
     /// What its samples' keys begin with: its path relative to the root, or nothing if it is the root.
@@ -60,6 +60,7 @@ impl Source {
         let root = match storage::canonical(path) {
             Ok(root) => root,
             Err(source) => match pattern::shards(path)? {
+                Some((_, shards)) if shards.iter().any(|shard| !is_shard(&shard.path)) => return Ok(None),
                 Some((_, shards)) => return Ok(Some(shards.into_iter().map(|shard| shard.path).collect())),
                 None => return Err(SourceError::unreadable(path, source)),
             },

@@ -255,3 +255,14 @@ fn an_inspection_counts_sizes_labels_and_what_is_bad() {
     assert_eq!(shelf.look("set").inspect(Some(1)).looked_into, 1);
     assert!(serde_json::to_string(&inspection).unwrap().contains("\"kind\":\"folder\""));
 }
+
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn parquet_that_is_not_built_in_is_refused_with_how_to_build_it_in() {
+    let shelf = Shelf::new();
+    shelf.put("set/train-0.parquet", b"PAR1");
+    for name in ["set", "set/train-0.parquet", "set/train-*.parquet", "set/train-0.parquet/image", "set/image"] {
+        let error = sumac_data::Source::look(&shelf.path(name)).unwrap_err().to_string();
+        assert!(error.contains("train-0.parquet") && error.contains("--features parquet"), "{name}: {error}");
+    }
+}

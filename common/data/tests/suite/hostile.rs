@@ -170,6 +170,8 @@ fn flipped_and_cut_bytes_never_panic() {
             npz(&[("images.npy", npy("|u1", "(2, 3, 4)", &[7; 24])), ("y.npy", npy("|u1", "(2,)", &[1; 2]))], true),
         ),
     ];
+    #[cfg(feature = "parquet")]
+    let originals = originals.into_iter().chain(crate::parquet::files());
     for (name, original) in originals {
         for seed in 0..60 {
             let path = shelf.put(name, mutated(&original, seed));

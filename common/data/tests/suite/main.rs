@@ -12,7 +12,11 @@ mod hostile;
 mod identity;
 mod originals;
 mod packs;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod refined;
+#[cfg(feature = "parquet")]
+mod refined_parquet;
 mod shelf;
 mod tars;
 mod tubs;

@@ -23,9 +23,13 @@ fn origin() -> Origin {
 }
 
 /// The set `set` of the shelf, frozen and laid down to be refined into this folder.
-fn begun(shelf: &Shelf, destination: &str, layout: Layout) -> Refinement {
+pub(crate) fn begun(shelf: &Shelf, destination: &str, layout: Layout) -> Refinement {
+    begun_from(shelf, "set", destination, layout)
+}
+
+pub(crate) fn begun_from(shelf: &Shelf, source: &str, destination: &str, layout: Layout) -> Refinement {
     let destination = shelf.path(destination);
-    let source = shelf.look("set");
+    let source = shelf.look(source);
     let frozen = Input::freeze(&source, SHARD, &destination.join(WORK)).unwrap();
     let what = What {
         input: frozen.digest,
@@ -79,7 +83,11 @@ fn attempt(order: &Refinement, shard: u32, name: &str) {
 }
 
 fn outcome(order: &Refinement, source: &Source, at: usize) -> Outcome {
-    let original = source.original(at).unwrap();
+    let original = match source.original(at) {
+        Ok(original) => original,
+        Err(Unread::Fault(fault)) => return Outcome::Bad { reason: fault.to_string() },
+        Err(unread) => panic!("{unread:?}"),
+    };
     let picture = match original.form {
         Form::Encoded(_) => decode::decode(&original.bytes),
         Form::Values => Ok(source.picture(at).unwrap()),
@@ -94,26 +102,26 @@ fn outcome(order: &Refinement, source: &Source, at: usize) -> Outcome {
     }
 }
 
-fn publish_all(order: &Refinement, shards: impl Iterator<Item = u32>, name: &str) {
+pub(crate) fn publish_all(order: &Refinement, shards: impl Iterator<Item = u32>, name: &str) {
     for shard in shards {
         attempt(order, shard, name);
         refined::publish(order, Shard(shard), name).unwrap();
     }
 }
 
-fn seal(order: &Refinement) -> Result<Manifest, RefinedError> {
+pub(crate) fn seal(order: &Refinement) -> Result<Manifest, RefinedError> {
     refined::seal(order, &[], None, &|_, _| {})
 }
 
 /// Refined in peace.
-fn whole(shelf: &Shelf, destination: &str, layout: Layout) -> Refinement {
+pub(crate) fn whole(shelf: &Shelf, destination: &str, layout: Layout) -> Refinement {
     let order = begun(shelf, destination, layout);
     publish_all(&order, 0..order.what.shards(), "1-1");
     seal(&order).unwrap();
     order
 }
 
-fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     fn gather(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -130,11 +138,11 @@ fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-fn verified(shelf: &Shelf, destination: &str) -> Verified {
+pub(crate) fn verified(shelf: &Shelf, destination: &str) -> Verified {
     refined::verify(&shelf.path(destination), Some(&shelf.look("set")), &|_, _| {}).unwrap()
 }
 
-fn assert_clean(shelf: &Shelf, destination: &str, images: u64) {
+pub(crate) fn assert_clean(shelf: &Shelf, destination: &str, images: u64) {
     let verified = verified(shelf, destination);
     assert_eq!((verified.images, &verified.findings[..]), (images, &[][..]));
     assert_eq!(verified.labels, images);

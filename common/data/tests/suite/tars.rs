@@ -168,12 +168,12 @@ fn names_that_no_tar_has_are_refused_with_the_first() {
     let refused = |name: &str| Source::look(&shelf.path(name)).unwrap_err().to_string();
     let said = refused("set/a-{0..2}.tar");
     assert!(
-        said.ends_with("names 3 tars, but 2 are not there, the first is `a-1.tar`: fetch them, or name fewer"),
+        said.ends_with("names 3 files, but 2 are not there, the first is `a-1.tar`: fetch them, or name fewer"),
         "{said}"
     );
     assert!(refused("set/b-*.tar").contains("check the pattern; `*` stands for any letters, `{000..127}` for numbers"));
-    assert!(refused("set/a-*").contains("names `a-0.txt`, but a pattern names tars only"));
-    assert!(refused("set/a-{0..9999999}.tar").contains("names more than 1000000 tars"));
+    assert!(refused("set/a-*").contains("names `a-0.txt`, but a pattern names tars or parquet files"));
+    assert!(refused("set/a-{0..9999999}.tar").contains("names more than 1000000 files"));
     assert!(refused("nowhere/*.tar").contains("there is no file or folder"));
 }
 
