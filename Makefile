@@ -37,7 +37,7 @@ setup: prerequisites  ## Put libtorch where cargo finds it (0.55 GB to download,
 build: setup  ## Build sumac and sumac-worker
 	$(CARGO) build --release --locked -p sumac -p sumac-worker
 
-formats: setup  ## Build both with every format: HDF5, S3 buckets
+formats: setup  ## Build both with every format: HDF5, parquet, S3 buckets
 	$(CARGO) build --release --locked -p sumac -p sumac-worker --features sumac/formats,sumac-worker/formats
 
 demo: build  ## Train on two small drawn data sets, on this machine
@@ -116,8 +116,7 @@ $(READERS)/made: tests/compat/requirements.txt
 	$(READERS)/bin/pip install --quiet --requirement $<
 	touch $@
 
-compat: setup $(READERS)/made  ## Read refined data sets with torch, torchvision, webdataset, numpy, pyarrow (3 GB to download, once)
-	$(CARGO) build --release --locked -p sumac -p sumac-worker --features parquet
+compat: formats $(READERS)/made  ## Read refined data sets with torch, torchvision, webdataset, numpy, pyarrow (3 GB to download, once)
 	$(REFINING) tests/compat/compat.py --room target/compat --packs "$(PACKS)"
 
 bench-refine: build $(READERS)/made  ## Images per second of refining, beside PyTorch (15 minutes, wants quiet)
