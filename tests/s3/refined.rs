@@ -39,6 +39,7 @@ fn begun(source: &Path, destination: PathBuf, layout: Layout) -> Refinement {
                 padding: model::Padding::Zeros,
                 noise: model::Noise::NONE,
                 light: false,
+                matching: model::Matching::None,
             },
             threads: 1,
             origin: Origin { run: "eyes-7f3".to_owned(), step: 600, lambda: 0.5, seed: 7 },

@@ -59,10 +59,12 @@ fn a_lone_worker_told_to_end_saves_first_and_another_goes_on_from_there() {
 #[test]
 fn a_worker_and_its_guard_leave_together_and_nothing_is_done_again() {
     let job = Job::toy("both").at_most(3);
-    let (cluster, id, last) = held(3, &job);
+    let (mut cluster, id, last) = held(3, &job);
     for name in ["w0", "w1"] {
         cluster.sumac(&["drain", name, "--no-wait"]).assert(0, &["draining"]);
     }
+    // Before both are known to leave, a regrouping would do.
+    cluster.worker(&last).says("wish: Park", 1);
     cluster.release(&last);
     assert_nothing_lost(&cluster, &id, &job, 2);
     cluster.sumac(&["nodes"]).assert(0, &["drained"]);

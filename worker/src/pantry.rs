@@ -3,7 +3,7 @@
 //! Which images those are is known ahead (rules::schedule); a guess that turns out wrong costs a fetch and nothing else.
 //! It refuses to know lanes' histories and weights.
 
-use crate::learner::Images;
+use crate::learner::{Images, Lights, Sets};
 use std::{
     path::Path,
     sync::{Arc, mpsc},
@@ -11,8 +11,12 @@ use std::{
 };
 use sumac_common::{
     ids::{ContentId, Digest, SampleId, Step},
+    random,
     schedule::LanePlan,
-    spec::Data,
+    spec::{
+        Data,
+        model::{self, Matching},
+    },
 };
 use sumac_data::{FreezeError, Frozen, ReadError, Source, SourceError, freeze, freeze::Terms};
 
@@ -99,6 +103,21 @@ impl Pantry {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.shelves.synthetic.manifest_hash().then(&self.shelves.real.manifest_hash().0)
+    }
+
+    /// What a learner with this refiner may know of the sets.
+    pub fn sets(&self, refiner: &model::Refiner) -> Result<Sets, PantryError> {
+        let draws = self.shelves.synthetic.manifest().samples.iter().map(|sample| random::draw_of(&sample.key));
+        let mut lights = Lights::default();
+        if refiner.matching == Matching::Image {
+            let (n, shape) = (self.real_len(), self.shelves.real.shape());
+            let most = n.min(Matching::IMAGES_MAX);
+            for image in 0..most {
+                let one = read("real", &self.shelves.real, &[SampleId(image * n / most)])?;
+                lights.add(&one.pixels, shape.channels as usize, (shape.height * shape.width) as usize);
+            }
+        }
+        Ok(Sets { draws: draws.collect(), lights })
     }
 
     /// The images these lanes eat, in their order: those fetched ahead if they are the ones, else fetched now.

@@ -351,7 +351,7 @@ impl<R: Refines> Pipeline<R> {
             let mut planes = Vec::with_capacity(sitting.len() * shape.len());
             let mut draws = Vec::with_capacity(sitting.len());
             for canvas in sitting.iter_mut().filter_map(Passing::made) {
-                draws.push(canvas.draw());
+                draws.push(canvas.draw);
                 planes.append(&mut canvas.planes);
                 canvas.planes = Vec::new();
             }

@@ -9,7 +9,7 @@ use crate::{
     entering::Damaged,
     faults::{Faults, Point},
     history::{Staged, Write},
-    learner::{Images, LearnError, Learner, Meal, Portion, Sum},
+    learner::{Images, LearnError, Learner, Meal, Portion, Sets, Sum},
     link::{Broken, Dial, Ear, Finite, Flat, Link},
     mailbox::Mailbox,
     outputs::{self, Metrics, OutputError, Row},
@@ -137,16 +137,20 @@ struct Computed<S> {
     staged: Staged,
 }
 
+/// What makes a learner as it is before step 0.
+pub type Make<L> = fn(&Spec, &Sets) -> Result<L, LearnError>;
+
 /// Data frozen and model built: what a worker does before it may be given a roster.
 pub struct Prepared<L> {
     id: RunId,
     pantry: Pantry,
+    sets: Sets,
     schedule: Schedule,
     state: State<L>,
 }
 
 impl<L: Learner> Prepared<L> {
-    pub fn of(desk: &Desk<'_>, spec: &Spec, make: fn(&Spec) -> Result<L, LearnError>) -> Result<Self, Trouble> {
+    pub fn of(desk: &Desk<'_>, spec: &Spec, make: Make<L>) -> Result<Self, Trouble> {
         let data = &spec.what.data;
         for path in [&data.synthetic, &data.real, &spec.how.output.dir] {
             desk.roots.admit(path).map_err(|outside| Trouble::Failed(outside.to_string()))?;
@@ -161,8 +165,9 @@ impl<L: Learner> Prepared<L> {
         let schedule = Schedule::new(&spec.what.train, pantry.synthetic_len(), pantry.real_len())?;
         let fingerprint = (desk.fingerprint)(spec.what.threads)?;
         let id = RunId { spec: spec.what.identity(), data: pantry.digest(), fingerprint };
-        let state = State::start(make(spec)?, spec.what.train.lanes);
-        Ok(Self { id, pantry, schedule, state })
+        let sets = pantry.sets(&spec.what.model.refiner)?;
+        let state = State::start(make(spec, &sets)?, spec.what.train.lanes);
+        Ok(Self { id, pantry, sets, schedule, state })
     }
 
     #[must_use]
@@ -177,9 +182,10 @@ pub struct Run<'a, L: Learner, D> {
     pub(crate) member: &'a mut Member,
     pub(crate) job: JobId,
     pub(crate) spec: Spec,
-    pub(crate) make: fn(&Spec) -> Result<L, LearnError>,
+    pub(crate) make: Make<L>,
     pub(crate) id: RunId,
     pub(crate) pantry: Pantry,
+    pub(crate) sets: Sets,
     pub(crate) schedule: Schedule,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) metrics: Metrics,
@@ -224,11 +230,11 @@ where
         member: &'a mut Member,
         job: JobId,
         spec: Spec,
-        make: fn(&Spec) -> Result<L, LearnError>,
+        make: Make<L>,
         dial: D,
         prepared: Prepared<L>,
     ) -> Self {
-        let Prepared { id, pantry, schedule, state } = prepared;
+        let Prepared { id, pantry, sets, schedule, state } = prepared;
         let checkpoints = Checkpoints::of(&spec.how.output.dir);
         Self {
             saving: Saving::of(&checkpoints, &desk.faults),
@@ -241,6 +247,7 @@ where
             make,
             id,
             pantry,
+            sets,
             schedule,
             state,
             shadow: BTreeMap::new(),

@@ -5,11 +5,11 @@
 mod tests;
 
 use crate::{
-    learner::{LearnError, Learner},
+    learner::Learner,
     link::{Dial, Flat},
     refine::refine,
     toy::Toy,
-    train::{Desk, Prepared, Run, Trouble},
+    train::{Desk, Make, Prepared, Run, Trouble},
 };
 use sumac_common::{
     conversation::Order,
@@ -29,8 +29,8 @@ pub fn work(desk: &Desk<'_>, host: std::net::IpAddr) {
     use crate::simgan::SimGan;
     let dial = || Dialler::at(host);
     let train = |member: &mut Member, job, spec: Spec| match spec.what.model.preset {
-        Preset::Toy => train::<Toy, _>(desk, member, job, spec, |_| Ok(Toy::default()), dial()),
-        _ => train::<SimGan, _>(desk, member, job, spec, SimGan::new, dial()),
+        Preset::Toy => train::<Toy, _>(desk, member, job, spec, |_, _| Ok(Toy::default()), dial()),
+        _ => train::<SimGan, _>(desk, member, job, spec, SimGan::with, dial()),
     };
     each_job(desk, train);
 }
@@ -38,7 +38,7 @@ pub fn work(desk: &Desk<'_>, host: std::net::IpAddr) {
 /// Works until the mailbox closes, on toys only: this build has no tensors.
 pub fn work_on_toys<D: Dial<Vec<f32>>>(desk: &Desk<'_>, dial: impl Fn() -> D) {
     let train = |member: &mut Member, job, spec: Spec| match spec.what.model.preset {
-        Preset::Toy => train::<Toy, _>(desk, member, job, spec, |_| Ok(Toy::default()), dial()),
+        Preset::Toy => train::<Toy, _>(desk, member, job, spec, |_, _| Ok(Toy::default()), dial()),
         other => {
             let why = format!("model.preset {other:?} needs a worker built with libtorch");
             let reports = member.step(Event::Unprepared(why));
@@ -88,14 +88,8 @@ fn each_job(desk: &Desk<'_>, mut train: impl FnMut(&mut Member, sumac_common::id
     }
 }
 
-fn train<L, D>(
-    desk: &Desk<'_>,
-    member: &mut Member,
-    job: sumac_common::ids::JobId,
-    spec: Spec,
-    make: fn(&Spec) -> Result<L, LearnError>,
-    dial: D,
-) where
+fn train<L, D>(desk: &Desk<'_>, member: &mut Member, job: sumac_common::ids::JobId, spec: Spec, make: Make<L>, dial: D)
+where
     L: Learner,
     L::Sum: Flat,
     D: Dial<L::Sum>,

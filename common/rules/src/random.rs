@@ -30,6 +30,8 @@ pub enum Stream {
     /// What a refiner sees beside images in training; when it refines a data set, of one image (its draw is the seed; lane 0,
     /// step 0).
     Noise = 7,
+    /// Which real image lends its light to one image (its draw is the seed; lane 0, step 0).
+    Match = 8,
 }
 
 /// The generator of one stream, at its beginning: ChaCha with 8 rounds, whose key is the SHA-256 of
@@ -44,6 +46,13 @@ pub fn stream(seed: u64, stream: Stream, lane: Lane, step: Step) -> ChaCha8Rng {
         .chain_update(step.0.to_le_bytes())
         .finalize();
     ChaCha8Rng::from_seed(key.into())
+}
+
+/// What chance an image has when it is refined, by its key in its data set: wherever it is refined, and in whatever company.
+#[must_use]
+pub fn draw_of(key: &str) -> u64 {
+    let digest = Sha256::new().chain_update(b"sumac draw 1").chain_update(key.as_bytes()).finalize();
+    u64::from_le_bytes(digest[..8].try_into().expect("a SHA-256 has 32 bytes"))
 }
 
 /// An integer in `0..n`, each equally likely (Lemire 2019, "Fast random integer generation in an interval").

@@ -36,6 +36,7 @@ fn refinement(shards: u32) -> Refinement {
                     padding: model::Padding::Zeros,
                     noise: model::Noise::NONE,
                     light: false,
+                    matching: model::Matching::None,
                 },
                 threads: 1,
                 origin: Origin { run: "eyes-7f3".to_owned(), step: 100, lambda: 0.5, seed: 7 },

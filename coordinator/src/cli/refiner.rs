@@ -17,7 +17,7 @@ use sumac_common::{
     checkpoint,
     ids::{Digest, Step},
     refinement,
-    spec::{self, Spec},
+    spec::{self, Spec, model::Matching},
 };
 use sumac_proto::v1;
 
@@ -28,6 +28,8 @@ const SAVED: &str = "model.safetensors";
 const SPEC: &str = "spec.toml";
 /// Prefixes of a refiner's tensors in a saved state: those of the moving average refine, where one is kept.
 const PREFIXES: [&str; 2] = ["ema.", "refiner."];
+/// The light of real images that some refiners lend, in a saved state as in a refiner's own file.
+const LIGHTS: [&str; 2] = ["match.mean", "match.deviation"];
 /// What PyTorch's own files say of themselves.
 const FORMAT: (&str, &str) = ("format", "pt");
 const WAYS: &str = "--checkpoint takes a job (`sumac jobs`), JOB@STEP, a run's output folder, a checkpoint's folder or a refiner.safetensors";
@@ -148,7 +150,8 @@ fn saved(file: &Path) -> Result<Vec<u8>, Failure> {
         let tensors = state.tensors().into_iter();
         tensors.filter_map(|(name, view)| Some((name.strip_prefix(prefix)?.to_owned(), view))).collect()
     };
-    let tensors = PREFIXES.map(of).into_iter().find(|tensors| !tensors.is_empty()).unwrap_or_default();
+    let mut tensors = PREFIXES.map(of).into_iter().find(|tensors| !tensors.is_empty()).unwrap_or_default();
+    tensors.extend(LIGHTS.iter().filter_map(|name| Some(((*name).to_owned(), state.tensor(name).ok()?))));
     let format = HashMap::from([(FORMAT.0.to_owned(), FORMAT.1.to_owned())]);
     serialize(tensors, Some(format)).map_err(broken)
 }
@@ -188,9 +191,13 @@ impl Trained {
         {
             return Err(misfit(format!("it has no `{}` of the shape {:?}", wrong.name, wrong.shape)));
         }
-        match file.len() == wanted.len() {
-            true => Ok(()),
-            false => Err(misfit(format!("it has {} tensors, not {}", file.len(), wanted.len()))),
+        let lights = if what.model.refiner.matching == Matching::Image { &LIGHTS[..] } else { &[] };
+        if let Some(missing) = lights.iter().find(|name| file.tensor(name).is_err()) {
+            return Err(misfit(format!("it has no `{missing}`")));
+        }
+        match (file.len(), wanted.len() + lights.len()) {
+            (found, wanted) if found == wanted => Ok(()),
+            (found, wanted) => Err(misfit(format!("it has {found} tensors, not {wanted}"))),
         }
     }
 }

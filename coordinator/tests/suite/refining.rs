@@ -29,6 +29,7 @@ pub(crate) fn refinement(shards: u64, destination: &Path) -> Refinement {
                     padding: model::Padding::Zeros,
                     noise: model::Noise::NONE,
                     light: false,
+                    matching: model::Matching::None,
                 },
                 threads: 1,
                 origin: Origin { run: "eyes-7f3".to_owned(), step: 600, lambda: 0.5, seed: 7 },

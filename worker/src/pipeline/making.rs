@@ -3,7 +3,7 @@
 
 use super::{Common, Stage, errand::Passing, reading};
 use std::sync::{Mutex, PoisonError, mpsc};
-use sumac_common::{ids::Digest, spec::ImageShape};
+use sumac_common::{ids::Digest, random, spec::ImageShape};
 use sumac_data::{
     decode,
     picture::Picture,
@@ -16,16 +16,11 @@ pub(super) struct Canvas {
     pub(super) shape: ImageShape,
     /// `[c, h, w]` of `shape`, in [-1, 1].
     pub(super) planes: Vec<f32>,
+    /// What chance it has.
+    pub(super) draw: u64,
     like: Picture,
     original: Original,
     original_digest: Digest,
-}
-
-impl Canvas {
-    /// What its noise is drawn by, if the refiner sees any: a function of the image's own bytes.
-    pub(super) fn draw(&self) -> u64 {
-        self.original_digest.0.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
-    }
 }
 
 /// An image ready to be written.
@@ -65,8 +60,9 @@ pub(super) fn decode(common: &Common, passing: Passing<Original>) -> Passing<Can
             if let Some(value) = planes.iter().find(|value| !(-1.0..=1.0).contains(*value)) {
                 return Err(format!("one of its values is {value} where -1 is black and 1 is white"));
             }
+            let draw = random::draw_of(&reading::source(errand)?.samples()[at].key);
             let original_digest = Digest::of(&original.bytes);
-            Ok(Canvas { shape, planes, like, original, original_digest })
+            Ok(Canvas { shape, planes, draw, like, original, original_digest })
         })
     })
 }
@@ -80,7 +76,7 @@ pub(super) fn refined(canvas: Canvas, planes: &[f32]) -> Result<Canvas, String> 
 }
 
 pub(super) fn encode(common: &Common, passing: Passing<Canvas>) -> Passing<Encoded> {
-    passing.then(|errand, _, Canvas { shape, planes, like, original, original_digest }| {
+    passing.then(|errand, _, Canvas { shape, planes, like, original, original_digest, .. }| {
         common.clocks.time(Stage::Encode, || {
             let picture = Picture::from_planes_in(&planes, shape, &like).map_err(|fault| fault.to_string())?;
             drop((planes, like));

@@ -15,7 +15,7 @@ use sumac_common::{
     refinement::{Format, How, Layout, Origin, Trained, What as Job},
     spec::{
         Device, Resize, Workers,
-        model::{Noise, Padding, Preset, Refiner, RefinerOutput},
+        model::{Matching, Noise, Padding, Preset, Refiner, RefinerOutput},
     },
 };
 use sumac_data::Source;
@@ -69,6 +69,7 @@ impl Site {
                         padding: Padding::Zeros,
                         noise: Noise::NONE,
                         light: false,
+                        matching: Matching::None,
                     },
                     threads: 1,
                     origin: Origin { run: "run".to_owned(), step: 7, lambda: 0.5, seed: 1 },

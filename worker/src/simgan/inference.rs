@@ -15,7 +15,10 @@ use super::{
     state::{self, EXPORTED},
     tiles::{self, Piece},
 };
-use crate::{learner::LearnError, pipeline::Refines};
+use crate::{
+    learner::{LearnError, Lights},
+    pipeline::Refines,
+};
 use std::iter;
 use sumac_common::{
     ids::{Lane, Step},
@@ -39,6 +42,7 @@ pub struct RefinerNet {
     weights: Vec<Tensor>,
     place: Place,
     channels: u32,
+    lights: Lights,
     core: usize,
 }
 
@@ -50,9 +54,9 @@ impl RefinerNet {
     pub fn load(refiner: &model::Refiner, channels: u32, bytes: &[u8]) -> Result<Self, LearnError> {
         let place = (Kind::Float, Device::Cpu);
         let flat = Flat::zeros(refiner.tensors(channels), place).map_err(engine("laying out the refiner"))?;
-        state::take_over_exported([&flat], bytes)?;
+        let lights = state::take_over_exported([&flat], refiner.matching, bytes)?;
         let weights = flat.views().map_err(engine(EXPORTED))?;
-        Ok(Self { net: Refiner { spec: refiner.clone() }, weights, place, channels, core: CORE })
+        Ok(Self { net: Refiner { spec: refiner.clone() }, weights, place, channels, lights, core: CORE })
     }
 
     /// The same refiner, keeping `core` x `core` pixels of each piece of a large image.
@@ -62,7 +66,8 @@ impl RefinerNet {
     }
 
     fn easel(&self) -> Easel<'_> {
-        Easel { net: &self.net, weights: &self.weights, place: self.place, core: self.core }
+        let Self { net, weights, place, lights, core, .. } = self;
+        Easel { net, weights, lights, place: *place, core: *core }
     }
 }
 
@@ -92,13 +97,15 @@ impl Refines for RefinerNet {
 pub(super) struct Easel<'a> {
     pub(super) net: &'a Refiner,
     pub(super) weights: &'a [Tensor],
+    pub(super) lights: &'a Lights,
     pub(super) place: Place,
     pub(super) core: usize,
 }
 
 impl<'a> Easel<'a> {
     pub(super) fn of(net: &'a Refiner, weights: &'a [Tensor], place: Place) -> Self {
-        Self { net, weights, place, core: CORE }
+        const NONE: &Lights = &Lights { channels: 0, mean: Vec::new(), deviation: Vec::new() };
+        Self { net, weights, lights: NONE, place, core: CORE }
     }
 
     /// `[n, c, h, w]` in [-1, 1], in and out; `None` if `go_on` said no between two sittings. `draws`: of each image what its noise
@@ -141,17 +148,20 @@ impl<'a> Easel<'a> {
         let (height, width) = (shape.height as usize, shape.width as usize);
         let mut chance = Chance::none(&self.net.spec, (height, width));
         let shape_seen = ImageShape { channels: self.net.spec.planes_in(shape.channels), ..shape };
-        if !self.net.spec.is_random() {
+        if !self.net.spec.is_random() && self.lights.is_empty() {
             return Ok(Seen { shape: shape_seen, planes: pixels.to_vec(), light: Vec::new() });
         }
         let (mut planes, mut light) = (Vec::with_capacity(draws.len() * shape_seen.len()), Vec::new());
         let size = [1, shape.channels, shape.height, shape.width].map(i64::from);
         for (image, (pixels, draw)) in pixels.chunks_exact(shape.len()).zip(draws).enumerate() {
             chance.draw(&mut random::stream(*draw, Stream::Noise, Lane(0), Step(0)));
+            let begin = planes.len();
             planes.extend_from_slice(pixels);
+            self.lights.lend(&mut planes[begin..], *draw);
+            let pixels = planes[begin..].to_vec();
             planes.extend_from_slice(chance.planes(image));
             if let Some(noise_14) = chance.light(image, self.place)? {
-                let image_1chw = chance::tensor(pixels, &size, self.place)?;
+                let image_1chw = chance::tensor(&pixels, &size, self.place)?;
                 light.push(no_grad(|| self.net.light(self.weights, &image_1chw, &noise_14))?);
             }
         }

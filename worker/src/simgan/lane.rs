@@ -34,7 +34,7 @@ pub(crate) enum Opponent {
 impl SimGan {
     /// A refiner step (eq. 4 of the paper). The discriminator's weights are constants here.
     pub(crate) fn refiner_portion(&self, meal: &Meal, opponent: Opponent) -> Result<Portion<Gradient>, LearnError> {
-        let synthetic_bchw = self.tensor(&meal.synthetic)?;
+        let synthetic_bchw = self.tensor(&self.matched(&meal.synthetic))?;
         let portion = || {
             let n = meal.synthetic.len() as u64;
             let leaves = self.refiner.flat.leaves()?;
@@ -65,7 +65,8 @@ impl SimGan {
     /// A discriminator step (eq. 2). The refiner runs without a graph: its weights are constants here, and history images
     /// go straight to the discriminator, past the refiner that made them long ago.
     pub(crate) fn discriminator_portion(&self, meal: &Meal) -> Result<Portion<Gradient>, LearnError> {
-        let (synthetic_bchw, history_bchw) = (self.tensor(&meal.synthetic)?, self.tensor(&meal.history)?);
+        let synthetic_bchw = self.tensor(&self.matched(&meal.synthetic))?;
+        let history_bchw = self.tensor(&meal.history)?;
         let real_bchw = self.tensor(&meal.real)?;
         let portion = || {
             let noise = self.noise(meal)?;

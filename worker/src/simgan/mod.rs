@@ -30,7 +30,7 @@ mod weights;
 pub use flat::Gradient;
 pub use inference::RefinerNet;
 
-use crate::learner::{Images, LearnError, Learner, Meal, Portion};
+use crate::learner::{Images, LearnError, Learner, Meal, Portion, Sets};
 use average::Average;
 use discriminator::Discriminator;
 use flat::{Flat, Place};
@@ -41,7 +41,7 @@ use refiner::Refiner;
 use shift::Shift;
 use spectral::SingularPair;
 use sumac_common::{
-    ids::{Lane, Step},
+    ids::{ContentId, Lane, Step},
     random::{self, Stream},
     schedule::{Network, Phase},
     spec::{ImageShape, Spec, Train},
@@ -63,6 +63,7 @@ pub struct SimGan {
     /// One per convolution of the discriminator; empty without spectral normalisation.
     singular: Vec<SingularPair>,
     average: Option<Average>,
+    sets: Sets,
 }
 
 /// A network, its weights and their optimiser.
@@ -77,8 +78,17 @@ impl SimGan {
     ///
     /// # Errors
     /// If libtorch refuses, out of memory for instance.
+    pub fn with(spec: &Spec, sets: &Sets) -> Result<Self, LearnError> {
+        let simgan = Self::at(spec, (Kind::Float, Device::Cpu)).map_err(engine("laying out the networks"))?;
+        Ok(Self { sets: sets.clone(), ..simgan })
+    }
+
+    /// Without data sets: no image gets another one's light.
+    ///
+    /// # Errors
+    /// If libtorch refuses, out of memory for instance.
     pub fn new(spec: &Spec) -> Result<Self, LearnError> {
-        Self::at(spec, (Kind::Float, Device::Cpu)).map_err(engine("laying out the networks"))
+        Self::with(spec, &Sets::default())
     }
 
     fn at(spec: &Spec, place: Place) -> Result<Self, TchError> {
@@ -127,6 +137,7 @@ impl SimGan {
                 flat: discriminator_flat,
             },
             singular,
+            sets: Sets::default(),
             train,
         })
     }
@@ -138,6 +149,20 @@ impl SimGan {
             *weight = pair.normalised(weight)?;
         }
         Ok(weights)
+    }
+
+    /// What chance an image has. Where nothing is known of the sets, by its number.
+    fn draw(&self, id: &ContentId) -> u64 {
+        self.sets.draws.get(id.sample.0 as usize).copied().unwrap_or(id.sample.0)
+    }
+
+    /// Synthetic images as the refiner's convolutions see them.
+    fn matched(&self, images: &Images) -> Images {
+        let mut matched = images.clone();
+        for (id, image) in images.ids.iter().zip(matched.pixels.chunks_exact_mut(self.shape.len())) {
+            self.sets.lights.lend(image, self.draw(id));
+        }
+        matched
     }
 
     /// The weights that refine: the moving average's where one is kept.
@@ -197,8 +222,8 @@ impl Learner for SimGan {
 
     fn refine(&self, images: &Images) -> Result<Images, LearnError> {
         let weights = self.refining().views().map_err(engine("refining images"))?;
-        let easel = Easel::of(&self.refiner.net, &weights, self.place);
-        let draws: Vec<u64> = images.ids.iter().map(|id| id.sample.0).collect();
+        let easel = Easel { lights: &self.sets.lights, ..Easel::of(&self.refiner.net, &weights, self.place) };
+        let draws: Vec<u64> = images.ids.iter().map(|id| self.draw(id)).collect();
         let pixels = easel.refine(&images.pixels, self.shape, &draws, &|| true)?;
         Ok(Images { ids: images.ids.clone(), pixels: pixels.expect("nobody said stop") })
     }

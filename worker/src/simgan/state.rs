@@ -2,7 +2,8 @@
 //!
 //! A saved state is one safetensors file: `refiner.<name>`, `discriminator.<name>`, `ema.<name>`,
 //! `optimizer.<network>.<vector>` (flat, in the order of the weights) and, with spectral normalisation,
-//! `discriminator.layers.<n>.u` and `.v`; its metadata `sumac` counts the updates behind each. Weights are row-major
+//! `discriminator.layers.<n>.u` and `.v`, and where the refiner lends the light of real images, `match.mean` and `match.deviation`, which an
+//! exported refiner has as well; its metadata `sumac` counts the updates behind each. Weights are row-major
 //! `[maps out, maps in, height, width]`, however they lie in memory.
 //!
 //! An exported network fits a plain PyTorch module (`load_state_dict(safetensors.torch.load_file(...))`):
@@ -33,10 +34,13 @@ use super::{
     spectral::SingularPair,
     weights::{self, Named},
 };
-use crate::learner::LearnError;
+use crate::learner::{LearnError, Lights, Sets};
 use serde::{Deserialize, Serialize};
-use sumac_common::spec::{Spec, model::TensorShape};
-use tch::{TchError, Tensor, no_grad};
+use sumac_common::spec::{
+    Spec,
+    model::{Matching, TensorShape},
+};
+use tch::{Device, Kind, TchError, Tensor, no_grad};
 
 /// The metadata key of a saved state.
 const NOTE: &str = "sumac";
@@ -62,8 +66,9 @@ impl SimGan {
     pub fn of_exported(spec: &Spec, refiner: &[u8]) -> Result<Self, LearnError> {
         let simgan = Self::new(spec)?;
         let average = simgan.average.as_ref().map(|average| &average.weights);
-        take_over_exported([&simgan.refiner.flat].into_iter().chain(average), refiner)?;
-        Ok(simgan)
+        let flats = [&simgan.refiner.flat].into_iter().chain(average);
+        let lights = take_over_exported(flats, spec.what.model.refiner.matching, refiner)?;
+        Ok(Self { sets: Sets { lights, ..Sets::default() }, ..simgan })
     }
 
     pub(super) fn saved(&self) -> Result<Vec<u8>, LearnError> {
@@ -105,7 +110,8 @@ impl SimGan {
                 .collect())
         };
         let attempt = "gathering the networks for export";
-        let refiner: Vec<Named> = named("", self.refining()).map_err(engine(attempt))?;
+        let mut refiner: Vec<Named> = named("", self.refining()).map_err(engine(attempt))?;
+        refiner.extend(lights(&self.sets.lights).map_err(engine(attempt))?);
         let discriminator: Vec<Named> = of_discriminator().map_err(engine(attempt))?;
         let note = || (FORMAT.0, FORMAT.1.to_owned());
         Ok(vec![
@@ -121,6 +127,7 @@ impl SimGan {
         if let Some(average) = &self.average {
             tensors.extend(named("ema.", &average.weights)?);
         }
+        tensors.extend(lights(&self.sets.lights)?);
         tensors.extend(moments("refiner", &self.refiner));
         tensors.extend(moments("discriminator", &self.discriminator));
         let convolutions = self.discriminator.flat.parameters.iter().step_by(2);
@@ -133,18 +140,48 @@ impl SimGan {
     }
 }
 
-/// Puts an exported refiner's weights into each of these.
+/// Puts an exported refiner's weights into each of these; and the lights that it lends.
 pub(super) fn take_over_exported<'a>(
     flats: impl IntoIterator<Item = &'a Flat>,
+    matching: Matching,
     refiner: &[u8],
-) -> Result<(), LearnError> {
+) -> Result<Lights, LearnError> {
+    let mut lent = Lights::default();
     for flat in flats {
-        let present = named("", flat).map_err(engine(EXPORTED))?;
+        let mut present = named("", flat).map_err(engine(EXPORTED))?;
+        let parameters = present.len();
+        if matching == Matching::Image {
+            // As many as the file says: only what it is called is known before.
+            let [images, channels] = weights::extent(refiner, LIGHTS[0])?;
+            let like = || Tensor::f_zeros([images, channels], (Kind::Float, Device::Cpu));
+            for name in LIGHTS {
+                present.push((name.to_owned(), like().map_err(engine(EXPORTED))?));
+            }
+        }
         let (incoming, _) = weights::read(refiner, &present, FORMAT.0)?;
-        no_grad(|| present.into_iter().zip(&incoming).try_for_each(|((_, mut now), then)| now.f_copy_(then)))
-            .map_err(engine(EXPORTED))?;
+        no_grad(|| {
+            present.into_iter().zip(&incoming).take(parameters).try_for_each(|((_, mut now), then)| now.f_copy_(then))
+        })
+        .map_err(engine(EXPORTED))?;
+        if let [mean, deviation] = &incoming[parameters..] {
+            let values = |tensor: &Tensor| Vec::try_from(tensor.flatten(0, 1)).map_err(engine(EXPORTED));
+            lent = Lights { channels: mean.size()[1] as usize, mean: values(mean)?, deviation: values(deviation)? };
+        }
     }
-    Ok(())
+    Ok(lent)
+}
+
+/// What the lights of real images are called that a refiner lends, `[n, channels]` each.
+const LIGHTS: [&str; 2] = ["match.mean", "match.deviation"];
+
+fn lights(lights: &Lights) -> Result<Vec<Named>, TchError> {
+    if lights.is_empty() {
+        return Ok(Vec::new());
+    }
+    let size = [lights.len() as i64, lights.channels as i64];
+    let tensor = |values: &[f32]| Tensor::f_from_slice(values)?.f_view(size);
+    let [mean, deviation] = LIGHTS.map(str::to_owned);
+    Ok(vec![(mean, tensor(&lights.mean)?), (deviation, tensor(&lights.deviation)?)])
 }
 
 fn named(prefix: &str, flat: &Flat) -> Result<Vec<Named>, TchError> {

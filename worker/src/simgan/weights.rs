@@ -23,6 +23,17 @@ pub(crate) fn write(tensors: &[Named], note: (&str, String)) -> Result<Vec<u8>, 
         .map_err(|error| LearnError::Engine { attempt: "writing tensors as safetensors", reason: error.to_string() })
 }
 
+/// The extents of a table in a file.
+pub(crate) fn extent(saved: &[u8], name: &str) -> Result<[i64; 2], LearnError> {
+    let misfit = |why: String| LearnError::Misfit(why);
+    let file = SafeTensors::deserialize(saved).map_err(|error| misfit(format!("not a safetensors file: {error}")))?;
+    let view = file.tensor(name).map_err(|_| misfit(format!("it holds no `{name}`")))?;
+    match view.shape() {
+        [rows, columns] => Ok([*rows as i64, *columns as i64]),
+        other => Err(misfit(format!("`{name}` is {other:?}, which is no table"))),
+    }
+}
+
 /// The tensors of a file, each as the present one of the same name is shaped, in the present ones' order, and the text of
 /// `note`. A tensor missing, left over or of another shape or kind is a misfit.
 pub(crate) fn read(saved: &[u8], present: &[Named], note: &str) -> Result<(Vec<Tensor>, String), LearnError> {

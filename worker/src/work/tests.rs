@@ -113,7 +113,7 @@ fn told_of_the_toy(folder: &Path, root: &Path) -> Vec<Report> {
         member.step(event);
     }
     let no_links = Meanwhile { mailbox: Arc::clone(&mailbox), orders: Vec::new() };
-    train::<Toy, _>(&desk, &mut member, job(), *spec(folder, 1), |_| Ok(Toy::default()), no_links);
+    train::<Toy, _>(&desk, &mut member, job(), *spec(folder, 1), |_, _| Ok(Toy::default()), no_links);
     mailbox.reports()
 }
 

@@ -45,6 +45,7 @@ pub(crate) fn begun_from(shelf: &Shelf, source: &str, destination: &str, layout:
                 padding: model::Padding::Zeros,
                 noise: model::Noise::NONE,
                 light: false,
+                matching: model::Matching::None,
             },
             threads: 1,
             origin: origin(),

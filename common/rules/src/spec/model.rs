@@ -37,6 +37,25 @@ pub struct Refiner {
     /// A head for the light of the whole image, beside the convolutions: a small network of noise and of each channel's mean and
     /// deviation gives each channel a gain and an offset, which come after `output`: `(y + 1) exp(gain) + offset - 1`, clamped.
     pub light: bool,
+    /// What every image goes through before the first convolution; self-regularisation compares with what comes out of it.
+    pub matching: Matching,
+}
+
+/// What an image gets from the real ones before a refiner sees it. It is no learning, and a baseline of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Matching {
+    None,
+    /// Each channel's mean and deviation of one real image, drawn once for each image by its key (Reinhard et al. 2001, "Color
+    /// transfer between images", in RGB): (x - mean) / (deviation + [`Matching::FLAT`]) x real deviation + real mean, clamped.
+    Image,
+}
+
+impl Matching {
+    /// Keeps flat images from becoming noise. Of pixels in [-1, 1].
+    pub const FLAT: f64 = 0.05;
+    /// Real images that a refiner carries along, at most, evenly spread over them.
+    pub const IMAGES_MAX: u64 = 65_536;
 }
 
 /// Planes of normal noise that a refiner sees beside an image.

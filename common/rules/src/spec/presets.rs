@@ -4,7 +4,7 @@
 
 use super::{
     ImageShape, Optimizer, OptimizerKind, Pretrain, Psi,
-    model::{Activation, Discriminator, Layer, Noise, Padding, Preset, Refiner, RefinerOutput},
+    model::{Activation, Discriminator, Layer, Matching, Noise, Padding, Preset, Refiner, RefinerOutput},
 };
 use crate::ids::Step;
 
@@ -52,6 +52,7 @@ fn paper_eyes() -> Recipe {
             padding: Padding::Zeros,
             noise: Noise::NONE,
             light: false,
+            matching: Matching::None,
         },
         discriminator: Discriminator {
             layers: vec![conv(3, 2, 96), conv(3, 2, 64), pool(3, 1), conv(3, 1, 32), conv(1, 1, 32), conv(1, 1, 2)],
@@ -84,6 +85,7 @@ fn paper_hands() -> Recipe {
             padding: Padding::Zeros,
             noise: Noise::NONE,
             light: false,
+            matching: Matching::None,
         },
         discriminator: Discriminator {
             layers: vec![conv(7, 4, 96), conv(5, 2, 64), pool(3, 2), conv(3, 2, 32), conv(1, 1, 32), conv(1, 1, 2)],
@@ -110,6 +112,7 @@ fn digits() -> Recipe {
             padding: Padding::Replicate,
             noise: Noise::NONE,
             light: false,
+            matching: Matching::None,
         },
         discriminator: Discriminator {
             layers: vec![conv(3, 2, 32), conv(3, 2, 32), conv(3, 1, 32), conv(1, 1, 2)],
@@ -141,6 +144,7 @@ fn toy() -> Recipe {
             padding: Padding::Zeros,
             noise: Noise::NONE,
             light: false,
+            matching: Matching::None,
         },
         discriminator: Discriminator {
             layers: vec![conv(1, 1, 2)],

@@ -6,7 +6,7 @@ use super::{
     Data, Device, How, ImageShape, Labels, Output, Resize, Spec, What, Workers,
     document::{Value, lay_out},
     fault::{Faults, any_of},
-    model::{Activation, Discriminator, Layer, Model, Noise, Padding, Preset, Refiner, RefinerOutput},
+    model::{Activation, Discriminator, Layer, Matching, Model, Noise, Padding, Preset, Refiner, RefinerOutput},
     presets::Recipe,
     quantity,
     section::{Findings, Section, Whole},
@@ -146,6 +146,7 @@ fn model(model: &Section<'_>, preset: Preset, recipe: &Recipe) -> Model {
                 pixel: noise.whole("pixel", 0..=64).unwrap_or(recipe.refiner.noise.pixel),
             },
             light: refiner.flag("light").unwrap_or(recipe.refiner.light),
+            matching: refiner.choice::<Matching>("match").unwrap_or(recipe.refiner.matching),
         },
         discriminator: Discriminator {
             layers: layers(&discriminator).unwrap_or_else(|| recipe.discriminator.layers.clone()),

@@ -4,7 +4,7 @@
 
 use super::{
     Device, Labels, Psi, Resize,
-    model::{Activation, Padding, Preset, RefinerOutput},
+    model::{Activation, Matching, Padding, Preset, RefinerOutput},
 };
 
 /// A closed choice with a word for each of its values.
@@ -53,6 +53,7 @@ macro_rules! words {
 words! {
     Preset { "paper-eyes" = PaperEyes, "paper-hands" = PaperHands, "digits" = Digits, "toy" = Toy }
     RefinerOutput { "tanh" = Tanh, "residual" = Residual }
+    Matching { "none" = None, "image" = Image }
     Padding { "zeros" = Zeros, "replicate" = Replicate }
     Activation { "relu" = Relu, "leaky-relu" = LeakyRelu }
     Resize { "exact" = Exact, "area" = Area, "crop" = Crop }

@@ -40,6 +40,7 @@ impl fmt::Display for Resolved<'_> {
         writeln!(f, "padding = \"{}\"", refiner.padding.word())?;
         writeln!(f, "noise = {{ image = {}, pixel = {} }}", refiner.noise.image, refiner.noise.pixel)?;
         writeln!(f, "light = {}", refiner.light)?;
+        writeln!(f, "match = \"{}\"", refiner.matching.word())?;
         let discriminator = &what.model.discriminator;
         writeln!(f, "\n[model.discriminator]")?;
         writeln!(f, "layers = [")?;

@@ -23,6 +23,7 @@ pub(crate) fn refinement() -> Refinement {
                     padding: model::Padding::Zeros,
                     noise: model::Noise::NONE,
                     light: false,
+                    matching: model::Matching::None,
                 },
                 threads: 1,
                 origin: Origin { run: "eyes-7f3".to_owned(), step: 100, lambda: 0.5, seed: 7 },

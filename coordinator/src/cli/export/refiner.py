@@ -4,8 +4,8 @@
     refiner = load()                    # a torch.nn.Module, its weights from refiner.safetensors beside this file
     refined = refiner(images)           # [batch, channels, height, width] in [-1, 1], in and out; any height and width
 
-A refiner that was trained with noise beside its images (model.refiner.noise, model.refiner.light) draws it from torch's own
-generator: the same image comes out in several ways, one after the other. `sumac refine` draws it by each image's bytes.
+A refiner that was trained with chance (model.refiner.noise, .light, .match) draws it from torch's own generator: the same image
+comes out in several ways, one after the other. `sumac refine` draws it by each image's key.
 
 As a command it refines one picture: python refiner.py IN.png OUT.png
 It needs torch and safetensors; the command also numpy and Pillow.
@@ -50,18 +50,39 @@ class Light(nn.Module):
         return gain[..., None, None], offset[..., None, None]
 
 
+class Match(nn.Module):
+    """Each image gets each channel's mean and deviation of one real image, drawn by chance."""
+
+    FLAT = 0.05
+
+    def __init__(self, images, channels):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(images, channels))
+        self.register_buffer("deviation", torch.zeros(images, channels))
+
+    def forward(self, x):
+        lender = torch.randint(len(self.mean), (len(x),), device=x.device)
+        lent_mean, lent = (table[lender][..., None, None] for table in (self.mean, self.deviation))
+        mean = x.mean((2, 3), keepdim=True)
+        deviation = x.var((2, 3), unbiased=False, keepdim=True).sqrt()
+        return ((x - mean) / (deviation + self.FLAT) * lent + lent_mean).clamp(-1, 1)
+
+
 class Refiner(nn.Module):
-    def __init__(self, channels, width, blocks, kernel, output, padding, noise=None, light=False):
+    def __init__(self, channels, width, blocks, kernel, output, padding, noise=None, light=False, matching="none", lights=0):
         super().__init__()
         mode = {"zeros": "zeros", "replicate": "replicate"}[padding]
         self.output = output
         self.noise = noise or {"image": 0, "pixel": 0}
         self.light = Light(channels) if light else None
+        self.match = Match(lights, channels) if matching == "image" else None
         self.conv_in = nn.Conv2d(channels + sum(self.noise.values()), width, kernel, padding=kernel // 2, padding_mode=mode)
         self.blocks = nn.Sequential(*(Block(width, kernel, mode) for _ in range(blocks)))
         self.conv_out = nn.Conv2d(width, channels, 1)
 
     def forward(self, x):
+        if self.match is not None:
+            x = self.match(x)
         batch, _, height, width = x.shape
         of_image = torch.randn(batch, self.noise["image"], 1, 1, device=x.device).expand(-1, -1, height, width)
         of_pixel = torch.randn(batch, self.noise["pixel"], height, width, device=x.device)
@@ -76,8 +97,10 @@ class Refiner(nn.Module):
 def load(folder=HERE):
     """The refiner of an exported folder, ready to refine."""
     folder = Path(folder)
-    refiner = Refiner(**json.loads((folder / "refiner.json").read_text()))
-    refiner.load_state_dict(load_file(folder / "refiner.safetensors"))
+    weights = load_file(folder / "refiner.safetensors")
+    lights = len(weights.get("match.mean", ()))
+    refiner = Refiner(**json.loads((folder / "refiner.json").read_text()), lights=lights)
+    refiner.load_state_dict(weights)
     return refiner.eval()
 
 

@@ -13,7 +13,7 @@ use sumac_common::{
     spec::{
         Data, Device as Where, History, How, ImageShape, Labels, Optimizer as OptimizerSpec, OptimizerKind, Output,
         Pretrain, Psi, Resize, What, Workers,
-        model::{self, Activation, Layer, Model, Noise, Padding, Preset, RefinerOutput},
+        model::{self, Activation, Layer, Matching, Model, Noise, Padding, Preset, RefinerOutput},
     },
 };
 
@@ -57,6 +57,7 @@ fn small() -> Spec {
                     padding: Padding::Zeros,
                     noise: Noise::NONE,
                     light: false,
+                    matching: Matching::None,
                 },
                 discriminator: model::Discriminator {
                     layers: vec![conv(3, 2, 4), pool(3, 2), conv(3, 1, 3), conv(1, 1, 2)],

@@ -87,6 +87,7 @@ fn the_refiner_is_the_papers_whatever_its_weights_layout() {
                     padding,
                     noise: Noise::NONE,
                     light: false,
+                    matching: Matching::None,
                 };
             });
             let simgan = SimGan::at(&spec, F64).unwrap();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::simgan::weights;
+use crate::{learner::Lights, pipeline::Refines, simgan::weights};
 use safetensors::SafeTensors;
 
 #[test]
@@ -216,4 +216,43 @@ fn a_tensor_survives_its_file_whatever_its_layout() {
     let like = Tensor::zeros([6, 4], F32);
     let (tensors, note) = weights::read(&file, &[("a".into(), like)], "note").unwrap();
     assert_eq!((floats(&tensors[0]), note.as_str()), (floats(&transposed), "text"));
+}
+
+fn lending() -> (Spec, Sets) {
+    let spec = small_with(|what| {
+        what.model.refiner.matching = Matching::Image;
+        what.model.refiner.output = RefinerOutput::Residual;
+        what.train.ema = Some(0.9);
+    });
+    let mut lights = Lights::default();
+    (0..5).for_each(|n| lights.add(&noise(spec.what.data.image, 100 + n, 1).pixels, 2, 42));
+    (spec, Sets { draws: (0..40).map(|n| 1_000 + n).collect(), lights })
+}
+
+/// The lights go with the weights, wherever these go.
+#[test]
+fn a_refiner_that_lends_light_takes_it_along() {
+    let (spec, sets) = lending();
+    let simgan = SimGan::with(&spec, &sets).unwrap();
+    let images = noise(spec.what.data.image, 0, 6);
+    let refined = simgan.refine(&images).unwrap();
+    assert_ne!(refined.pixels, images.pixels, "an identity that only lends light");
+    let (_, file) = simgan.export().unwrap().swap_remove(0);
+    let net = RefinerNet::load(&spec.what.model.refiner, 2, &file).unwrap();
+    let draws: Vec<u64> = images.ids.iter().map(|id| sets.draws[id.sample.0 as usize]).collect();
+    assert_eq!(net.refine(&images.pixels, spec.what.data.image, &draws, &|| true).unwrap(), Some(refined.pixels));
+    let plain = model::Refiner { matching: Matching::None, ..spec.what.model.refiner.clone() };
+    let misfit = RefinerNet::load(&plain, 2, &file).err().unwrap().to_string();
+    assert!(misfit.contains("match."), "{misfit}");
+    let other = SimGan::with(&spec, &Sets::default()).unwrap().save().unwrap();
+    assert!(SimGan::with(&spec, &sets).unwrap().load(&other).is_err(), "a state without its lights");
+}
+
+/// What self-regularisation compares with is what the convolutions saw.
+#[test]
+fn an_identity_that_lends_light_changes_nothing_of_what_it_sees() {
+    let (spec, sets) = lending();
+    let mut simgan = SimGan::with(&spec, &sets).unwrap();
+    let losses = simgan.chew(&meal(&spec, Phase::Refiner, 0, 0, 4)).unwrap().losses;
+    assert_eq!((losses.regularisation.sum, losses.change.sum), (0.0, 0.0));
 }

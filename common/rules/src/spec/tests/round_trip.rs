@@ -45,7 +45,7 @@ prop_compose! {
         let activation = if relu { Activation::Relu } else { Activation::LeakyRelu };
         Model {
             preset,
-            refiner: Refiner { width, blocks, kernel: 2 * half + 1, output, padding, noise: Noise { image, pixel }, light },
+            refiner: Refiner { width, blocks, kernel: 2 * half + 1, output, padding, noise: Noise { image, pixel }, light, matching: if light { Matching::Image } else { Matching::None } },
             discriminator: Discriminator { layers, activation, spectral_norm },
         }
     }
