@@ -19,6 +19,8 @@ pub enum Preset {
     PaperEyes,
     PaperHands,
     Digits,
+    SmallColour,
+    SmallColourMatched,
     /// No images to speak of: integers whose sum is known. For tests of the run itself.
     Toy,
 }

@@ -34,6 +34,8 @@ impl Preset {
             Self::PaperEyes => paper_eyes(),
             Self::PaperHands => paper_hands(),
             Self::Digits => digits(),
+            Self::SmallColour => small_colour(),
+            Self::SmallColourMatched => small_colour_matched(),
             Self::Toy => toy(),
         }
     }
@@ -129,6 +131,39 @@ fn digits() -> Recipe {
         discriminator_optimizer: adam(3e-4),
         ema: Some(0.99),
         shift: 1,
+    }
+}
+
+/// Small colour images in varied light: the refiner sees noise, so that it can light one image in several ways, and what
+/// self-regularisation holds on to is structure, whatever the light.
+fn small_colour() -> Recipe {
+    let digits = digits();
+    Recipe {
+        image: ImageShape { channels: 3, height: 32, width: 32 },
+        refiner: Refiner { noise: Noise { image: 2, pixel: 1 }, light: true, ..digits.refiner },
+        discriminator: Discriminator {
+            layers: vec![conv(3, 2, 48), conv(3, 2, 48), conv(3, 1, 48), conv(1, 1, 2)],
+            ..digits.discriminator
+        },
+        batch: 32,
+        lambda: 2.0,
+        psi: Psi::Standardised,
+        ..digits
+    }
+}
+
+/// The same images, lit by real ones beforehand: what is left to learn is finer, so patches are larger and changes dearer.
+fn small_colour_matched() -> Recipe {
+    let small_colour = small_colour();
+    Recipe {
+        refiner: Refiner { light: false, matching: Matching::Image, ..small_colour.refiner },
+        discriminator: Discriminator {
+            layers: vec![conv(3, 2, 48), conv(3, 2, 48), conv(3, 2, 48), conv(3, 1, 48), conv(1, 1, 2)],
+            ..small_colour.discriminator
+        },
+        lambda: 5.0,
+        psi: Psi::Identity,
+        ..small_colour
     }
 }
 

@@ -51,7 +51,10 @@ macro_rules! words {
 }
 
 words! {
-    Preset { "paper-eyes" = PaperEyes, "paper-hands" = PaperHands, "digits" = Digits, "toy" = Toy }
+    Preset {
+        "paper-eyes" = PaperEyes, "paper-hands" = PaperHands, "digits" = Digits, "small-colour" = SmallColour,
+        "small-colour-matched" = SmallColourMatched, "toy" = Toy
+    }
     RefinerOutput { "tanh" = Tanh, "residual" = Residual }
     Matching { "none" = None, "image" = Image }
     Padding { "zeros" = Zeros, "replicate" = Replicate }

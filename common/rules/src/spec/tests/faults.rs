@@ -144,8 +144,7 @@ fn a_fault_of_one_field_does_not_drag_others_along() {
 fn nothing_is_blamed_for_not_fitting_the_defaults_of_a_preset_nobody_knows() {
     let unknown =
         [("model.preset", "paper-ears"), ("train.lanes", "7"), ("train.history.size", "70"), ("train.shift", "30")];
-    let sentence =
-        "model.preset = paper-ears: must be `paper-eyes`, `paper-hands`, `digits` or `toy`: did you mean `paper-eyes`?";
+    let sentence = "model.preset = paper-ears: must be `paper-eyes`, `paper-hands`, `digits`, `small-colour`, `small-colour-matched` or `toy`: did you mean `paper-eyes`?";
     assert_eq!(fault(&[unknown.as_slice(), &[("train.optimizer.kind", "adam")]].concat()), sentence);
 }
 

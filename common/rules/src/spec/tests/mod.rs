@@ -128,6 +128,7 @@ fn every_example_is_a_job_without_faults_or_warnings() {
         ("demo", include_str!("../../../../../examples/demo.toml")),
         ("digits", include_str!("../../../../../examples/digits.toml")),
         ("signs", include_str!("../../../../../examples/signs.toml")),
+        ("signs-matched", include_str!("../../../../../examples/signs-matched.toml")),
     ];
     for (name, text) in examples {
         let spec = read(text, &[]).unwrap_or_else(|faults| panic!("{name}: {faults}"));
@@ -138,12 +139,13 @@ fn every_example_is_a_job_without_faults_or_warnings() {
 }
 
 #[test]
-fn the_signs_example_is_the_recipe_it_says_it_is() {
-    let Spec { what, .. } = read(include_str!("../../../../../examples/signs.toml"), &[]).unwrap();
-    let (model, train) = (&what.model, &what.train);
-    assert_eq!(model.discriminator.map(what.data.image), (8, 8));
-    assert_eq!(model.discriminator.receptive_field(), 15);
-    let rates = (train.refiner.lr, train.discriminator.lr);
-    assert_eq!((rates, train.lambda, train.ema, train.steps), ((1e-3, 3e-4), 2.0, Some(0.99), Step(850)));
-    assert_eq!(train.refiner.kind, OptimizerKind::ADAM);
+fn the_signs_examples_are_the_recipes_they_say_they_are() {
+    let signs = read(include_str!("../../../../../examples/signs.toml"), &[]).unwrap().what;
+    let matched = read(include_str!("../../../../../examples/signs-matched.toml"), &[]).unwrap().what;
+    let seen = |what: &What| {
+        let discriminator = &what.model.discriminator;
+        (discriminator.map(what.data.image), discriminator.receptive_field(), what.train.lambda, what.train.psi)
+    };
+    assert_eq!(seen(&signs), ((8, 8), 15, 2.0, Psi::Standardised));
+    assert_eq!(seen(&matched), ((4, 4), 31, 5.0, Psi::Identity));
 }

@@ -4,7 +4,7 @@ use super::SHORT;
 use crate::{
     ids::Step,
     schedule::Schedule,
-    spec::{model::*, *},
+    spec::{model::*, words::Choice, *},
 };
 use proptest::prelude::*;
 
@@ -34,7 +34,7 @@ fn layers() -> impl Strategy<Value = Vec<Layer>> {
 
 prop_compose! {
     fn models()(
-        preset in prop::sample::select(vec![Preset::PaperEyes, Preset::PaperHands, Preset::Digits, Preset::Toy]),
+        preset in prop::sample::select(<Preset as Choice>::WORDS.iter().map(|(_, preset)| *preset).collect::<Vec<_>>()),
         (width, blocks, half) in (1..300_u32, 0..12_u32, 0..5_u32),
         (tanh, zeros, relu, spectral_norm, light) in any::<(bool, bool, bool, bool, bool)>(),
         (image, pixel) in (0..3_u32, 0..3_u32),
