@@ -10,6 +10,7 @@
 //! * [`tail`]: what members tell each other in each reduction, and when they agree
 //! * [`pace`]: how fast it goes, and who holds the others up
 //! * [`refinement`]: a data set to be refined; [`leases`], [`workbench`]: the life of its shards, on both sides
+//! * [`evaluation`]: models that learn from refined images, and what is found out
 //! * [`checkpoint`]: the manifest of a saved state; [`restart`]: how soon a dead worker gets a successor
 //!
 //! It refuses to know sockets, files, clocks, dice, threads and tensors; `clippy.toml` beside `Cargo.toml` holds it to that.
@@ -19,6 +20,7 @@ pub mod checkpoint;
 pub mod cluster;
 pub mod conversation;
 pub mod entry;
+pub mod evaluation;
 pub mod history;
 pub mod ids;
 pub mod lanes;
