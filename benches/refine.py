@@ -130,7 +130,7 @@ class Track:
         if asked.returncode != 0:
             return []
         jobs = json.loads(asked.stdout)["items"]
-        return [dict(job["refinement"]["stages"]) for job in jobs if (job.get("refinement") or {}).get("stages")]
+        return [dict(job["pieces"]["stages"]) for job in jobs if (job.get("pieces") or {}).get("stages")]
 
 
 def machine():

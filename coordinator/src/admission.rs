@@ -4,14 +4,14 @@
 
 use std::path::PathBuf;
 use sumac_common::{
-    cluster::{Job, JobState, Refining},
+    cluster::{Job, JobState, Leasing},
     ids::{Digest, JobId},
-    refinement::Refinement,
+    piecework::Piecework,
     spec::Spec,
 };
 
-/// Enough that two refinements never have the same.
-const REFINEMENT_DIGITS: usize = 8;
+/// Enough that two jobs in pieces never have the same.
+const PIECEWORK_DIGITS: usize = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -60,20 +60,21 @@ pub fn admit<'j>(jobs: impl Iterator<Item = &'j Job>, spec: &Spec) -> Result<Adm
     Ok(Admission::New(mint(spec, &jobs)))
 }
 
-/// The id follows from what it is: the same command finds its refinement again.
+/// The id follows from what it is: the same command finds its job again.
 ///
 /// # Errors
 /// If another one that has not ended writes into the same destination.
-pub fn admit_refinement<'r>(
-    known: impl Iterator<Item = &'r Refining> + Clone,
-    refinement: &Refinement,
+pub fn admit_piecework<'r>(
+    known: impl Iterator<Item = &'r Leasing> + Clone,
+    work: &Piecework,
 ) -> Result<Admission, NotAdmitted> {
-    let destination = &refinement.how.destination;
-    let identity = refinement.what.identity().then(destination.as_os_str().as_encoded_bytes());
-    let id = JobId(format!("{}-r{}", refinement.name, &base36(identity)[..REFINEMENT_DIGITS]));
-    let is_other = |other: &&Refining| other.id != id && other.spec.how.destination == *destination;
+    let destination = work.destination();
+    let identity = work.identity().then(destination.as_os_str().as_encoded_bytes());
+    let letter = &work.kind()[..1];
+    let id = JobId(format!("{}-{letter}{}", work.name(), &base36(identity)[..PIECEWORK_DIGITS]));
+    let is_other = |other: &&Leasing| other.id != id && other.spec.destination() == destination;
     if let Some(other) = known.clone().filter(is_other).find(|other| !other.state.is_over()) {
-        return Err(NotAdmitted::OutputTaken { dir: destination.clone(), job: other.id.clone() });
+        return Err(NotAdmitted::OutputTaken { dir: destination.to_owned(), job: other.id.clone() });
     }
     Ok(match known.clone().find(|other| other.id == id).map(|same| &same.state) {
         None => Admission::New(id),

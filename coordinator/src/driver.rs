@@ -19,7 +19,7 @@ use sumac_common::{
     cluster::{Action, Cluster, Event, Fact, Settings},
     conversation::{Incarnation, Report, Seat, Standing},
     ids::{JobId, Term, WorkerId},
-    refinement::Refinement,
+    piecework::Piecework,
     spec::Spec,
 };
 use sumac_proto::Down;
@@ -80,7 +80,7 @@ pub enum Call {
 #[derive(Debug)]
 pub enum Wanted {
     Run(Box<Spec>),
-    Refinement(Box<Refinement>),
+    Pieces(Box<Piecework>),
 }
 
 /// The state directory takes nothing at the moment.
@@ -125,14 +125,14 @@ pub struct Driver {
 impl Driver {
     #[must_use]
     pub fn new(settings: Settings, store: Store, remembered: Remembered) -> (Self, Desk) {
-        let Remembered { term, jobs, refinements, drains, facts: noted } = remembered;
+        let Remembered { term, jobs, leasings, drains, facts: noted } = remembered;
         let mut facts = Facts::default();
         noted.into_iter().for_each(|noted| facts.push(noted));
         let runs = jobs.iter().map(|(job, submitted)| (job.id.clone(), *submitted));
-        let others = refinements.iter().map(|(refining, _, submitted)| (refining.id.clone(), *submitted));
+        let others = leasings.iter().map(|(leasing, _, submitted)| (leasing.id.clone(), *submitted));
         let submitted = runs.chain(others).collect();
         let mut cluster = Cluster::new(settings, jobs.into_iter().map(|(job, _)| job).collect(), drains);
-        cluster.remember(term, refinements.into_iter().map(|(refining, kept, _)| (refining, kept)).collect());
+        cluster.remember(term, leasings.into_iter().map(|(leasing, kept, _)| (leasing, kept)).collect());
         let (calls, called) = mpsc::channel(CALLS_MAX);
         let began = Instant::now();
         let facts = Arc::new(facts);
@@ -228,7 +228,7 @@ impl Driver {
     ) -> Result<Result<Result<Admission, NotAdmitted>, CannotSave>, StoreError> {
         let admitted = match &wanted {
             Wanted::Run(spec) => admission::admit(self.cluster.jobs(), spec),
-            Wanted::Refinement(refinement) => admission::admit_refinement(self.cluster.refinings(), refinement),
+            Wanted::Pieces(work) => admission::admit_piecework(self.cluster.leasings(), work),
         };
         if let Ok(Admission::New(job) | Admission::GoesOn(job)) = &admitted {
             self.probe().await?;
@@ -239,7 +239,7 @@ impl Driver {
             let job = job.clone();
             let event = match wanted {
                 Wanted::Run(spec) => Event::Submitted { job, spec },
-                Wanted::Refinement(refinement) => Event::Refine { job, refinement },
+                Wanted::Pieces(work) => Event::Piecework { job, work },
             };
             self.step(event).await?;
             self.carry_out().await?;
@@ -381,9 +381,9 @@ impl Driver {
             _ => return self.store.save_drains(self.cluster.drains().map(str::to_owned).collect()).await,
         };
         let submitted = self.submitted.get(id).copied().unwrap_or_else(SystemTime::now);
-        match (self.cluster.job(id), self.cluster.refining(id)) {
+        match (self.cluster.job(id), self.cluster.leasing(id)) {
             (Some(job), _) => self.store.save(job.clone(), submitted).await,
-            (None, Some(refining)) => self.store.save_refinement(refining.without_shards(), submitted).await,
+            (None, Some(leasing)) => self.store.save_leasing(leasing.without_shards(), submitted).await,
             (None, None) => Ok(()),
         }
     }
@@ -404,9 +404,9 @@ impl Driver {
             Arc::new(Entry { work, submitted })
         };
         let runs = self.cluster.jobs().map(|job| entry(&job.id, Work::Run(Box::new(job.clone()))));
-        let refinements = self.cluster.refinings();
-        let refinements = refinements.map(|known| entry(&known.id, Work::Refinement(Box::new(known.overview()))));
-        let mut jobs: Vec<Arc<Entry>> = runs.chain(refinements).collect();
+        let in_pieces = self.cluster.leasings();
+        let in_pieces = in_pieces.map(|known| entry(&known.id, Work::Pieces(Box::new(known.overview()))));
+        let mut jobs: Vec<Arc<Entry>> = runs.chain(in_pieces).collect();
         jobs.sort_by_key(|entry| entry.submitted);
         self.picture.send_replace(Arc::new(Picture {
             term: self.term,

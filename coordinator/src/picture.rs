@@ -39,7 +39,7 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 pub enum Work {
     Run(Box<Job>),
-    Refinement(Box<Overview>),
+    Pieces(Box<Overview>),
 }
 
 impl Entry {
@@ -47,7 +47,7 @@ impl Entry {
     pub fn id(&self) -> &JobId {
         match &self.work {
             Work::Run(job) => &job.id,
-            Work::Refinement(refining) => &refining.id,
+            Work::Pieces(leasing) => &leasing.id,
         }
     }
 
@@ -55,7 +55,7 @@ impl Entry {
     pub fn state(&self) -> &JobState {
         match &self.work {
             Work::Run(job) => &job.state,
-            Work::Refinement(refining) => &refining.state,
+            Work::Pieces(leasing) => &leasing.state,
         }
     }
 }

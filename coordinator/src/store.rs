@@ -15,14 +15,14 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use sumac_common::{
-    cluster::{Fact, Job, Refining},
+    cluster::{Fact, Job, Leasing},
     ids::{JobId, Term},
     leases::{Fate, Kept, Shard},
 };
 use tokio::sync::oneshot;
 
 /// Version of the schema, in SQLite's `user_version`.
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 const TABLES: &str = "
     CREATE TABLE term (only INTEGER PRIMARY KEY CHECK (only = 0), term INTEGER NOT NULL);
     INSERT INTO term VALUES (0, 0);
@@ -46,7 +46,7 @@ const TABLES: &str = "
     PRAGMA user_version = 1;
 ";
 /// From each schema to the next.
-const CHANGES: [&str; 2] = [
+const CHANGES: [&str; 3] = [
     "CREATE TABLE drains (name TEXT PRIMARY KEY);
      PRAGMA user_version = 2;",
     // A refinement has the number of the submissions before it in its own record.
@@ -63,6 +63,10 @@ const CHANGES: [&str; 2] = [
          PRIMARY KEY (job, shard)
      ) WITHOUT ROWID;
      PRAGMA user_version = 3;",
+    // There are other jobs in pieces than refinements.
+    "ALTER TABLE refinements RENAME TO piecework;
+     UPDATE piecework SET record = json_set(record, '$.spec', json_object('refine', json_extract(record, '$.spec')));
+     PRAGMA user_version = 4;",
 ];
 /// Facts read back at the start, for people.
 const FACTS_REMEMBERED: i64 = 2_000;
@@ -103,7 +107,7 @@ pub struct Remembered {
     /// In order of submission.
     pub jobs: Vec<(Job, SystemTime)>,
     /// In order of submission.
-    pub refinements: Vec<(Refining, Kept, SystemTime)>,
+    pub leasings: Vec<(Leasing, Kept, SystemTime)>,
     /// Workers and nodes that are to be given no work.
     pub drains: Vec<String>,
     /// The latest ones, oldest first.
@@ -123,7 +127,7 @@ struct Request {
 
 enum What {
     Save(Box<Job>, SystemTime),
-    SaveRefinement(Box<Refining>, SystemTime),
+    SaveLeasing(Box<Leasing>, SystemTime),
     Keep(Vec<Ended>),
     Pardon(JobId),
     Probe,
@@ -131,7 +135,7 @@ enum What {
     Note(Box<Noted>),
 }
 
-/// A shard of a refinement that is over.
+/// A piece of a job that is over.
 #[derive(Clone, Debug)]
 pub struct Ended {
     pub job: JobId,
@@ -167,8 +171,8 @@ impl Store {
     ///
     /// # Errors
     /// If it could not be made durable.
-    pub async fn save_refinement(&self, refining: Refining, submitted: SystemTime) -> Result<(), StoreError> {
-        self.ask(What::SaveRefinement(Box::new(refining), submitted)).await
+    pub async fn save_leasing(&self, leasing: Leasing, submitted: SystemTime) -> Result<(), StoreError> {
+        self.ask(What::SaveLeasing(Box::new(leasing), submitted)).await
     }
 
     /// All of them or none: one transaction, however many.
@@ -183,8 +187,8 @@ impl Store {
     ///
     /// # Errors
     /// If it could not be made durable.
-    pub async fn pardon(&self, refinement: JobId) -> Result<(), StoreError> {
-        self.ask(What::Pardon(refinement)).await
+    pub async fn pardon(&self, job: JobId) -> Result<(), StoreError> {
+        self.ask(What::Pardon(job)).await
     }
 
     /// Writes what is there once more, to see whether it can be.
@@ -275,21 +279,21 @@ impl Ledger {
         for (id, submitted_ms, record) in self.records("jobs").map_err(|source| self.failed(source))? {
             jobs.push((self.read_back(id, &record)?, from_ms(submitted_ms)));
         }
-        let mut refinements = Vec::new();
-        for (id, submitted_ms, record) in self.records("refinements").map_err(|source| self.failed(source))? {
+        let mut leasings = Vec::new();
+        for (id, submitted_ms, record) in self.records("piecework").map_err(|source| self.failed(source))? {
             let kept = self.kept(&id)?;
-            refinements.push((self.read_back(id, &record)?, kept, from_ms(submitted_ms)));
+            leasings.push((self.read_back(id, &record)?, kept, from_ms(submitted_ms)));
         }
         let drains = self.drains().map_err(|source| self.failed(source))?;
         let facts = self.facts().map_err(|source| self.failed(source))?;
-        Ok(Remembered { term, jobs, refinements, drains, facts })
+        Ok(Remembered { term, jobs, leasings, drains, facts })
     }
 
     fn read_back<T: DeserializeOwned>(&self, job: String, record: &str) -> Result<T, StoreError> {
         serde_json::from_str(record).map_err(|source| StoreError::BadRecord { file: self.file.clone(), job, source })
     }
 
-    /// What became of a refinement's shards.
+    /// What became of a job's pieces.
     fn kept(&self, job: &str) -> Result<Kept, StoreError> {
         let rows = || -> rusqlite::Result<Vec<(u32, String)>> {
             let mut rows = self.connection.prepare("SELECT shard, fate FROM shards WHERE job = ?1")?;
@@ -337,9 +341,7 @@ impl Ledger {
         for Request { what, done } in asked {
             let result = match what {
                 What::Save(job, submitted) => self.save("jobs", &job.id, &*job, submitted),
-                What::SaveRefinement(refining, submitted) => {
-                    self.save("refinements", &refining.id, &*refining, submitted)
-                }
+                What::SaveLeasing(leasing, submitted) => self.save("piecework", &leasing.id, &*leasing, submitted),
                 What::Keep(ended) => self.keep(&ended),
                 What::Pardon(job) => self.pardon(&job),
                 What::Probe => self.connection.execute("UPDATE term SET term = term", []).map(drop),

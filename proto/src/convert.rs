@@ -54,8 +54,8 @@ pub enum BadWire {
         #[source]
         faults: spec::Faults,
     },
-    #[error("{message} carries a refinement that does not check: {why}")]
-    BadRefinement { message: &'static str, why: String },
+    #[error("{message} carries piecework that does not check: {why}")]
+    BadPiecework { message: &'static str, why: String },
 }
 
 fn present<T>(value: Option<T>, message: &'static str, field: &'static str) -> Result<T, BadWire> {

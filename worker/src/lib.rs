@@ -8,7 +8,8 @@
 //!   files that are whole or absent
 //! * [`link`]: how the members of a generation reach each other; `native` is libtorch's c10d behind a C++ shim, and the only
 //!   unsafe code of Sumac
-//! * [`mod@refine`]: the loop of a refinement; [`pipeline`]: what it feeds shards to; [`share`]: the same without a coordinator
+//! * [`piecework`]: the loop of a job in pieces; [`mod@refine`] and [`evaluate`]: its kinds; [`pipeline`]: what images go through;
+//!   [`share`]: a refinement without a coordinator
 //! * [`pantry`]: a run's images; [`mailbox`] and [`session`]: the coordinator's word
 //!
 //! The crate refuses to know who else is there, beyond the roster it is told, and never names the coordinator's crate.
@@ -19,6 +20,7 @@ pub mod bytes;
 pub mod checkpoints;
 pub mod durable;
 pub mod entering;
+pub mod evaluate;
 pub mod faults;
 pub mod fingerprint;
 pub mod history;
@@ -30,6 +32,7 @@ pub mod mailbox;
 pub mod native;
 pub mod outputs;
 pub mod pantry;
+pub mod piecework;
 pub mod pipeline;
 pub mod refine;
 pub mod saving;

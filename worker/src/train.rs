@@ -274,7 +274,7 @@ where
             self.say_where();
             let done = match self.member.next() {
                 // The job was submitted anew, perhaps with another spec, or it is given to another: this run is over.
-                Next::Prepare { .. } | Next::Refine(_) => return,
+                Next::Prepare { .. } | Next::Bench(_) => return,
                 Next::Wait => {
                     if self.member.job() == Some(&self.job) {
                         self.desk.mailbox.wait();
@@ -494,7 +494,7 @@ where
             Next::Enter { .. } => Doing::Entering,
             Next::Step { .. } => Doing::Training,
             Next::Seal { .. } => Doing::Sealing,
-            Next::Refine(_) => Doing::Refining,
+            Next::Bench(_) => Doing::Refining,
         };
         let Counters { step, progress, .. } = &self.state.counters;
         let steps_per_second = self.pace.steps_per_second();

@@ -7,7 +7,7 @@ mod tests;
 use crate::{
     learner::Learner,
     link::{Dial, Flat},
-    refine::refine,
+    piecework::work_off,
     toy::Toy,
     train::{Desk, Make, Prepared, Run, Trouble},
 };
@@ -77,9 +77,9 @@ fn each_job(desk: &Desk<'_>, mut train: impl FnMut(&mut Member, sumac_common::id
                 train(&mut member, job, spec);
                 desk.mailbox.beat(None);
             }
-            Next::Refine(bench) if bench.next() == workbench::Next::Prepare => {
-                info!(job = %bench.job(), "preparing to refine");
-                refine(desk, &mut member);
+            Next::Bench(bench) if bench.next() == workbench::Next::Prepare => {
+                info!(job = %bench.job(), kind = bench.work().kind(), "preparing");
+                work_off(desk, &mut member);
                 desk.mailbox.beat(None);
             }
             _ if member.may_go() => {}

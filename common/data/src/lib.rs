@@ -7,6 +7,7 @@
 //! * [`decode`], [`picture`]: one file's bytes to one image of the job's shape, or the reason why not
 //! * [`freeze`](mod@freeze), [`manifest`], [`frozen`]: everything decoded once into a cache, then read by [`SampleId`]
 //! * [`refined`]: a data set refined shard by shard, sealed and checked
+//! * [`evaluated`]: the sets of an evaluation with what is asked of their labels, and the figures that come out
 //! * [`mod@survey`]: every image decoded once, to say what is bad and what the rest is in figures
 //! * [`demo`]: drawn data sets, for a first run without any data
 //! * [`grid`]: images side by side, as one PNG
@@ -18,6 +19,7 @@
 
 pub mod decode;
 pub mod demo;
+pub mod evaluated;
 mod fault;
 pub mod freeze;
 pub mod frozen;

@@ -12,21 +12,21 @@ mod fact;
 mod hearing;
 mod incident;
 mod job;
+mod leasing;
 mod leaving;
 mod opening;
-mod refining;
 
 pub use fact::{Fact, Loss};
 pub use incident::{Cause, Evidence, Incident, Mended};
 use job::Others;
 pub use job::{Job, JobState};
-pub use refining::{Overview, Refining};
+pub use leasing::{Leasing, Overview};
 
 use crate::{
     conversation::{Beat, Holding, Incarnation, Order, Report, Seat, Standing, Wish},
     ids::{Generation, JobId, Term, WorkerId},
     leases::{self, Fate, Shard},
-    refinement::Refinement,
+    piecework::Piecework,
     spec::Spec,
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -47,7 +47,7 @@ pub struct Settings {
     pub unformed_after: Duration,
     /// A job that could use more workers waits so long for them before it first starts.
     pub gather_for: Duration,
-    /// Of a refinement's shards.
+    /// Of the pieces of a job.
     pub leases: leases::Settings,
 }
 
@@ -92,9 +92,9 @@ pub enum Event {
         job: JobId,
         spec: Box<Spec>,
     },
-    Refine {
+    Piecework {
         job: JobId,
-        refinement: Box<Refinement>,
+        work: Box<Piecework>,
     },
     Cancelled {
         job: JobId,
@@ -134,13 +134,13 @@ pub enum Action {
     Tell(WorkerId, Order),
     /// The job as it stands after this step must be durable before the actions that follow.
     Save(JobId),
-    /// What became of this shard of a refinement must be durable before the actions that follow.
+    /// What became of this piece of a job must be durable before the actions that follow.
     Keep {
         job: JobId,
         shard: Shard,
         fate: Fate,
     },
-    /// That no shard of this refinement is quarantined any more must be durable before the actions that follow.
+    /// That no piece of this job is quarantined any more must be durable before the actions that follow.
     Pardon(JobId),
     /// What is drained must be durable before the actions that follow.
     SaveDrains,
@@ -195,7 +195,7 @@ pub struct Cluster {
     /// In order of submission.
     jobs: Vec<Job>,
     /// In order of submission, too.
-    refinings: Vec<Refining>,
+    leasings: Vec<Leasing>,
     term: Term,
     /// Workers and nodes that are to be given no work, and when they are put out.
     drains: BTreeMap<String, Option<Duration>>,
@@ -208,8 +208,8 @@ impl Cluster {
     #[must_use]
     pub fn new(settings: Settings, restored: Vec<Job>, drained: Vec<String>) -> Self {
         let drains = drained.into_iter().map(|name| (name, None)).collect();
-        let (workers, refinings, term) = (BTreeMap::new(), Vec::new(), Term::default());
-        Self { settings, workers, jobs: restored, refinings, term, drains, arrivals: 0 }
+        let (workers, leasings, term) = (BTreeMap::new(), Vec::new(), Term::default());
+        Self { settings, workers, jobs: restored, leasings, term, drains, arrivals: 0 }
     }
 
     /// Names of workers and nodes that are to be given no work.
@@ -256,15 +256,15 @@ impl Cluster {
                 }
             }
             Event::Submitted { job, spec } => self.submitted(job, spec, &mut actions),
-            Event::Refine { job, refinement } => self.refine(job, refinement, &mut actions),
+            Event::Piecework { job, work } => self.offer(job, work, &mut actions),
             Event::Cancelled { job } => {
                 self.end(&job, JobState::Cancelled, &mut actions);
-                self.end_refining(now, &job, JobState::Cancelled, &mut actions);
+                self.end_leasing(now, &job, JobState::Cancelled, &mut actions);
             }
             Event::PauseWished { job } => {
                 self.pause(&job, &mut actions);
                 // What is done of it is durable at any time.
-                self.end_refining(now, &job, JobState::Paused, &mut actions);
+                self.end_leasing(now, &job, JobState::Paused, &mut actions);
             }
             Event::Scaled { job, min, max } => self.scale(&job, min, max, &mut actions),
             Event::Drained { name, deadline } => {
@@ -279,7 +279,7 @@ impl Cluster {
                 if let Some(job) = self.jobs.iter_mut().find(|known| known.id == id && !known.state.is_open()) {
                     job.given_up = true;
                 }
-                self.give_up_refining(&id);
+                self.give_up_leasing(&id);
             }
             Event::Tick => {}
         }
@@ -343,9 +343,8 @@ impl Cluster {
     fn scale(&mut self, id: &JobId, min: u32, max: u32, actions: &mut Vec<Action>) {
         let run = self.jobs.iter_mut().find(|known| known.id == *id && !known.state.is_over());
         let run = run.map(|job| &mut job.spec.how.workers);
-        let refinement = self.refinings.iter_mut().find(|known| known.id == *id && !known.state.is_over());
-        let refinement = refinement.map(|refining| &mut refining.spec.how.workers);
-        let Some(workers) = run.or(refinement) else { return };
+        let leasing = self.leasings.iter_mut().find(|known| known.id == *id && !known.state.is_over());
+        let Some(workers) = run.or(leasing.map(|leasing| leasing.spec.workers_mut())) else { return };
         workers.min = min;
         workers.max = max;
         actions.push(Action::Save(id.clone()));
@@ -416,7 +415,7 @@ impl Cluster {
             actions.push(Action::HangUp(worker.clone()));
         }
         if let Some(id) = &job {
-            self.lose_in_refining(now, worker, id, actions);
+            self.lose_in_leasing(now, worker, id, actions);
         }
         let Some(job) = job.and_then(|id| self.jobs.iter_mut().find(|known| known.id == id)) else { return };
         job.ready.remove(worker);
@@ -433,14 +432,14 @@ impl Cluster {
     /// Gives free workers to jobs, first come first served, and opens what may open.
     fn settle(&mut self, now: Duration, actions: &mut Vec<Action>) {
         self.let_go(actions);
-        self.let_go_from_refinings(now, actions);
+        self.let_go_from_leasings(now, actions);
         for at in 0..=self.jobs.len() {
-            for refining in 0..self.refinings.len() {
-                let known = &self.refinings[refining];
+            for leasing in 0..self.leasings.len() {
+                let known = &self.leasings[leasing];
                 if known.after == at && !known.state.is_over() {
-                    let order = Order::Refine { job: known.id.clone(), refinement: known.spec.clone() };
+                    let order = Order::Piecework { job: known.id.clone(), work: known.spec.clone() };
                     hire(&mut self.workers, &known.id, known.wanted(), &known.unfit, &order, actions);
-                    self.advance_refining(now, refining, actions);
+                    self.advance_leasing(now, leasing, actions);
                 }
             }
             if let Some(job) = self.jobs.get(at).filter(|job| !job.state.is_over()) {

@@ -9,7 +9,7 @@ use crate::{
     leases::{Attempt, Held, Receipt, Shard},
     losses::Losses,
     pace::{Shares, Times},
-    refinement::Refinement,
+    piecework::Piecework,
     spec::Spec,
 };
 use serde::{Deserialize, Serialize};
@@ -73,7 +73,7 @@ pub struct Standing {
     pub ready: Option<Readiness>,
     /// Its last word in a generation that it saw through: the stream that carried it may have broken.
     pub ended: Option<End>,
-    /// What it has in its hands, in a refinement.
+    /// What it has in its hands, of a job in pieces.
     pub held: Held,
 }
 
@@ -94,7 +94,7 @@ impl Standing {
 /// What a worker prepared a job with: members of one run must say the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
-    /// Over the manifests of both frozen data sets; of a refinement, its identity.
+    /// Over the manifests of both frozen data sets; of a job in pieces, its identity.
     pub data: Digest,
     pub fingerprint: Fingerprint,
 }
@@ -112,9 +112,9 @@ pub enum Order {
     Wish { job: JobId, generation: Generation, wish: Wish },
     /// The job needs you no more. Forget it. `why` where it is this worker that does not fit.
     Release { job: JobId, why: Option<String> },
-    /// Open the frozen input, load the refiner, say `Ready`, and ask for shards.
-    Refine { job: JobId, refinement: Box<Refinement> },
-    /// Refine these shards under this attempt, in this order.
+    /// Open the data, load the refiners, say `Ready`, and ask for pieces.
+    Piecework { job: JobId, work: Box<Piecework> },
+    /// Do these pieces under this attempt, in this order.
     Lease { job: JobId, attempt: Attempt, shards: Vec<Shard> },
     /// This attempt counts: give its files their names.
     Publish { job: JobId, attempt: Attempt, shard: Shard },
@@ -352,6 +352,7 @@ pub enum Doing {
     Entering,
     Training,
     Refining,
+    Evaluating,
     Sealing,
 }
 
@@ -363,6 +364,7 @@ impl fmt::Display for Doing {
             Self::Entering => "entering",
             Self::Training => "training",
             Self::Refining => "refining",
+            Self::Evaluating => "evaluating",
             Self::Sealing => "sealing",
         })
     }

@@ -31,6 +31,10 @@ pub struct What {
     /// Over the frozen images of all sets, and what is asked of their labels.
     pub data: Digest,
     pub task: Task,
+    /// Their names, in the order of their numbers; of another task none.
+    pub classes: Vec<String>,
+    /// What the arms are compared by.
+    pub measure: Measure,
     pub image: ImageShape,
     pub resize: Resize,
     /// Share of the images of a set that may be bad, 0..=1.
@@ -54,6 +58,17 @@ pub enum Task {
     Numbers,
     /// A direction in space; the error is the angle, in degrees.
     Direction,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measure {
+    /// Share of the test images whose class was recognised.
+    Accuracy,
+    /// The same, class by class, and the mean of that.
+    BalancedAccuracy,
+    /// The mean error; less is better.
+    Error,
 }
 
 /// A refiner whose images are tried.
@@ -196,6 +211,9 @@ impl Evaluation {
         }
         if !(0.0..=1.0).contains(max_bad) {
             return Err(format!("a share of {max_bad} bad images cannot be"));
+        }
+        if (self.what.task == Task::Classes) == (self.what.measure == Measure::Error) {
+            return Err("classes are measured by accuracy, numbers and directions by their error".to_owned());
         }
         let parts = || arms.iter().flat_map(|arm| &arm.parts);
         if arms.iter().any(|arm| arm.parts.is_empty()) {

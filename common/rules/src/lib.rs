@@ -9,7 +9,8 @@
 //! * [`conversation`], [`cluster`], [`member`], [`entry`]: who takes part, and how a run survives them
 //! * [`tail`]: what members tell each other in each reduction, and when they agree
 //! * [`pace`]: how fast it goes, and who holds the others up
-//! * [`refinement`]: a data set to be refined; [`leases`], [`workbench`]: the life of its shards, on both sides
+//! * [`refinement`]: a data set to be refined; [`piecework`], [`leases`], [`workbench`]: a job in pieces and the life of each, on
+//!   both sides
 //! * [`evaluation`]: models that learn from refined images, and what is found out
 //! * [`checkpoint`]: the manifest of a saved state; [`restart`]: how soon a dead worker gets a successor
 //!
@@ -29,6 +30,7 @@ pub mod losses;
 pub mod member;
 pub mod order;
 pub mod pace;
+pub mod piecework;
 pub mod random;
 pub mod reduce;
 pub mod refinement;

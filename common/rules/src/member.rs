@@ -61,8 +61,8 @@ pub enum Event {
     Goodbye,
     /// The learning itself failed, in a way that would repeat anywhere.
     Failed(String),
-    /// In a refinement.
-    Refined(workbench::Event),
+    /// In a job in pieces.
+    Bench(workbench::Event),
 }
 
 /// What the loop does now.
@@ -92,7 +92,7 @@ pub enum Next<'a> {
         ending: &'a Ending,
     },
     /// What is next on the workbench.
-    Refine(&'a Workbench),
+    Bench(&'a Workbench),
 }
 
 /// What a member brings to a generation.
@@ -110,7 +110,7 @@ pub struct Member {
     me: WorkerId,
     leaving: bool,
     task: Option<Task>,
-    /// The refinement it works for, instead of a run.
+    /// The job in pieces it works for, instead of a run.
     bench: Option<Workbench>,
 }
 
@@ -160,7 +160,7 @@ impl Member {
         self.task.as_ref().map(|task| &task.job).or(self.bench.as_ref().map(Workbench::job))
     }
 
-    /// The refinement it works for.
+    /// The job in pieces it works for.
     #[must_use]
     pub fn bench(&self) -> Option<&Workbench> {
         self.bench.as_ref()
@@ -190,7 +190,7 @@ impl Member {
             Order::Close { job, generation } => self.job() == Some(job) && self.engaged() == Some(*generation),
             Order::Open(opening) => self.task.as_ref().is_some_and(|task| task.is_news(opening)),
             Order::Release { job, .. } => self.job() == Some(job),
-            Order::Prepare { .. } | Order::Wish { .. } | Order::Refine { .. } => false,
+            Order::Prepare { .. } | Order::Wish { .. } | Order::Piecework { .. } => false,
             Order::Lease { .. } | Order::Publish { .. } | Order::Discard { .. } | Order::Seal { .. } => false,
         }
     }
@@ -198,7 +198,7 @@ impl Member {
     #[must_use]
     pub fn next(&self) -> Next<'_> {
         if let Some(bench) = &self.bench {
-            return Next::Refine(bench);
+            return Next::Bench(bench);
         }
         let Some(task) = &self.task else { return Next::Wait };
         match &task.stage {
@@ -221,12 +221,12 @@ impl Member {
                 self.leaving = true;
                 return vec![Report::Leaving];
             }
-            Event::Refined(event) => return self.bench.as_mut().map(|bench| bench.step(event)).unwrap_or_default(),
+            Event::Bench(event) => return self.bench.as_mut().map(|bench| bench.step(event)).unwrap_or_default(),
             _ => {}
         }
         let Some(task) = &mut self.task else { return vec![] };
         match event {
-            Event::Told(_) | Event::Goodbye | Event::Refined(_) => vec![],
+            Event::Told(_) | Event::Goodbye | Event::Bench(_) => vec![],
             Event::Prepared(readiness) => {
                 task.ready = Some(readiness.clone());
                 task.stage = Stage::Waiting;
@@ -266,10 +266,10 @@ impl Member {
                 }
                 vec![]
             }
-            Order::Refine { job, refinement } => {
+            Order::Piecework { job, work } => {
                 let known = self.bench.as_ref().is_some_and(|bench| *bench.job() == job && !bench.is_unprepared());
                 if !known {
-                    self.bench = Some(Workbench::new(job, refinement));
+                    self.bench = Some(Workbench::new(job, work));
                     self.task = None;
                 }
                 vec![]

@@ -96,7 +96,7 @@ pub struct How {
 pub const WORK: &str = ".sumac";
 
 impl Refinement {
-    /// For the wire and for the disk.
+    /// For the disk.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a refinement is plain data: its JSON cannot fail")
@@ -106,11 +106,18 @@ impl Refinement {
     /// What is wrong with the text, in a sentence.
     pub fn from_json(json: &str) -> Result<Self, String> {
         let refinement: Self = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        let What { samples, shard_samples, max_bad, .. } = &refinement.what;
+        refinement.check()?;
+        Ok(refinement)
+    }
+
+    /// # Errors
+    /// What cannot be, in a sentence.
+    pub fn check(&self) -> Result<(), String> {
+        let What { samples, shard_samples, max_bad, .. } = &self.what;
         if *samples == 0 || *shard_samples == 0 || !(0.0..=1.0).contains(max_bad) {
             return Err(format!("{samples} images in shards of {shard_samples}, {max_bad} of them bad, cannot be"));
         }
-        Ok(refinement)
+        Ok(())
     }
 
     /// Where work in progress is.

@@ -1,4 +1,4 @@
-//! A worker's side of a refinement: the shards it was given, those it has written, and what it says of them.
+//! A worker's side of a job in pieces: those it was given, those it has written, and what it says of them.
 //!
 //! The counterpart of [`leases`](crate::leases), in the form of [`member`](crate::member): `step(event) -> reports`, and
 //! [`Workbench::next`] says what is carried out. It refuses to know files, images and streams.
@@ -10,13 +10,13 @@ use crate::{
     conversation::{Order, Readiness, Report, Standing},
     ids::{Digest, JobId},
     leases::{Attempt, Held, Receipt, Shard},
-    refinement::Refinement,
+    piecework::Piecework,
 };
 use std::collections::{BTreeMap, VecDeque};
 
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Input opened, refiner loaded.
+    /// Data opened, refiners loaded.
     Prepared(Readiness),
     Unprepared(String),
     /// The next shard is under way.
@@ -67,7 +67,7 @@ pub enum Next<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workbench {
     job: JobId,
-    refinement: Box<Refinement>,
+    work: Box<Piecework>,
     stage: Stage,
     ready: Option<Readiness>,
     /// Not yet begun, in order.
@@ -83,7 +83,7 @@ pub struct Workbench {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
     Preparing,
-    Refining,
+    Working,
     Sealing {
         receipts: Digest,
         quarantined: Vec<(Shard, String)>,
@@ -100,10 +100,10 @@ enum Verdict {
 
 impl Workbench {
     #[must_use]
-    pub fn new(job: JobId, refinement: Box<Refinement>) -> Self {
+    pub fn new(job: JobId, work: Box<Piecework>) -> Self {
         Self {
             job,
-            refinement,
+            work,
             stage: Stage::Preparing,
             ready: None,
             waiting: VecDeque::new(),
@@ -121,8 +121,8 @@ impl Workbench {
     }
 
     #[must_use]
-    pub fn refinement(&self) -> &Refinement {
-        &self.refinement
+    pub fn work(&self) -> &Piecework {
+        &self.work
     }
 
     /// It failed to prepare: told again, it tries again.
@@ -192,7 +192,7 @@ impl Workbench {
         match event {
             Event::Prepared(readiness) => {
                 self.ready = Some(readiness.clone());
-                self.stage = Stage::Refining;
+                self.stage = Stage::Working;
                 self.asks = true;
                 vec![Report::Ready { job: job.clone(), readiness }, Report::Asks { job }]
             }

@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 use sumac_common::{
-    cluster::{Action, Cluster, Event, JobState, Refining, Settings},
+    cluster::{Action, Cluster, Event, JobState, Leasing, Settings},
     conversation::{Fingerprint, Incarnation, Order, Readiness, Report, Seat, Standing},
     ids::{Digest, JobId, NodeId, Term, WorkerId},
     leases::{Attempt, Fate, Kept, Receipt, Shard, chain},
     member::{self, Member, Next},
+    piecework::Piecework,
     refinement::{Format, How, Layout, Origin, Refinement, Trained, What},
     spec::{Device, ImageShape, Workers, model},
     workbench,
@@ -63,7 +64,7 @@ fn receipt(shard: Shard) -> Receipt {
     Receipt { digest: Digest::of(&shard.0.to_le_bytes()), refined: 10, bad: 0 }
 }
 
-fn readiness(refinement: &Refinement) -> Readiness {
+fn readiness(work: &Piecework) -> Readiness {
     let fingerprint = Fingerprint {
         libtorch: "2.11.0".to_owned(),
         device: "cpu".to_owned(),
@@ -71,7 +72,7 @@ fn readiness(refinement: &Refinement) -> Readiness {
         threads: 1,
         canary: Digest::default(),
     };
-    Readiness { data: refinement.what.identity(), fingerprint }
+    Readiness { data: work.identity(), fingerprint }
 }
 
 /// A process with its stream to the coordinator, if it has one.
@@ -135,7 +136,7 @@ impl World {
         cluster.remember(Term(1), vec![]);
         let (now, disk) = (Duration::ZERO, Disk::default());
         let mut world = Self { refinement: refinement.clone(), cluster, term: 1, now, processes, disk };
-        world.raise(Event::Refine { job: job(), refinement: Box::new(refinement) });
+        world.raise(Event::Piecework { job: job(), work: Box::new(Piecework::Refine(refinement)) });
         world
     }
 
@@ -143,7 +144,7 @@ impl World {
         for action in self.cluster.step(self.now, event) {
             match action {
                 Action::Save(_) => {
-                    let refining = self.cluster.refining(&job()).expect("it was submitted");
+                    let refining = self.cluster.leasing(&job()).expect("it was submitted");
                     self.disk.refining = Some(serde_json::to_string(refining).expect("it is plain data"));
                 }
                 Action::Keep { shard, fate, .. } => {
@@ -199,7 +200,7 @@ impl World {
     fn restarts(&mut self) {
         self.term += 1;
         self.now = Duration::ZERO;
-        let refining: Refining =
+        let refining: Leasing =
             serde_json::from_str(self.disk.refining.as_ref().expect("it was saved")).expect("it was written here");
         self.cluster = Cluster::new(Settings::default(), vec![], vec![]);
         self.cluster.remember(Term(self.term), vec![(refining, self.disk.kept.clone())]);
@@ -236,9 +237,9 @@ impl World {
 
     fn works(&mut self, at: usize, spoils: bool) {
         let process = &mut self.processes[at];
-        let Next::Refine(bench) = process.member.next() else { return };
+        let Next::Bench(bench) = process.member.next() else { return };
         let event = match bench.next() {
-            workbench::Next::Prepare => workbench::Event::Prepared(readiness(bench.refinement())),
+            workbench::Next::Prepare => workbench::Event::Prepared(readiness(bench.work())),
             workbench::Next::Publish { attempt, shard } => {
                 assert!(matches!(self.disk.kept[&shard], Fate::Committed { attempt: kept, .. } if kept == attempt));
                 if self.disk.attempts.remove(&(shard, attempt)) {
@@ -284,7 +285,7 @@ impl World {
                 None => return,
             },
         };
-        let said = process.member.step(member::Event::Refined(event));
+        let said = process.member.step(member::Event::Bench(event));
         process.say(said);
     }
 }
@@ -347,7 +348,7 @@ proptest! {
             world.happens(what);
         }
         for round in 0..2_000 {
-            let state = &world.cluster.refining(&job()).expect("it was submitted").state;
+            let state = &world.cluster.leasing(&job()).expect("it was submitted").state;
             if state.is_over() {
                 break;
             }
@@ -357,10 +358,10 @@ proptest! {
             }
             world.happens(&Happens::Passes(u64::from(round % 10 == 0)));
         }
-        let refining = world.cluster.refining(&job()).expect("it was submitted");
+        let refining = world.cluster.leasing(&job()).expect("it was submitted");
         match &refining.state {
             JobState::Finished => prop_assert!(world.disk.sealed),
-            JobState::Failed(why) => prop_assert!(refining.bad() * 2 > refining.spec.what.samples, "{}", why),
+            JobState::Failed(why) => prop_assert!(refining.bad() * 2 > refining.spec.items(), "{}", why),
             other => prop_assert!(false, "it is {other}: {:?}, {:?}", refining.reason(), refining.counts()),
         }
     }

@@ -3,7 +3,7 @@
 use super::{
     render::{counted, figure, grouped, span},
     show::style,
-    view::{FactView, JobView},
+    view::{FactView, JobView, PiecesView},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
@@ -39,7 +39,7 @@ impl Progress {
         for fact in self.news.of(job) {
             self.say(&fact.class, &short(&fact.what));
         }
-        let has_figures = job.losses.is_some() || job.refinement.is_some() && job.state == "running";
+        let has_figures = job.losses.is_some() || job.pieces.is_some() && job.state == "running";
         let waits = job.reason.clone().filter(|_| !has_figures && !job.is_over());
         if let Some(bar) = &self.bar {
             bar.set_prefix(unit(job));
@@ -105,17 +105,19 @@ fn short(what: &str) -> String {
 
 /// What is counted.
 fn unit(job: &JobView) -> &'static str {
-    if job.refinement.is_some() { "shard" } else { "step" }
+    job.pieces.as_ref().map_or("step", PiecesView::unit)
 }
 
 fn tidings(job: &JobView) -> String {
     let mut text = Vec::new();
-    if let Some(known) = &job.refinement {
+    if let Some(known) = &job.pieces {
         if known.sealing {
             return "sealing".to_owned();
         }
         if let Some(rate) = job.images_per_second {
-            text.push(format!("{} images/s on {}", grouped(rate as u64), counted(job.workers.len() as u64, "worker")));
+            let workers = job.workers.len() as u64;
+            let each = if workers > 1 { format!(", {} each", grouped(rate as u64 / workers)) } else { String::new() };
+            text.push(format!("{} images/s on {}{each}", grouped(rate as u64), counted(workers, "worker")));
         }
         if let Some(bottleneck) = known.bottleneck {
             text.push(format!("{bottleneck} is busiest"));
@@ -124,7 +126,7 @@ fn tidings(job: &JobView) -> String {
             text.push(format!("{} bad", grouped(known.bad)));
         }
     }
-    if let Some(rate) = job.steps_per_second {
+    if let Some(rate) = job.steps_per_second.filter(|_| job.pieces.is_none()) {
         text.push(format!("{rate:.1} step/s"));
     }
     if let Some(losses) = job.losses {

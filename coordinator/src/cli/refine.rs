@@ -27,7 +27,10 @@ use std::{
     thread::available_parallelism,
     time::Duration,
 };
-use sumac_common::refinement::{How, Refinement, WORK, What};
+use sumac_common::{
+    piecework::Piecework,
+    refinement::{How, Refinement, WORK, What},
+};
 use sumac_data::{refined, storage::absolute};
 use sumac_proto::v1;
 
@@ -229,8 +232,9 @@ async fn see_through(refinement: &Refinement, mut dialled: Dialled, signals: &mu
 
 /// Submits, and says what became of it.
 async fn queue(dialled: &mut Dialled, refinement: &Refinement) -> Result<JobView, Failure> {
-    let request = v1::SubmitRefinementRequest { refinement_json: refinement.to_json() };
-    let reply = dialled.operator.submit_refinement(request).await.map_err(|status| dialled.failed(&status))?;
+    let work = Piecework::Refine(refinement.clone());
+    let request = v1::SubmitPieceworkRequest { work_json: work.to_json() };
+    let reply = dialled.operator.submit_piecework(request).await.map_err(|status| dialled.failed(&status))?;
     let (admission, job) = submit::answered(reply.into_inner())?;
     let shards = counted(job.steps, "shard");
     let placed = match admission {
@@ -254,8 +258,8 @@ fn tell(refinement: &Refinement, job: &JobView) -> Result<Exit, Failure> {
     if job.state != "finished" {
         return Ok(job.exit());
     }
-    let known = job.refinement.as_ref();
-    let (refined, bad) = known.map_or((0, 0), |known| (known.refined, known.bad));
+    let known = job.pieces.as_ref();
+    let (refined, bad) = known.map_or((0, 0), |known| (known.done, known.bad));
     say("images", format!("{} refined, {} bad", grouped(refined), grouped(bad)));
     if bad > 0 {
         say("bad", format!("{}   each with its reason", here(&destination.join(refined::ERRORS)).display()));

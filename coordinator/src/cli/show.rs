@@ -4,7 +4,7 @@ use super::{
     args::{Describe, List, Output, Target},
     failure::{Exit, Failure},
     render::{Cell, counted, figure, grouped, print_item, print_items, size, span, table},
-    view::{CheckpointView, JobView, RefinementView, SlowView, WorkerView},
+    view::{CheckpointView, JobView, PiecesView, SlowView, WorkerView},
 };
 use owo_colors::Style;
 use std::time::Duration;
@@ -44,13 +44,13 @@ fn row(job: &JobView) -> Vec<Cell> {
 
 fn progress(job: &JobView) -> String {
     let percent = (job.step * 100).checked_div(job.steps).unwrap_or(0);
-    let shards = if job.refinement.is_some() { " shards" } else { "" };
-    format!("{}/{}{shards} {percent}%", grouped(job.step), grouped(job.steps))
+    let unit = job.pieces.as_ref().map(|pieces| format!(" {}s", pieces.unit())).unwrap_or_default();
+    format!("{}/{}{unit} {percent}%", grouped(job.step), grouped(job.steps))
 }
 
-/// In steps; of a refinement in images.
+/// In steps; of a job in pieces in images.
 fn speed(job: &JobView) -> String {
-    match (&job.refinement, job.images_per_second) {
+    match (&job.pieces, job.images_per_second) {
         (Some(_), Some(rate)) => format!("{} img/s", grouped(rate as u64)),
         (Some(_), None) => "-".to_owned(),
         (None, _) => rate(job.steps_per_second),
@@ -115,8 +115,8 @@ pub(super) async fn job(args: Describe) -> Result<Exit, Failure> {
 }
 
 fn describe(job: &JobView) {
-    match &job.refinement {
-        Some(known) => describe_refinement(job, known),
+    match &job.pieces {
+        Some(known) => describe_pieces(job, known),
         None => describe_run(job),
     }
     if !job.facts.is_empty() {
@@ -128,21 +128,31 @@ fn describe(job: &JobView) {
     }
 }
 
-fn describe_refinement(job: &JobView, known: &RefinementView) {
+fn describe_pieces(job: &JobView, known: &PiecesView) {
     let state = style(job.state).style(job.state).to_string();
     let age = span(Duration::from_secs(job.age_seconds));
     let (id, kind, identity) = (&job.id, job.kind, job.identity.get(..6).unwrap_or_default());
-    anstream::println!("{id}  {kind}  {state}   submitted {age} ago   spec sha {identity}   refiner of {}", known.run);
+    anstream::println!(
+        "{id}  {kind}  {state}   submitted {age} ago   spec sha {identity}   refiner of {}",
+        known.runs.join(", ")
+    );
     if let Some(reason) = &job.reason {
         anstream::println!("reason    {reason}");
     }
     let pace = job.images_per_second.map(|_| format!("   {}   eta {}", speed(job), eta(job))).unwrap_or_default();
     anstream::println!("progress  {}{pace}", progress(job));
-    let RefinementView { images, refined, bad, leased, quarantined, .. } = known;
-    anstream::println!("images    {} of {} refined, {} bad", grouped(*refined), grouped(*images), grouped(*bad));
-    anstream::println!("shards    {} leased, {} quarantined", grouped(*leased), grouped(*quarantined));
+    let PiecesView { items, done, bad, leased, quarantined, .. } = known;
+    if known.is_of_images() {
+        anstream::println!("images    {} of {} refined, {} bad", grouped(*done), grouped(*items), grouped(*bad));
+    }
+    anstream::println!(
+        "{:<9} {} leased, {} quarantined",
+        format!("{}s", known.unit()),
+        grouped(*leased),
+        grouped(*quarantined)
+    );
     if known.sealing {
-        anstream::println!("sealing   all shards are over; the data set is put together");
+        anstream::println!("sealing   all of them are over; what came out is put together");
     }
     workers_of(job);
     if let Some(bottleneck) = known.bottleneck {

@@ -10,7 +10,7 @@ use sumac_common::{
     checkpoint,
     conversation::{Beat, SlowWorker},
     ids::{Digest, Step},
-    refinement::Refinement,
+    piecework::Piecework,
     spec::{self, Spec},
 };
 use sumac_proto::v1;
@@ -56,9 +56,9 @@ pub(super) struct JobView {
     /// Since it was first submitted.
     pub age_seconds: u64,
     pub output_dir: String,
-    /// Only of a refinement: then `step` and `steps` count shards.
+    /// Only of a job in pieces: then `step` and `steps` count these.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub refinement: Option<RefinementView>,
+    pub pieces: Option<PiecesView>,
     #[serde(skip)]
     pub spec: Option<Spec>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -69,17 +69,21 @@ pub(super) struct JobView {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct RefinementView {
+pub(super) struct PiecesView {
+    #[serde(skip)]
+    pub kind: &'static str,
     pub source: PathBuf,
-    pub run: String,
-    pub images: u64,
-    pub refined: u64,
-    /// Images that did not come out, those of quarantined shards among them.
+    /// Where the refiners come from.
+    pub runs: Vec<String>,
+    /// Images; of an evaluation cells.
+    pub items: u64,
+    pub done: u64,
+    /// Items that did not come out, those of quarantined pieces among them.
     pub bad: u64,
     pub committed: u64,
     pub leased: u64,
     pub quarantined: u64,
-    /// All shards are over, and the data set is put together.
+    /// All of them are over, and what came out is put together.
     pub sealing: bool,
     /// Share of the time that each stage of the fastest worker is busy, 0 to 1.
     pub stages: Vec<(&'static str, f64)>,
@@ -159,24 +163,24 @@ pub(super) struct WorkerView {
 impl JobView {
     pub(super) fn of(job: v1::Job) -> Result<Self, Failure> {
         let state = state(job.state())?;
-        // A refinement has none.
+        // A job in pieces has none.
         let spec = if job.spec_toml.is_empty() { None } else { spec::read(&job.spec_toml, &[]).ok() };
         let beat = job.beat.map(Beat::try_from).transpose().map_err(|bad| Failure::of(Exit::Failed, &bad))?;
         // What the last beat said of speed is true only as long as others follow.
         let under_way = beat.as_ref().filter(|_| state == "running");
         let rate = under_way.map(|beat| beat.steps_per_second).filter(|rate| *rate > 0.0);
         let images_rate = under_way.map(|beat| beat.images_per_second).filter(|rate| *rate > 0.0);
-        let refinement = job.refinement.map(|wire| RefinementView::of(wire, under_way)).transpose()?;
-        let eta = match &refinement {
-            None => rate.map(|rate| job.steps.saturating_sub(job.step) as f64 / rate),
-            Some(known) => images_rate.map(|rate| known.ahead() as f64 / rate),
+        let pieces = job.pieces.map(|wire| PiecesView::of(wire, under_way)).transpose()?;
+        let eta = match &pieces {
+            Some(known) if known.is_of_images() => images_rate.map(|rate| known.ahead() as f64 / rate),
+            _ => rate.map(|rate| job.steps.saturating_sub(job.step) as f64 / rate),
         };
         let identity = <[u8; 32]>::try_from(job.identity).map(|bytes| Digest(bytes).to_string()).unwrap_or_default();
         let so_far = job.so_far.unwrap_or_default();
         Ok(Self {
             id: job.id,
             name: job.name,
-            kind: if refinement.is_some() { "refine" } else { "train" },
+            kind: pieces.as_ref().map_or("train", |pieces| pieces.kind),
             state,
             reason: job.reason,
             identity,
@@ -196,14 +200,14 @@ impl JobView {
             own_ms: under_way.and_then(|beat| milliseconds(beat.times.own_us)),
             waited_ms: under_way.and_then(|beat| milliseconds(beat.times.waited_us)),
             slow: under_way.and_then(|beat| beat.slow.as_ref()).map(SlowView::of),
-            losses: beat.as_ref().filter(|_| refinement.is_none()).map(|beat| LossView::of(beat, spec.as_ref())),
-            history: beat.as_ref().filter(|_| refinement.is_none()).map(|beat| beat.history),
+            losses: beat.as_ref().filter(|_| pieces.is_none()).map(|beat| LossView::of(beat, spec.as_ref())),
+            history: beat.as_ref().filter(|_| pieces.is_none()).map(|beat| beat.history),
             history_size: spec.as_ref().map(|spec| spec.what.train.history.size),
             seed: spec.as_ref().map(|spec| spec.what.train.seed),
             age_seconds: duration(job.age).as_secs(),
             checkpoints: job.checkpoints.iter().map(|known| CheckpointView::of(known, &job.output_dir)).collect(),
             output_dir: job.output_dir,
-            refinement,
+            pieces,
             spec,
             facts: job.facts.into_iter().map(FactView::of).collect(),
         })
@@ -228,16 +232,27 @@ impl JobView {
     }
 }
 
-impl RefinementView {
-    fn of(wire: v1::Refinement, beat: Option<&Beat>) -> Result<Self, Failure> {
-        let known = Refinement::from_json(&wire.json)
-            .map_err(|why| Failure::other_version(format!("the coordinator tells of a refinement otherwise: {why}")))?;
+impl PiecesView {
+    fn of(wire: v1::Pieces, beat: Option<&Beat>) -> Result<Self, Failure> {
+        let known = Piecework::from_json(&wire.json)
+            .map_err(|why| Failure::other_version(format!("the coordinator tells of a job otherwise: {why}")))?;
         let shares = beat.and_then(|beat| beat.shares);
+        let (kind, items) = (known.kind(), known.items());
+        let (source, runs) = match known {
+            Piecework::Refine(refinement) => {
+                (refinement.how.source, refinement.what.refiner.into_iter().map(|refiner| refiner.origin.run).collect())
+            }
+            Piecework::Evaluate(evaluation) => {
+                let runs = evaluation.what.refiners.into_iter().map(|candidate| candidate.trained.origin.run);
+                (evaluation.how.synthetic.images, runs.collect())
+            }
+        };
         Ok(Self {
-            source: known.how.source,
-            run: known.what.refiner.map_or_else(String::new, |refiner| refiner.origin.run),
-            images: known.what.samples,
-            refined: wire.refined,
+            kind,
+            source,
+            runs,
+            items,
+            done: wire.refined,
             bad: wire.bad,
             committed: wire.committed,
             leased: wire.leased,
@@ -249,7 +264,17 @@ impl RefinementView {
     }
 
     fn ahead(&self) -> u64 {
-        self.images.saturating_sub(self.refined + self.bad)
+        self.items.saturating_sub(self.done + self.bad)
+    }
+
+    /// What is counted in it.
+    pub(super) fn is_of_images(&self) -> bool {
+        self.kind == "refine"
+    }
+
+    /// What its pieces are called.
+    pub(super) fn unit(&self) -> &'static str {
+        if self.is_of_images() { "shard" } else { "cell" }
     }
 }
 

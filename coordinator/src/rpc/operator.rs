@@ -11,7 +11,7 @@ use sumac_common::{
     cluster::Event,
     conversation::Incarnation,
     ids::{JobId, WorkerId},
-    refinement::Refinement,
+    piecework::Piecework,
     spec,
 };
 use sumac_proto::v1::{self, job_reply, operator_server::Operator, submit_refused, submit_reply};
@@ -37,12 +37,12 @@ impl Operator for Window {
         self.submit_wanted(Wanted::Run(spec)).await
     }
 
-    async fn submit_refinement(
+    async fn submit_piecework(
         &self,
-        request: Request<v1::SubmitRefinementRequest>,
+        request: Request<v1::SubmitPieceworkRequest>,
     ) -> Result<Response<v1::SubmitReply>, Status> {
-        match Refinement::from_json(&request.into_inner().refinement_json) {
-            Ok(refinement) => self.submit_wanted(Wanted::Refinement(Box::new(refinement))).await,
+        match Piecework::from_json(&request.into_inner().work_json) {
+            Ok(work) => self.submit_wanted(Wanted::Pieces(Box::new(work))).await,
             Err(faults) => Ok(not_admitted(submit_refused::Why::BadSpec(submit_refused::BadSpec { faults }))),
         }
     }
@@ -107,7 +107,7 @@ impl Operator for Window {
         let job = JobId(job);
         let lanes = self.look().job(&job).and_then(|entry| match &entry.work {
             Work::Run(job) => Some(job.spec.what.train.lanes),
-            Work::Refinement(_) => None,
+            Work::Pieces(_) => None,
         });
         if let Some(lanes) = lanes.filter(|lanes| max > *lanes) {
             let why = format!("{job} has {lanes} lanes, so it runs on {lanes} workers at most, not on {max}");

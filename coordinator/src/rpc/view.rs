@@ -15,7 +15,7 @@ pub(super) fn job(entry: &Entry, picture: &Picture) -> v1::Job {
     let age = wire_duration(SystemTime::now().duration_since(entry.submitted).unwrap_or_default());
     match &entry.work {
         Work::Run(job) => v1::Job { age, ..run(job) },
-        Work::Refinement(overview) => v1::Job { age, ..refinement(overview, picture) },
+        Work::Pieces(overview) => v1::Job { age, ..in_pieces(overview, picture) },
     }
 }
 
@@ -45,31 +45,32 @@ fn run(job: &cluster::Job) -> v1::Job {
 }
 
 /// Its rate is that of all its workers together.
-fn refinement(overview: &Overview, picture: &Picture) -> v1::Job {
+fn in_pieces(overview: &Overview, picture: &Picture) -> v1::Job {
     let Overview { id, spec, state: now, reason, counts, bad, is_sealing, workers } = overview;
-    let Digest(identity) = spec.what.identity();
+    let Digest(identity) = spec.identity();
     let beats = workers.iter().filter_map(|id| picture.worker(id)?.beat.as_ref()).filter(|beat| beat.job == *id);
-    let rate = beats.clone().map(|beat| beat.images_per_second).sum();
+    let images_per_second = beats.clone().map(|beat| beat.images_per_second).sum();
+    let steps_per_second = beats.clone().map(|beat| beat.steps_per_second).sum();
     // Where the slowest stage of most is, is where the time goes.
     let busiest = beats.max_by(|one, other| one.images_per_second.total_cmp(&other.images_per_second)).cloned();
-    let beat = busiest.map(|beat| v1::Beat { images_per_second: rate, ..beat.into() });
+    let beat = busiest.map(|beat| v1::Beat { images_per_second, steps_per_second, ..beat.into() });
     let over = counts.committed + counts.quarantined;
     v1::Job {
         id: id.0.clone(),
-        name: spec.name.clone(),
+        name: spec.name().to_owned(),
         state: state(now).into(),
         reason: reason.clone(),
         identity: identity.to_vec(),
         roster: workers.iter().map(|worker| worker.0.clone()).collect(),
-        workers_min: spec.how.workers.min,
-        workers_max: spec.how.workers.max,
+        workers_min: spec.workers().min,
+        workers_max: spec.workers().max,
         step: over,
         steps: counts.shards,
         beat,
-        output_dir: spec.how.destination.to_string_lossy().into_owned(),
-        refinement: Some(v1::Refinement {
+        output_dir: spec.destination().to_string_lossy().into_owned(),
+        pieces: Some(v1::Pieces {
             json: spec.to_json(),
-            shards: counts.shards,
+            all: counts.shards,
             committed: counts.committed,
             quarantined: counts.quarantined,
             leased: counts.leased,
@@ -87,7 +88,7 @@ pub(super) fn job_with_facts(entry: &Entry, picture: &Picture) -> v1::Job {
     latest.reverse();
     let checkpoints = match &entry.work {
         Work::Run(job) => job.checkpoints.iter().copied().map(Into::into).collect(),
-        Work::Refinement(_) => Vec::new(),
+        Work::Pieces(_) => Vec::new(),
     };
     v1::Job { facts: latest, checkpoints, ..job(entry, picture) }
 }

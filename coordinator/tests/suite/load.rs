@@ -89,7 +89,7 @@ async fn a_coordinator_starts_with_a_large_refinement() {
         let serving = past.serves().await;
         let (_, job) = submit(&serving.url, &past.refinement).await;
         answered.push(begun.elapsed());
-        assert_eq!(job.refinement.unwrap().committed, u64::from(COMMITTED));
+        assert_eq!(job.pieces.unwrap().committed, u64::from(COMMITTED));
         served.push(serving.after);
         serving.ends().await;
     }
@@ -130,7 +130,7 @@ async fn a_coordinator_commits_the_shards_of_eight_workers() {
 /// was; it writes whatever it is leased at once.
 async fn published(url: &str, name: &str, refinement: &Refinement, begin: Instant) -> (u32, Instant) {
     let mut worker = Played::joins(url, name).await;
-    let Order::Refine { job, .. } = worker.hears_order().await else { panic!("no Refine") };
+    let Order::Piecework { job, .. } = worker.hears_order().await else { panic!("no Piecework") };
     worker.says(Report::Ready { job: job.clone(), readiness: ready(refinement) }).await;
     worker.says(Report::Asks { job: job.clone() }).await;
     let (mut count, mut last) = (0, begin);

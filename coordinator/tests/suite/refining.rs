@@ -6,6 +6,7 @@ use sumac_common::{
     conversation::{Order, Readiness, Report, Standing},
     ids::{Digest, JobId},
     leases::{Attempt, Held, Receipt, Shard, chain},
+    piecework::Piecework,
     refinement::{Format, How, Layout, Origin, Refinement, Trained, What},
     spec::{Device, ImageShape, Workers, model},
 };
@@ -49,8 +50,9 @@ pub(crate) fn refinement(shards: u64, destination: &Path) -> Refinement {
 }
 
 async fn submitted(url: &str, refinement: &Refinement) -> Answer {
-    let request = v1::SubmitRefinementRequest { refinement_json: refinement.to_json() };
-    operator(url).await.submit_refinement(request).await.unwrap().into_inner().answer.unwrap()
+    let work = Piecework::Refine(refinement.clone());
+    let request = v1::SubmitPieceworkRequest { work_json: work.to_json() };
+    operator(url).await.submit_piecework(request).await.unwrap().into_inner().answer.unwrap()
 }
 
 pub(crate) async fn submit(url: &str, refinement: &Refinement) -> (v1::Admission, v1::Job) {
@@ -68,14 +70,14 @@ pub(crate) fn receipt(shard: Shard) -> Receipt {
     Receipt { digest: Digest::of(&shard.0.to_le_bytes()), refined: 10, bad: 0 }
 }
 
-/// From Refine to the first lease.
+/// From Piecework to the first lease.
 pub(crate) async fn begins(worker: &mut Played, refinement: &Refinement) -> (JobId, Attempt, Vec<Shard>) {
     let job = match worker.hears_order().await {
-        Order::Refine { job, refinement: told } => {
-            assert_eq!(*told, *refinement);
+        Order::Piecework { job, work } => {
+            assert_eq!(*work, Piecework::Refine(refinement.clone()));
             job
         }
-        other => panic!("no Refine but {other:?}"),
+        other => panic!("no Piecework but {other:?}"),
     };
     worker.says(Report::Ready { job: job.clone(), readiness: ready(refinement) }).await;
     worker.says(Report::Asks { job: job.clone() }).await;
@@ -114,7 +116,7 @@ async fn every_shard_is_leased_published_and_sealed() {
     assert_eq!(a.hears_order().await, Order::Seal { job: id.clone(), receipts, quarantined: vec![] });
     a.says(Report::Sealed { job: id.clone() }).await;
     let over = job_when(&coordinator.url(), &id.0, |job| job.state() == v1::JobState::Finished).await;
-    let known = over.refinement.unwrap();
+    let known = over.pieces.unwrap();
     assert_eq!((known.committed, known.refined, known.bad), (3, 30, 0));
     assert_eq!(a.hears_order().await, Order::Release { job: id, why: None });
     coordinator.stop().await.unwrap();
@@ -178,7 +180,7 @@ async fn a_worker_with_another_fingerprint_is_turned_away_with_the_reason() {
     let mut a = Played::joins(&coordinator.url(), "a").await;
     begins(&mut a, &wanted).await;
     let mut b = Played::joins(&coordinator.url(), "b").await;
-    let Order::Refine { job, .. } = b.hears_order().await else { panic!("no Refine") };
+    let Order::Piecework { job, .. } = b.hears_order().await else { panic!("no Piecework") };
     let mut other = ready(&wanted);
     other.fingerprint.instructions = "AVX512".to_owned();
     b.says(Report::Ready { job, readiness: other }).await;

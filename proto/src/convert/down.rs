@@ -2,7 +2,7 @@
 
 use super::{
     BadWire, Down,
-    parts::{address, attempt, digest, job, refinement, wire_attempt, worker},
+    parts::{address, attempt, digest, job, piecework, wire_attempt, worker},
     present,
 };
 use crate::v1::{self, to_worker::Said};
@@ -34,9 +34,7 @@ impl From<Order> for v1::ToWorker {
                 Said::Wish(v1::MakeWish { job: job.0, generation: generation.0, wish: v1::Wish::from(wish).into() })
             }
             Order::Release { job, why } => Said::Release(v1::Release { job: job.0, why }),
-            Order::Refine { job, refinement } => {
-                Said::Refine(v1::Refine { job: job.0, refinement_json: refinement.to_json() })
-            }
+            Order::Piecework { job, work } => Said::Piecework(v1::Piecework { job: job.0, work_json: work.to_json() }),
             Order::Lease { job, attempt, shards } => {
                 let shards = shards.into_iter().map(|shard| shard.0).collect();
                 Said::Lease(v1::Lease { job: job.0, attempt: wire_attempt(attempt), shards })
@@ -80,9 +78,9 @@ impl TryFrom<v1::ToWorker> for Down {
                 wish: wish(made.wish)?,
             },
             Said::Release(release) => Order::Release { job: job(release.job, "Release")?, why: release.why },
-            Said::Refine(refine) => Order::Refine {
-                job: job(refine.job, "Refine")?,
-                refinement: Box::new(refinement(&refine.refinement_json, "Refine")?),
+            Said::Piecework(said) => Order::Piecework {
+                job: job(said.job, "Piecework")?,
+                work: Box::new(piecework(&said.work_json, "Piecework")?),
             },
             Said::Lease(lease) => Order::Lease {
                 job: job(lease.job, "Lease")?,

@@ -11,7 +11,7 @@ use sumac_common::{
     leases::{Attempt, Held, Receipt, Shard},
     losses::{Losses, Mean},
     pace::{Shares, Times},
-    refinement::Refinement,
+    piecework::Piecework,
 };
 
 pub(super) fn worker(name: String, message: &'static str) -> Result<WorkerId, BadWire> {
@@ -31,8 +31,8 @@ pub(super) fn digest(bytes: Vec<u8>, message: &'static str, field: &'static str)
     bytes.try_into().map(Digest).map_err(|_| BadWire::NotADigest { message, field, bytes: count })
 }
 
-pub(super) fn refinement(json: &str, message: &'static str) -> Result<Refinement, BadWire> {
-    Refinement::from_json(json).map_err(|why| BadWire::BadRefinement { message, why })
+pub(super) fn piecework(json: &str, message: &'static str) -> Result<Piecework, BadWire> {
+    Piecework::from_json(json).map_err(|why| BadWire::BadPiecework { message, why })
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a message within a message is optional on the wire")]
@@ -295,6 +295,7 @@ impl From<Doing> for v1::Doing {
             Doing::Entering => Self::Entering,
             Doing::Training => Self::Training,
             Doing::Refining => Self::Refining,
+            Doing::Evaluating => Self::Evaluating,
             Doing::Sealing => Self::Sealing,
         }
     }
@@ -307,6 +308,7 @@ fn doing(value: i32) -> Result<Doing, BadWire> {
         Ok(v1::Doing::Entering) => Ok(Doing::Entering),
         Ok(v1::Doing::Training) => Ok(Doing::Training),
         Ok(v1::Doing::Refining) => Ok(Doing::Refining),
+        Ok(v1::Doing::Evaluating) => Ok(Doing::Evaluating),
         Ok(v1::Doing::Sealing) => Ok(Doing::Sealing),
         Ok(v1::Doing::Unspecified) | Err(_) => Err(BadWire::Unknown { message: "Beat", field: "doing", value }),
     }

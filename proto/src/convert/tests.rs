@@ -13,6 +13,7 @@ use sumac_common::{
     leases::{Attempt, Held, Receipt, Shard},
     losses::{Losses, Mean},
     pace::{Shares, Times},
+    piecework::Piecework,
     refinement::{self, Refinement},
     spec::{Device, Resize, Spec, Workers},
 };
@@ -151,7 +152,15 @@ fn every_report_comes_back_as_itself() {
         Leaving::Unformed { unreached: vec![], why: String::new() },
     ];
     let endings = [Ending::Finished, Ending::Parked, Ending::Failed("10 steps in a row were not finite".to_owned())];
-    let doings = [Doing::Preparing, Doing::Waiting, Doing::Entering, Doing::Training, Doing::Refining, Doing::Sealing];
+    let doings = [
+        Doing::Preparing,
+        Doing::Waiting,
+        Doing::Entering,
+        Doing::Training,
+        Doing::Refining,
+        Doing::Evaluating,
+        Doing::Sealing,
+    ];
     let mut reports = vec![
         Report::Ready { job: job(), readiness: readiness() },
         Report::Unable { job: job(), why: "no images in /data".to_owned() },
@@ -214,7 +223,7 @@ fn every_order_comes_back_as_itself() {
         Order::Wish { job: job(), generation: Generation(3), wish: Wish::Park },
         Order::Release { job: job(), why: None },
         Order::Release { job: job(), why: Some("its images are others".to_owned()) },
-        Order::Refine { job: job(), refinement: Box::new(refinement()) },
+        Order::Piecework { job: job(), work: Box::new(Piecework::Refine(refinement())) },
         Order::Lease { job: job(), attempt: attempt(), shards: vec![Shard(0), Shard(7)] },
         Order::Publish { job: job(), attempt: attempt(), shard: Shard(7) },
         Order::Discard { job: job(), attempt: attempt(), shard: Shard(0) },

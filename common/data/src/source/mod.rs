@@ -63,8 +63,20 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
-use table::is_table;
+use table::{Table, is_table};
 use tub::Tubs;
+
+/// (column, text), in the table's order.
+pub type Fields = Vec<(String, String)>;
+
+/// The rows of a table that lies beside a data set, wherever that is: which file each names, and its fields.
+pub fn table(path: &Path) -> Result<Vec<(String, Fields)>, SourceError> {
+    let table = Table::read(path)?.map_err(|columns| SourceError::Damaged {
+        path: path.to_owned(),
+        what: format!("none of its columns names files: {}", columns.join(", ")),
+    })?;
+    Ok(table.rows.into_iter().map(|row| (row.file, row.fields)).collect())
+}
 
 /// A data set as it lies there.
 #[derive(Debug)]

@@ -109,8 +109,8 @@ impl Cluster {
         actions: &mut Vec<Action>,
     ) {
         let (Some(standing), Some(job_id)) = (standing, job) else { return };
-        if self.refining(&job_id).is_some() {
-            return self.returned_to_refining(now, worker, standing, actions);
+        if self.leasing(&job_id).is_some() {
+            return self.returned_to_leasing(now, worker, standing, actions);
         }
         if let Some(end) = standing.ended.clone() {
             self.said(now, worker, Report::Ended { job: job_id.clone(), end }, actions);

@@ -16,7 +16,7 @@ impl Cluster {
             return;
         }
         if let Report::Beat(beat) = report {
-            self.heard_in_refining(now, worker, actions);
+            self.heard_in_leasing(now, worker, actions);
             if let Some(known) = self.workers.get_mut(worker) {
                 known.beat = beat.clone();
             }
@@ -38,8 +38,8 @@ impl Cluster {
             return;
         }
         let Some(id) = report.job().cloned() else { return };
-        if self.refining(&id).is_some() {
-            return self.said_in_refining(now, worker, report, actions);
+        if self.leasing(&id).is_some() {
+            return self.said_in_leasing(now, worker, report, actions);
         }
         let Some(job) = self.jobs.iter_mut().find(|known| known.id == id && !known.state.is_over()) else { return };
         match report {

@@ -93,7 +93,7 @@ impl Cluster {
             .workers
             .iter()
             .filter_map(|(id, worker)| Some((id, worker, worker.job.as_ref()?)))
-            .filter(|(_, _, job)| self.refining(job).is_none())
+            .filter(|(_, _, job)| self.leasing(job).is_none())
             .filter(|(id, worker, job)| {
                 let job = self.jobs.iter().find(|known| known.id == **job);
                 job.is_none_or(|job| !job.needs(id) && (worker.is_leaving() || job.is_surplus(id, &self.workers)))

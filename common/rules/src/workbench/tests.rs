@@ -2,12 +2,12 @@ use super::*;
 use crate::{
     conversation::Fingerprint,
     ids::Term,
-    refinement::{Format, How, Layout, Origin, Trained, What},
+    refinement::{Format, How, Layout, Origin, Refinement, Trained, What},
     spec::{Device, ImageShape, Workers, model},
 };
 
-pub(crate) fn refinement() -> Refinement {
-    Refinement {
+pub(crate) fn refinement() -> Piecework {
+    Piecework::Refine(Refinement {
         name: "eyes".to_owned(),
         what: What {
             input: Digest::of(b"input"),
@@ -39,7 +39,7 @@ pub(crate) fn refinement() -> Refinement {
             destination: "refined".into(),
             workers: Workers { min: 1, max: 4, device: Device::Auto },
         },
-    }
+    })
 }
 
 fn readiness() -> Readiness {

@@ -167,7 +167,7 @@ impl World {
                 Doing::Stepping(opening.generation, step)
             }
             Next::Seal { opening, step, .. } => Doing::Sealing(opening.generation, step),
-            Next::Refine(_) => unreachable!("nothing is refined here"),
+            Next::Bench(_) => unreachable!("nothing is refined here"),
         };
         if todo == process.doing {
             return;

@@ -1,4 +1,4 @@
-//! A refinement among the jobs: who works on its shards, and when it is over. The life of each shard is in
+//! A job in pieces among the jobs: who works on them, and when it is over. The life of each piece is in
 //! [`leases`](crate::leases).
 
 use super::{Action, Cluster, Fact, JobState, Presence, Worker};
@@ -6,8 +6,7 @@ use crate::{
     conversation::{Fingerprint, Order, Readiness, Report, Standing},
     ids::{JobId, Term, WorkerId},
     leases::{self, Counts, Fate, Held, Kept, Leases},
-    refinement::Refinement,
-    spec::plural,
+    piecework::Piecework,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -17,9 +16,9 @@ use std::{
 
 /// What is serialised is what re-attaching workers cannot rebuild; the fates of its shards are kept beside it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Refining {
+pub struct Leasing {
     pub id: JobId,
-    pub spec: Box<Refinement>,
+    pub spec: Box<Piecework>,
     pub state: JobState,
     /// So many runs were submitted before it, and come first.
     pub(super) after: usize,
@@ -37,11 +36,11 @@ pub struct Refining {
     pub(super) sealing: Option<WorkerId>,
 }
 
-/// A refinement as readers see it, without its shards.
+/// A job in pieces as readers see it, without them.
 #[derive(Clone, Debug)]
 pub struct Overview {
     pub id: JobId,
-    pub spec: Box<Refinement>,
+    pub spec: Box<Piecework>,
     pub state: JobState,
     pub reason: Option<String>,
     pub counts: Counts,
@@ -53,8 +52,8 @@ pub struct Overview {
     pub workers: Vec<WorkerId>,
 }
 
-impl Refining {
-    fn new(id: JobId, spec: Box<Refinement>, after: usize) -> Self {
+impl Leasing {
+    fn new(id: JobId, spec: Box<Piecework>, after: usize) -> Self {
         Self {
             id,
             spec,
@@ -70,7 +69,7 @@ impl Refining {
 
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let none = || Counts { shards: self.spec.what.shards().into(), ..Counts::default() };
+        let none = || Counts { shards: self.spec.pieces().into(), ..Counts::default() };
         self.leases.as_ref().map_or_else(none, Leases::counts)
     }
 
@@ -110,28 +109,24 @@ impl Refining {
     }
 
     pub(super) fn wanted(&self) -> usize {
-        self.spec.how.workers.max as usize
+        self.spec.workers().max as usize
     }
 
     /// Images that did not come out, those of quarantined shards among them.
     #[must_use]
     pub fn bad(&self) -> u64 {
         let Some(leases) = &self.leases else { return 0 };
-        let lost = leases.quarantined().map(|(shard, _)| {
-            let samples = self.spec.what.samples_of(shard);
-            samples.end - samples.start
-        });
-        leases.counts().bad + lost.sum::<u64>()
+        leases.counts().bad + leases.quarantined().map(|(piece, _)| self.spec.items_of(piece)).sum::<u64>()
     }
 
     fn misfit(&self, readiness: &Readiness) -> Option<String> {
-        if readiness.data != self.spec.what.identity() {
-            return Some("it read another input or refiner than the job was submitted with".to_owned());
+        if readiness.data != self.spec.identity() {
+            return Some("it read other data or another refiner than the job was submitted with".to_owned());
         }
         let fingerprint = self.fingerprint.as_ref().filter(|known| **known != readiness.fingerprint)?;
         Some(format!(
-            "its numbers would differ from those of the images that are done (it has {}; they have {fingerprint}): a data set \
-             needs one kind of machine",
+            "its numbers would differ from those of what is done (it has {}; they have {fingerprint}): a job needs one kind of \
+             machine",
             readiness.fingerprint
         ))
     }
@@ -185,33 +180,33 @@ impl Refining {
 }
 
 impl Cluster {
-    /// What a coordinator that starts knows of refinements: those who work on them are given the time to say so.
-    pub fn remember(&mut self, term: Term, refinings: Vec<(Refining, Kept)>) {
+    /// What a coordinator that starts knows of jobs in pieces: those who work on them are given the time to say so.
+    pub fn remember(&mut self, term: Term, leasings: Vec<(Leasing, Kept)>) {
         self.term = term;
-        for (mut refining, kept) in refinings {
-            let count = refining.spec.what.shards();
+        for (mut leasing, kept) in leasings {
+            let count = leasing.spec.pieces();
             let settings = self.settings.leases.clone();
-            refining.leases = Some(Leases::new(settings, term, count, kept, self.settings.silent_after));
-            self.refinings.push(refining);
+            leasing.leases = Some(Leases::new(settings, term, count, kept, self.settings.silent_after));
+            self.leasings.push(leasing);
         }
     }
 
-    pub fn refinings(&self) -> impl Iterator<Item = &Refining> + Clone {
-        self.refinings.iter()
+    pub fn leasings(&self) -> impl Iterator<Item = &Leasing> + Clone {
+        self.leasings.iter()
     }
 
     #[must_use]
-    pub fn refining(&self, id: &JobId) -> Option<&Refining> {
-        self.refinings.iter().find(|known| known.id == *id)
+    pub fn leasing(&self, id: &JobId) -> Option<&Leasing> {
+        self.leasings.iter().find(|known| known.id == *id)
     }
 
-    pub(super) fn refining_mut(&mut self, id: &JobId) -> Option<&mut Refining> {
-        self.refinings.iter_mut().find(|known| known.id == *id && !known.state.is_over())
+    pub(super) fn leasing_mut(&mut self, id: &JobId) -> Option<&mut Leasing> {
+        self.leasings.iter_mut().find(|known| known.id == *id && !known.state.is_over())
     }
 
     /// A new one, or one that had stopped and goes on: what was quarantined is then tried again.
-    pub(super) fn refine(&mut self, id: JobId, spec: Box<Refinement>, actions: &mut Vec<Action>) {
-        let fact = match self.refinings.iter_mut().find(|known| known.id == id) {
+    pub(super) fn offer(&mut self, id: JobId, spec: Box<Piecework>, actions: &mut Vec<Action>) {
+        let fact = match self.leasings.iter_mut().find(|known| known.id == id) {
             Some(known) if known.state.is_over() => {
                 known.spec = spec;
                 known.state = JobState::Queued;
@@ -222,10 +217,10 @@ impl Cluster {
             }
             Some(_) => return,
             None => {
-                let mut refining = Refining::new(id.clone(), spec, self.jobs.len());
-                let (settings, count) = (self.settings.leases.clone(), refining.spec.what.shards());
-                refining.leases = Some(Leases::new(settings, self.term, count, Kept::new(), Duration::ZERO));
-                self.refinings.push(refining);
+                let mut leasing = Leasing::new(id.clone(), spec, self.jobs.len());
+                let (settings, count) = (self.settings.leases.clone(), leasing.spec.pieces());
+                leasing.leases = Some(Leases::new(settings, self.term, count, Kept::new(), Duration::ZERO));
+                self.leasings.push(leasing);
                 Fact::JobSubmitted { job: id.clone() }
             }
         };
@@ -233,21 +228,21 @@ impl Cluster {
         actions.push(Action::Note(fact));
     }
 
-    pub(super) fn give_up_refining(&mut self, id: &JobId) {
-        if let Some(leases) = self.refining_mut(id).and_then(|refining| refining.leases.as_mut()) {
+    pub(super) fn give_up_leasing(&mut self, id: &JobId) {
+        if let Some(leases) = self.leasing_mut(id).and_then(|leasing| leasing.leases.as_mut()) {
             leases.give_up();
         }
     }
 
-    pub(super) fn end_refining(&mut self, now: Duration, id: &JobId, state: JobState, actions: &mut Vec<Action>) {
-        if self.refining_mut(id).is_none() {
+    pub(super) fn end_leasing(&mut self, now: Duration, id: &JobId, state: JobState, actions: &mut Vec<Action>) {
+        if self.leasing_mut(id).is_none() {
             return;
         }
         for worker in self.workers_of(id) {
-            self.release_from_refining(now, &worker, id, actions);
+            self.release_from_leasing(now, &worker, id, actions);
         }
-        let Some(refining) = self.refining_mut(id) else { return };
-        refining.state = state.clone();
+        let Some(leasing) = self.leasing_mut(id) else { return };
+        leasing.state = state.clone();
         actions.push(Action::Save(id.clone()));
         actions.push(Action::Note(Fact::JobEnded { job: id.clone(), state: state.to_string() }));
     }
@@ -258,18 +253,18 @@ impl Cluster {
         works_for_it.map(|(worker, _)| worker.clone()).collect()
     }
 
-    fn release_from_refining(&mut self, now: Duration, worker: &WorkerId, id: &JobId, actions: &mut Vec<Action>) {
+    fn release_from_leasing(&mut self, now: Duration, worker: &WorkerId, id: &JobId, actions: &mut Vec<Action>) {
         if let Some(known) = self.workers.get_mut(worker) {
             known.job = None;
         }
-        if let Some(refining) = self.refining_mut(id) {
-            refining.forget(now, worker, actions);
+        if let Some(leasing) = self.leasing_mut(id) {
+            leasing.forget(now, worker, actions);
         }
         actions.push(Action::Tell(worker.clone(), Order::Release { job: id.clone(), why: None }));
     }
 
-    /// It came back with something of a refinement in its hands.
-    pub(super) fn returned_to_refining(
+    /// It came back with something of a job in pieces in its hands.
+    pub(super) fn returned_to_leasing(
         &mut self,
         now: Duration,
         worker: &WorkerId,
@@ -277,7 +272,7 @@ impl Cluster {
         actions: &mut Vec<Action>,
     ) {
         let Standing { job: id, ready, held, .. } = standing;
-        let Some(refining) = self.refining_mut(&id) else {
+        let Some(leasing) = self.leasing_mut(&id) else {
             if let Some(known) = self.workers.get_mut(worker) {
                 known.job = None;
             }
@@ -285,16 +280,16 @@ impl Cluster {
             return;
         };
         match ready {
-            Some(readiness) => self.ready_to_refine(now, worker, id, readiness, held, actions),
+            Some(readiness) => self.ready_for_leases(now, worker, id, readiness, held, actions),
             // The order may have been lost, or what it led to.
             None => {
-                let order = Order::Refine { job: id, refinement: refining.spec.clone() };
+                let order = Order::Piecework { job: id, work: leasing.spec.clone() };
                 actions.push(Action::Tell(worker.clone(), order));
             }
         }
     }
 
-    fn ready_to_refine(
+    fn ready_for_leases(
         &mut self,
         now: Duration,
         worker: &WorkerId,
@@ -303,26 +298,26 @@ impl Cluster {
         held: Held,
         actions: &mut Vec<Action>,
     ) {
-        let Some(refining) = self.refining_mut(&id) else { return };
-        if let Some(why) = refining.misfit(&readiness) {
-            refining.unfit.insert(worker.clone(), why.clone());
-            refining.forget(now, worker, actions);
+        let Some(leasing) = self.leasing_mut(&id) else { return };
+        if let Some(why) = leasing.misfit(&readiness) {
+            leasing.unfit.insert(worker.clone(), why.clone());
+            leasing.forget(now, worker, actions);
             self.turn_away(worker, id, why, actions);
             return;
         }
-        let is_first = refining.fingerprint.is_none();
-        if is_first || refining.state == JobState::Queued {
-            refining.fingerprint.get_or_insert(readiness.fingerprint);
-            refining.state = JobState::Running;
+        let is_first = leasing.fingerprint.is_none();
+        if is_first || leasing.state == JobState::Queued {
+            leasing.fingerprint.get_or_insert(readiness.fingerprint);
+            leasing.state = JobState::Running;
             actions.push(Action::Save(id));
         }
-        refining.ready.insert(worker.clone());
+        leasing.ready.insert(worker.clone());
         // Who seals says so again, or is told again.
-        refining.sealing.take_if(|sealing| sealing == worker);
-        refining.lease(now, leases::Event::Returned { worker: worker.clone(), held }, actions);
+        leasing.sealing.take_if(|sealing| sealing == worker);
+        leasing.lease(now, leases::Event::Returned { worker: worker.clone(), held }, actions);
     }
 
-    pub(super) fn said_in_refining(
+    pub(super) fn said_in_leasing(
         &mut self,
         now: Duration,
         worker: &WorkerId,
@@ -332,86 +327,70 @@ impl Cluster {
         let Some(id) = report.job().cloned() else { return };
         // Released in the meantime: it said so before it heard of that.
         let works_for_it = self.workers.get(worker).is_some_and(|known| known.job.as_ref() == Some(&id));
-        let Some(refining) = self.refining_mut(&id).filter(|_| works_for_it) else { return };
+        let Some(leasing) = self.leasing_mut(&id).filter(|_| works_for_it) else { return };
         let worker = worker.clone();
         match report {
             Report::Ready { readiness, .. } => {
-                self.ready_to_refine(now, &worker, id, readiness, Held::default(), actions);
+                self.ready_for_leases(now, &worker, id, readiness, Held::default(), actions);
             }
             Report::Unable { why, .. } => {
-                self.end_refining(now, &id, JobState::Failed(format!("{worker}: {why}")), actions);
+                self.end_leasing(now, &id, JobState::Failed(format!("{worker}: {why}")), actions);
             }
-            Report::Asks { .. } => refining.lease(now, leases::Event::Asked { worker }, actions),
+            Report::Asks { .. } => leasing.lease(now, leases::Event::Asked { worker }, actions),
             Report::Wrote { attempt, shard, receipt, .. } => {
-                refining.lease(now, leases::Event::Wrote { worker, attempt, shard, receipt }, actions);
+                leasing.lease(now, leases::Event::Wrote { worker, attempt, shard, receipt }, actions);
             }
             Report::Failed { attempt, shard, why, .. } => {
-                refining.lease(now, leases::Event::Failed { worker, attempt, shard, why }, actions);
+                leasing.lease(now, leases::Event::Failed { worker, attempt, shard, why }, actions);
             }
-            Report::Sealed { .. } => self.end_refining(now, &id, JobState::Finished, actions),
+            Report::Sealed { .. } => self.end_leasing(now, &id, JobState::Finished, actions),
             _ => {}
         }
     }
 
-    pub(super) fn heard_in_refining(&mut self, now: Duration, worker: &WorkerId, actions: &mut Vec<Action>) {
+    pub(super) fn heard_in_leasing(&mut self, now: Duration, worker: &WorkerId, actions: &mut Vec<Action>) {
         let job = self.workers.get(worker).and_then(|known| known.job.clone());
-        if let Some(refining) = job.and_then(|id| self.refining_mut(&id)) {
-            refining.lease(now, leases::Event::Heard { worker: worker.clone() }, actions);
+        if let Some(leasing) = job.and_then(|id| self.leasing_mut(&id)) {
+            leasing.lease(now, leases::Event::Heard { worker: worker.clone() }, actions);
         }
     }
 
-    pub(super) fn lose_in_refining(&mut self, now: Duration, worker: &WorkerId, id: &JobId, actions: &mut Vec<Action>) {
-        let Some(refining) = self.refining_mut(id) else { return };
-        let shards = refining.leases.as_ref().map_or(0, |leases| leases.held_by(worker));
+    pub(super) fn lose_in_leasing(&mut self, now: Duration, worker: &WorkerId, id: &JobId, actions: &mut Vec<Action>) {
+        let Some(leasing) = self.leasing_mut(id) else { return };
+        let shards = leasing.leases.as_ref().map_or(0, |leases| leases.held_by(worker));
         if shards > 0 {
             let (job, worker) = (id.clone(), worker.clone());
             actions.push(Action::Note(Fact::ShardsReturned { job, worker, shards }));
         }
-        refining.forget(now, worker, actions);
+        leasing.forget(now, worker, actions);
     }
 
     /// Lets go those that leave, and those beyond how many are wanted. What they had is given to others at once.
-    pub(super) fn let_go_from_refinings(&mut self, now: Duration, actions: &mut Vec<Action>) {
+    pub(super) fn let_go_from_leasings(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let mut free: Vec<(WorkerId, JobId)> = Vec::new();
-        for refining in self.refinings.iter().filter(|refining| !refining.state.is_over()) {
+        for leasing in self.leasings.iter().filter(|leasing| !leasing.state.is_over()) {
             let leaves = |id: &WorkerId| self.workers.get(id).is_some_and(Worker::is_leaving);
-            let (leaving, staying): (Vec<_>, Vec<_>) = self.workers_of(&refining.id).into_iter().partition(leaves);
-            let surplus = staying.into_iter().skip(refining.wanted());
-            free.extend(leaving.into_iter().chain(surplus).map(|worker| (worker, refining.id.clone())));
+            let (leaving, staying): (Vec<_>, Vec<_>) = self.workers_of(&leasing.id).into_iter().partition(leaves);
+            let surplus = staying.into_iter().skip(leasing.wanted());
+            free.extend(leaving.into_iter().chain(surplus).map(|worker| (worker, leasing.id.clone())));
         }
         for (worker, id) in free {
-            self.release_from_refining(now, &worker, &id, actions);
+            self.release_from_leasing(now, &worker, &id, actions);
         }
     }
 
-    pub(super) fn advance_refining(&mut self, now: Duration, at: usize, actions: &mut Vec<Action>) {
-        let refining = &mut self.refinings[at];
-        refining.lease(now, leases::Event::Tick, actions);
-        if refining.state == JobState::Running && refining.ready.is_empty() {
-            refining.state = JobState::Queued;
+    pub(super) fn advance_leasing(&mut self, now: Duration, at: usize, actions: &mut Vec<Action>) {
+        let leasing = &mut self.leasings[at];
+        leasing.lease(now, leases::Event::Tick, actions);
+        if leasing.state == JobState::Running && leasing.ready.is_empty() {
+            leasing.state = JobState::Queued;
         }
-        let bad = refining.bad();
-        if refining.spec.what.is_too_bad(bad) {
-            let why = too_bad(refining, bad);
-            let id = refining.id.clone();
-            return self.end_refining(now, &id, JobState::Failed(why), actions);
+        let bad = leasing.bad();
+        let lost = leasing.leases.as_ref().and_then(|leases| leases.quarantined().next());
+        if let Some(why) = leasing.spec.is_too_bad(bad, lost) {
+            let id = leasing.id.clone();
+            return self.end_leasing(now, &id, JobState::Failed(why), actions);
         }
-        refining.seal(&self.workers, actions);
+        leasing.seal(&self.workers, actions);
     }
-}
-
-fn too_bad(refining: &Refining, bad: u64) -> String {
-    let what = &refining.spec.what;
-    let lost = refining.leases.as_ref().and_then(|leases| leases.quarantined().next());
-    let example = match lost {
-        Some((shard, why)) => format!("shard {shard} failed again and again ({why})"),
-        None => format!("their reasons are in {}", refining.spec.work().join("shards").display()),
-    };
-    format!(
-        "{} of {} could not be refined, more than --max-bad {} allows: {example}; mend them, or allow more, and give the same \
-         command again",
-        bad,
-        plural(what.samples, "image"),
-        what.max_bad
-    )
 }

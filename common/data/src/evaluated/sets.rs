@@ -1,0 +1,88 @@
+//! The data sets of an evaluation, frozen, with what their labels say.
+
+use super::{Answers, EvaluatedError};
+use crate::{Frozen, Source, freeze, freeze::Terms};
+use std::{collections::HashMap, path::Path};
+use sumac_common::{
+    evaluation::{How, Labelled},
+    ids::Digest,
+    spec::{ImageShape, Labels, Resize},
+};
+
+/// Images and what their labels say.
+#[derive(Debug)]
+pub struct LabelledSet {
+    pub frozen: Frozen,
+    pub answers: Answers,
+}
+
+#[derive(Debug)]
+pub struct Sets {
+    pub synthetic: LabelledSet,
+    pub real: Frozen,
+    pub test: LabelledSet,
+    pub real_labelled: Option<LabelledSet>,
+}
+
+impl Sets {
+    /// Freezes all of them (or finds them frozen). `progress` hears (which, done, of).
+    pub fn open(
+        how: &How,
+        (shape, resize, max_bad): (ImageShape, Resize, f64),
+        cache: &Path,
+        progress: &dyn Fn(&'static str, usize, usize),
+    ) -> Result<Self, EvaluatedError> {
+        let frozen = |which: &'static str, path: &Path| {
+            let source = Source::look(path).map_err(|source| EvaluatedError::Source { which, source })?;
+            let terms = Terms { shape, resize, labels: Labels::Optional, max_bad };
+            freeze(&source, terms, cache, &|done, of| progress(which, done, of))
+                .map_err(|source| EvaluatedError::Freeze { which, source })
+        };
+        let labelled = |which: &'static str, labelled: &Labelled| {
+            let frozen = frozen(which, &labelled.images)?;
+            let answers = Answers::read(which, &frozen, labelled)?;
+            Ok(LabelledSet { frozen, answers })
+        };
+        let sets = Self {
+            synthetic: labelled("synthetic", &how.synthetic)?,
+            real: frozen("real", &how.real)?,
+            test: labelled("real test", &how.test)?,
+            real_labelled: how.real_labelled.as_ref().map(|set| labelled("labelled real", set)).transpose()?,
+        };
+        sets.keep_test_apart()?;
+        Ok(sets)
+    }
+
+    /// Over all images and all that is said of them.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let labelled = [Some(&self.synthetic), Some(&self.test), self.real_labelled.as_ref()];
+        labelled.into_iter().fold(self.real.manifest_hash(), |digest, set| match set {
+            None => digest.then(b"none"),
+            Some(set) => {
+                let said = set.answers.texts().join("\n");
+                digest.then(&set.frozen.manifest_hash().0).then(&Digest::of(said.as_bytes()).0)
+            }
+        })
+    }
+
+    /// A test image that a refiner or a model may have seen makes the test worthless.
+    fn keep_test_apart(&self) -> Result<(), EvaluatedError> {
+        let real = [
+            ("unlabelled real", Some(&self.real)),
+            ("labelled real", self.real_labelled.as_ref().map(|set| &set.frozen)),
+        ];
+        for (which, real) in real.into_iter().filter_map(|(which, real)| Some((which, real?))) {
+            let seen: HashMap<Digest, &str> =
+                real.manifest().samples.iter().map(|sample| (sample.pixels, sample.key.as_str())).collect();
+            let tested = self.test.frozen.manifest().samples.iter();
+            let both: Vec<(&str, &str)> =
+                tested.filter_map(|sample| Some((sample.key.as_str(), *seen.get(&sample.pixels)?))).collect();
+            if let Some((test, real)) = both.first() {
+                let (test, real) = ((*test).to_owned(), (*real).to_owned());
+                return Err(EvaluatedError::Leak { count: both.len(), which, test, real });
+            }
+        }
+        Ok(())
+    }
+}
