@@ -10,6 +10,8 @@ mod data;
 mod destination;
 mod dial;
 mod drain;
+mod evaluate;
+mod evaluation;
 mod events;
 mod export;
 mod failure;
@@ -18,6 +20,7 @@ mod help;
 mod job_file;
 mod node;
 mod outcome;
+mod piecework;
 mod progress;
 mod refine;
 mod refiner;
@@ -57,6 +60,7 @@ pub async fn run(args: Args) -> Exit {
         Command::Evict(evict) => drain::evict(evict).await,
         Command::GiveUp(target) => ask::give_up(target).await,
         Command::Refine(refine) => refine::refine(*refine, args.verbose).await,
+        Command::Evaluate(evaluate) => evaluate::evaluate(*evaluate, args.verbose).await,
         Command::Export(export) => export::export(export).await,
         Command::Verify(verify) => verify::verify(verify).await,
         Command::Data { data } => data::data(data).await,

@@ -18,7 +18,7 @@ use sumac_common::{
     conversation::{Incarnation, Seat},
     ids::{NodeId, WorkerId},
 };
-use sumac_data::storage::Roots;
+use sumac_data::{freeze::cache_folder, storage::Roots};
 use sumac_worker::{
     faults::Faults,
     fingerprint,
@@ -212,7 +212,7 @@ fn run(args: RunArgs) -> Result<(), Ending> {
         me,
         mailbox: &mailbox,
         faults,
-        cache: place.cache.unwrap_or_else(default_cache),
+        cache: place.cache.unwrap_or_else(cache_folder),
         roots,
         fingerprint: &fingerprint::on_cpu,
     };
@@ -367,13 +367,6 @@ fn host_name() -> String {
 /// Tells which of two processes of one name is the newer; no decision reads it as a time.
 fn since_epoch() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
-}
-
-fn default_cache() -> PathBuf {
-    let home = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    home.unwrap_or_else(std::env::temp_dir).join("sumac").join("data")
 }
 
 fn init_log() {

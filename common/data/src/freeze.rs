@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use std::{
     cmp::Reverse,
     collections::BTreeMap,
+    env,
     fs::{self, File},
     io::{self, Write},
     os::unix::fs::FileExt,
@@ -88,6 +89,15 @@ impl Terms {
     pub fn real(data: &Data) -> Self {
         Self { labels: Labels::Optional, ..Self::synthetic(data) }
     }
+}
+
+/// Where decoded images are kept if nobody says otherwise: the user's own cache.
+#[must_use]
+pub fn cache_folder() -> PathBuf {
+    let home = env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    home.unwrap_or_else(env::temp_dir).join("sumac").join("data")
 }
 
 /// Decodes all of `source` into the folder `cache`, or opens what is there already.

@@ -57,6 +57,8 @@ pub enum Command {
     GiveUp(Target),
     /// Turn a labelled simulator data set into a refined one, with a refiner that was trained
     Refine(Box<Refine>),
+    /// Does it help? Train a model on synthetic, matched and refined images, test it on labelled real ones
+    Evaluate(Box<Evaluate>),
     /// Check a refined data set: each image once, every byte as it was written, every label as in the source
     Verify(Verify),
     /// A trained refiner for use elsewhere: weights, a PyTorch module that loads them, the job it comes from
@@ -327,6 +329,126 @@ pub enum RefineAbout {
         #[command(flatten)]
         read: Read,
     },
+}
+
+/// The same small model learns from each kind of images, with the same seeds and the same number of updates, and is tested on real
+/// images that nothing was trained on: as the synthetic ones are, lit as real ones without any learning (moment-match,
+/// image-match), refined, and synthetic ones together with each. The table says by how much each is better, seed by seed.
+///
+/// The same command goes on where it was stopped, and prints the table of a finished evaluation. Without a coordinator it brings
+/// its own, with workers on this machine.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Evaluate {
+    #[command(subcommand)]
+    pub about: Option<EvaluateAbout>,
+    /// The refiners: each a job, JOB@STEP, a run's output folder, a checkpoint's folder, or a refiner.safetensors with its spec.toml
+    #[arg(value_name = "WHICH", required = true)]
+    pub refiners: Vec<String>,
+    /// Labelled real images to test on; none of them may be among those that were trained on
+    #[arg(long, value_name = "DIR", required = true)]
+    pub real_test: Option<PathBuf>,
+    /// A table with the labels of --real-test, if they are not with the images
+    #[arg(long, value_name = "FILE")]
+    pub test_labels: Option<PathBuf>,
+    /// Where the figures are written: a new or an empty folder, or that of this very evaluation
+    #[arg(long, value_name = "DIR", required = true)]
+    pub into: Option<PathBuf>,
+    /// The labelled synthetic images [default: those of the first refiner's run]
+    #[arg(long, value_name = "DIR")]
+    pub synthetic: Option<PathBuf>,
+    /// A table with their labels, if they are not with the images
+    #[arg(long, value_name = "FILE")]
+    pub synthetic_labels: Option<PathBuf>,
+    /// The unlabelled real images [default: those of the first refiner's run]
+    #[arg(long, value_name = "DIR")]
+    pub real: Option<PathBuf>,
+    /// Labelled real images to learn from: what labels would give, and what the gap is measured by
+    #[arg(long, value_name = "DIR")]
+    pub real_labelled: Option<PathBuf>,
+    /// A table with the labels of --real-labelled, if they are not with the images
+    #[arg(long, value_name = "FILE", requires = "real_labelled")]
+    pub real_labels: Option<PathBuf>,
+    /// The column of the tables (or the path in the JSON beside each image, as eye_details.look_vec) that is the label; several are
+    /// the numbers of one label
+    #[arg(long, value_name = "NAME")]
+    pub label: Vec<String>,
+    /// What the model is to say
+    #[arg(long, value_enum, default_value_t)]
+    pub task: TaskWord,
+    /// Compare by the mean over classes, for tests that have more of some
+    #[arg(long)]
+    pub balanced: bool,
+    /// Add arms with so much of the labelled real images, such as 10%
+    #[arg(long, value_name = "SHARE", value_parser = share, requires = "real_labelled")]
+    pub mix: Vec<f64>,
+    /// Seeds that each arm's model is trained with
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub seeds: u32,
+    /// The model
+    #[arg(long, value_enum, default_value_t)]
+    pub net: NetWord,
+    /// Maps of the small model's first layer
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512))]
+    pub width: u32,
+    /// Updates of each model
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub updates: u64,
+    /// Images in an update
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=65_536))]
+    pub batch: u32,
+    /// Pixels by which images are shifted at random while the model learns
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=64))]
+    pub shift: u32,
+    /// Name the job [default: the name of --into]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// At most so many workers; without a coordinator so many are started [default: all; one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub workers: Option<u32>,
+    /// Queue it, and do not wait for its end; needs a coordinator
+    #[arg(long, conflicts_with = "dry_run")]
+    pub detach: bool,
+    /// Say which arms would be compared; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where decoded images are kept [default: the user's cache folder]
+    #[arg(long, env = "SUMAC_CACHE", value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// The coordinator to queue it with [default: the one of ./.sumac if it runs, else none]
+    #[arg(long, value_name = "URL", env = "SUMAC_COORDINATOR")]
+    pub coordinator: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EvaluateAbout {
+    /// The table of an evaluation, finished or under way, by its folder
+    Show {
+        /// The folder that was given as --into
+        into: PathBuf,
+        #[command(flatten)]
+        read: Read,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TaskWord {
+    /// The class of an image
+    #[default]
+    Classes,
+    /// Numbers, by their mean absolute error
+    Numbers,
+    /// A direction in space, by the angle in degrees
+    Direction,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum NetWord {
+    /// Three blocks of convolution, norm and pooling
+    #[default]
+    Small,
+    /// The gaze network of the paper
+    PaperGaze,
 }
 
 #[derive(Debug, clap::Args)]

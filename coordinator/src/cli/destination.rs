@@ -13,6 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use sumac_common::{
+    piecework::Piecework,
     refinement::{Format, How, Layout, Refinement, WORK, What},
     spec::{Device, ImageShape, Resize, Workers},
 };
@@ -61,7 +62,7 @@ impl Plan<'_> {
             let source = self.source.to_owned();
             blocking(move || Source::look(&source)).await?.map_err(|error| Failure::of(Exit::Failed, &error))?
         };
-        apart(&looked, self.source, &destination)?;
+        apart(looked.root(), self.source, &destination)?;
         let (layout, format) = (self.layout(&looked), format(self.written.format));
         refined::check(&looked, layout, format, self.fit.map(|_| self.image))
             .map_err(|error| Failure::of(Exit::Usage, &error))?;
@@ -85,7 +86,7 @@ impl Plan<'_> {
         };
         let frozen = frozen.map_err(|error| Failure::of(Exit::Failed, &error))?;
         let refinement = Refinement {
-            name: self.job_name(&destination),
+            name: job_name(self.name, &destination, "refined"),
             what: What {
                 input: frozen.digest,
                 samples: frozen.samples,
@@ -130,16 +131,16 @@ impl Plan<'_> {
         let by_number = (images / SHARDS_AT_LEAST).clamp(SHARD_IMAGES.0, SHARD_IMAGES.1);
         self.written.shard_images.unwrap_or(u32::try_from(by_number).unwrap_or(u32::MAX))
     }
+}
 
-    /// The destination's own, made fit for a job.
-    fn job_name(&self, destination: &Path) -> String {
-        let given = self.name.map(str::to_owned);
-        let given = given.or_else(|| Some(destination.file_name()?.to_string_lossy().into_owned()));
-        let fit = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
-        let name: String = given.unwrap_or_default().chars().map(fit).take(30).collect();
-        let name = name.trim_matches('-');
-        if name.is_empty() { "refined".to_owned() } else { name.to_owned() }
-    }
+/// The one that was given, or the destination's own, made fit for a job.
+pub(super) fn job_name(given: Option<&str>, destination: &Path, otherwise: &str) -> String {
+    let given = given.map(str::to_owned);
+    let given = given.or_else(|| Some(destination.file_name()?.to_string_lossy().into_owned()));
+    let fit = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
+    let name: String = given.unwrap_or_default().chars().map(fit).take(30).collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { otherwise.to_owned() } else { name.to_owned() }
 }
 
 pub(super) fn word(layout: Layout) -> &'static str {
@@ -169,11 +170,11 @@ pub(super) fn unusable(path: &Path, error: &io::Error) -> Failure {
 }
 
 /// Neither lies in the other: what is written would be read, or what is read overwritten.
-fn apart(source: &Source, named: &Path, destination: &Path) -> Result<(), Failure> {
-    if is_remote(source.root()) != is_remote(destination) {
+pub(super) fn apart(root: &Path, named: &Path, destination: &Path) -> Result<(), Failure> {
+    if is_remote(root) != is_remote(destination) {
         return Ok(());
     }
-    let from = fs::canonicalize(source.root()).unwrap_or_else(|_| source.root().to_owned());
+    let from = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
     let into = canonical(destination);
     if into.starts_with(&from) || from.starts_with(&into) {
         let what = format!("{} and {} lie in each other", named.display(), destination.display());
@@ -222,7 +223,7 @@ fn is_done(refinement: &Refinement) -> Result<bool, Failure> {
 /// What a finished data set needs no more.
 pub(super) fn tidy(refinement: &Refinement) -> Result<(), Failure> {
     refined::clear_away(&refinement.how.destination).map_err(|error| Failure::of(Exit::Failed, &error))?;
-    let state = state(refinement);
+    let state = state(&Piecework::Refine(refinement.clone()));
     match fs::remove_dir_all(&state) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(&state, &error)),
         _ => Ok(()),
@@ -230,11 +231,11 @@ pub(super) fn tidy(refinement: &Refinement) -> Result<(), Failure> {
 }
 
 /// Of a coordinator of its own: with the work, or below this folder where the work lies in a bucket.
-pub(super) fn state(refinement: &Refinement) -> PathBuf {
-    let work = refinement.work();
-    match is_remote(&work) {
-        true => Path::new(args::STATE).join(format!("{STATE}-{}", refinement.what.identity().short())),
-        false => work.join(STATE),
+pub(super) fn state(work: &Piecework) -> PathBuf {
+    let folder = work.work();
+    match is_remote(&folder) {
+        true => Path::new(args::STATE).join(format!("{STATE}-{}", work.identity().short())),
+        false => folder.join(STATE),
     }
 }
 

@@ -127,6 +127,7 @@ mod tests {
                 "evict",
                 "give-up",
                 "refine",
+                "evaluate",
                 "export",
                 "version"
             ]

@@ -4,27 +4,21 @@
 
 use super::{
     args::{self, Output, Reach, RefineAbout},
-    destination::{Laid, Plan, blocking, fit, state, tidy, unusable, word},
-    dial::Dialled,
+    destination::{Laid, Plan, blocking, fit, tidy, unusable, word},
     failure::{Exit, Failure},
-    follow::Watch,
-    node::{Node, worker_program},
+    node::worker_program,
     outcome::here,
-    progress::Progress,
+    piecework::{Ended, Wish, carry_out},
     refiner,
     render::{counted, grouped, print_item, say, span},
-    stand::{self, Signals},
-    submit, up,
+    stand::Signals,
     view::JobView,
 };
-use crate::serve::{ADDRESS_FILE, Place};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use std::{
     env,
-    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    thread::available_parallelism,
     time::Duration,
 };
 use sumac_common::{
@@ -32,7 +26,6 @@ use sumac_common::{
     refinement::{How, Refinement, WORK, What},
 };
 use sumac_data::{refined, storage::absolute};
-use sumac_proto::v1;
 
 pub(super) async fn refine(mut args: args::Refine, verbose: bool) -> Result<Exit, Failure> {
     if let Some(about) = args.about.take() {
@@ -57,87 +50,16 @@ pub(super) async fn refine(mut args: args::Refine, verbose: bool) -> Result<Exit
     if let Some(share) = &args.shard_of {
         return share_of(&refinement, share).await;
     }
-    match coordinator(&reach).await? {
-        Some(dialled) => on_cluster(&refinement, dialled, args.detach).await,
-        None if args.detach => Err(Failure::new(Exit::Usage, "without a coordinator there is nobody to leave it to")
-            .hint("leave out --detach, or name a coordinator with --coordinator URL")),
-        None => on_this_machine(&refinement, &args, verbose).await,
-    }
-}
-
-/// The one that was named, or the one that runs here; a cluster that is named and away is a failure.
-async fn coordinator(reach: &Reach) -> Result<Option<Dialled>, Failure> {
-    match reach.coordinator {
-        Some(_) => reach.dial().await.map(Some),
-        None if Path::new(args::STATE).join(ADDRESS_FILE).exists() => Ok(reach.dial().await.ok()),
-        None => Ok(None),
-    }
-}
-
-// === carrying it out ===
-
-async fn on_cluster(refinement: &Refinement, mut dialled: Dialled, detach: bool) -> Result<Exit, Failure> {
-    let job = queue(&mut dialled, refinement).await?;
-    if detach {
-        say("next", format!("`sumac wait {0}`, `sumac job {0}`, `sumac pause {0}`", job.id));
-        return Ok(Exit::Done);
-    }
-    let mut watch = Watch::new(dialled, job.id.clone());
-    let (mut progress, mut last) = (Progress::new(), job);
-    loop {
-        let next = tokio::select! {
-            next = watch.next() => next?,
-            _ = tokio::signal::ctrl_c() => {
-                progress.end();
-                say("detached", format!("{} goes on; `sumac wait {0}`, `sumac job {0}`, `sumac pause {0}`", last.id));
-                return Ok(Exit::Interrupted);
-            }
-        };
-        let Some(job) = next else { break };
-        progress.show(&job);
-        last = job;
-    }
-    progress.end();
-    tell(refinement, &last)
-}
-
-/// A coordinator and workers of its own, gone with it.
-async fn on_this_machine(refinement: &Refinement, args: &args::Refine, verbose: bool) -> Result<Exit, Failure> {
-    let mut signals = Signals::new()?;
-    let program = worker_program()?;
-    let by_cores = || available_parallelism().map_or(1, |cores| cores.get() / 2).max(1);
-    let count = args.workers.unwrap_or_else(|| u32::try_from(by_cores()).unwrap_or(1));
-    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let place = Place { listen, state: state(refinement), insecure: false };
-    let coordinator = stand::start(place).await?;
-    let dialled = Dialled::at(coordinator.url()).await?;
-    let mut node = match Node::start(&program, count, verbose, &dialled.url) {
-        Ok(node) => node,
-        Err(failure) => {
-            stand::stop(coordinator).await?;
-            return Err(failure);
+    let work = Piecework::Refine((*refinement).clone());
+    let wish = Wish { reach: &reach, workers: args.workers, detach: args.detach, verbose };
+    let ended = carry_out(&work, &wish).await?;
+    if let Ended::Over { job, ours } = &ended {
+        if *ours && job.exit() == Exit::Done {
+            tidy(&refinement)?;
         }
-    };
-    let stopping = coordinator.stopping();
-    let evening = async {
-        tokio::select! {
-            () = up::gather(&coordinator, count) => {}
-            () = signals.next() => return Ok(Exit::Interrupted),
-        }
-        see_through(refinement, dialled.clone(), &mut signals).await
-    };
-    let ended = tokio::select! {
-        ended = evening => ended,
-        failure = node.failed() => Err(failure),
-        // Why it stopped is told by `stop` below.
-        () = stopping.cancelled() => Ok(Exit::Failed),
-    };
-    node.stop().await;
-    stand::stop(coordinator).await?;
-    if matches!(ended, Ok(Exit::Done)) {
-        tidy(refinement)?;
+        return tell(&refinement, job);
     }
-    ended
+    Ok(ended.exit())
 }
 
 /// One task of an array job: a worker that asks nobody. It says itself what went wrong.
@@ -194,57 +116,6 @@ async fn merge(destination: PathBuf) -> Result<Exit, Failure> {
 fn no_refinement(destination: &Path) -> Failure {
     Failure::new(Exit::Failed, format!("{} is no refined data set", destination.display()))
         .hint("name the folder that `sumac refine SRC DST` was given as DST")
-}
-
-async fn see_through(refinement: &Refinement, mut dialled: Dialled, signals: &mut Signals) -> Result<Exit, Failure> {
-    let mut last = queue(&mut dialled, refinement).await?;
-    // Workers of an earlier command died with it, for certain: nobody waits for what they held.
-    let given_up = v1::GiveUpRequest { job: last.id.clone() };
-    dialled.operator.give_up(given_up).await.map_err(|status| dialled.failed(&status))?;
-    let mut watch = Watch::new(dialled.clone(), last.id.clone());
-    let mut progress = Progress::new();
-    let mut pausing = false;
-    loop {
-        let next = tokio::select! {
-            next = watch.next() => next?,
-            () = signals.next() => {
-                if pausing {
-                    return Ok(Exit::Interrupted);
-                }
-                pausing = true;
-                let pause = v1::PauseRequest { job: last.id.clone() };
-                dialled.operator.pause(pause).await.map_err(|status| dialled.failed(&status))?;
-                continue;
-            }
-        };
-        let Some(job) = next else { break };
-        progress.show(&job);
-        last = job;
-    }
-    progress.end();
-    if pausing && last.state == "paused" {
-        say("paused", format!("{} of {} done", grouped(last.step), counted(last.steps, "shard")));
-        say("next", "the same command goes on from there");
-        return Ok(Exit::Interrupted);
-    }
-    tell(refinement, &last)
-}
-
-/// Submits, and says what became of it.
-async fn queue(dialled: &mut Dialled, refinement: &Refinement) -> Result<JobView, Failure> {
-    let work = Piecework::Refine(refinement.clone());
-    let request = v1::SubmitPieceworkRequest { work_json: work.to_json() };
-    let reply = dialled.operator.submit_piecework(request).await.map_err(|status| dialled.failed(&status))?;
-    let (admission, job) = submit::answered(reply.into_inner())?;
-    let shards = counted(job.steps, "shard");
-    let placed = match admission {
-        v1::Admission::AlreadyThere | v1::Admission::GoesOn => {
-            format!("goes on: {} of {shards} done", grouped(job.step))
-        }
-        _ => shards,
-    };
-    say("job", format!("{}   {placed}", job.id));
-    Ok(job)
 }
 
 /// The last lines.

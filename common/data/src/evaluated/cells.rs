@@ -124,6 +124,15 @@ pub fn seal(order: &Evaluation, receipts: Digest) -> Result<Evaluated, Evaluated
     Ok(evaluated)
 }
 
+/// Cells whose figures have their final names, while it is under way.
+pub fn published(destination: &Path) -> Result<usize, EvaluatedError> {
+    let cells = destination.join(WORK).join(CELLS);
+    if storage::stands(&cells).is_err() {
+        return Ok(0);
+    }
+    Ok(storage::names(&cells).map_err(EvaluatedError::unreadable(&cells))?.len())
+}
+
 /// What is left of an evaluation that is finished; `None` where there is none.
 pub fn evaluated(destination: &Path) -> Result<Option<Evaluated>, EvaluatedError> {
     let path = destination.join(RESULT);

@@ -1,0 +1,304 @@
+//! `evaluate`: whether refined images teach a model more, on a coordinator's workers, or on workers of its own.
+//!
+//! Which arms there are follows from what is given; what they are worth is said in [`evaluation`](super::evaluation).
+
+use super::{
+    args::{self, EvaluateAbout, NetWord, Reach, TaskWord},
+    destination::{apart, blocking, job_name, state, unusable},
+    evaluation,
+    failure::{Exit, Failure},
+    outcome::here,
+    piecework::{Ended, Wish, carry_out},
+    refiner::{self, Trained},
+    render::{counted, say},
+};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, IsTerminal as _},
+    path::{Path, PathBuf},
+    thread::available_parallelism,
+};
+use sumac_common::{
+    evaluation::{Arm, Candidate, Downstream, Evaluation, How, Labelled, Measure, Net, Part, Task, What},
+    piecework::Piecework,
+    spec::{Data, Device, Workers},
+};
+use sumac_data::{
+    evaluated::{self, Sets, class_names},
+    freeze::cache_folder,
+    storage::absolute,
+};
+
+/// Pixels of the blur that a moment-matched copy gets in one of the arms.
+const BLUR: f64 = 0.7;
+
+pub(super) async fn evaluate(args: args::Evaluate, verbose: bool) -> Result<Exit, Failure> {
+    if let Some(EvaluateAbout::Show { into, read }) = &args.about {
+        return evaluation::show(into, read);
+    }
+    let reach = Reach { coordinator: args.coordinator.clone() };
+    let mut trained = Vec::new();
+    for named in &args.refiners {
+        trained.push(refiner::find(named, &reach).await?);
+    }
+    let first = trained.first().ok_or_else(|| Failure::new(Exit::Usage, "name a refiner: sumac evaluate --help"))?;
+    let data = first.spec.what.data.clone();
+    if let Some(other) = trained.iter().find(|other| other.spec.what.data.image != data.image) {
+        let what = format!("{} and {} were trained on images of other sizes", first.run, other.run);
+        return Err(Failure::new(Exit::Usage, what).hint("evaluate them one by one, with --into folders of their own"));
+    }
+    let arms = arms(&args, &names(&trained));
+    if args.dry_run {
+        for arm in &arms {
+            say("arm", &arm.name);
+        }
+        return Ok(Exit::Done);
+    }
+    let evaluation = laid_down(&args, data, arms, &trained).await?;
+    let destination = &evaluation.how.destination;
+    if evaluated::evaluated(destination).map_err(failed)?.is_some() {
+        tidy(&evaluation)?;
+        return tell(&evaluation, Exit::Done);
+    }
+    let work = Piecework::Evaluate(evaluation.clone());
+    let by_cores = || available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok());
+    let workers = args.workers.or_else(by_cores);
+    let ended = carry_out(&work, &Wish { reach: &reach, workers, detach: args.detach, verbose }).await?;
+    let Ended::Over { job, ours } = &ended else { return Ok(ended.exit()) };
+    if job.exit() != Exit::Done {
+        say(job.state, &job.id);
+        if let Some(reason) = &job.reason {
+            say("reason", reason);
+        }
+        return Ok(job.exit());
+    }
+    if *ours {
+        tidy(&evaluation)?;
+    }
+    tell(&evaluation, job.exit())
+}
+
+fn failed(error: evaluated::EvaluatedError) -> Failure {
+    Failure::of(Exit::Failed, &error)
+}
+
+fn tell(evaluation: &Evaluation, exit: Exit) -> Result<Exit, Failure> {
+    let destination = &evaluation.how.destination;
+    let found = evaluated::evaluated(destination).map_err(failed)?;
+    let found = found
+        .ok_or_else(|| Failure::new(Exit::Failed, format!("there are no figures in {}", destination.display())))?;
+    evaluation::print(&found);
+    let report = evaluation::report(&found)?;
+    say("figures", here(&destination.join(evaluated::RESULT)).display());
+    say("report", format!("{}   open it in a browser", here(&report).display()));
+    Ok(exit)
+}
+
+/// What a finished evaluation needs no more.
+fn tidy(evaluation: &Evaluation) -> Result<(), Failure> {
+    for folder in [state(&Piecework::Evaluate(evaluation.clone())), evaluation.work()] {
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(&folder, &error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Their runs' names; with the step where several checkpoints of one run are compared.
+fn names(trained: &[Trained]) -> Vec<String> {
+    let mut taken = BTreeSet::new();
+    let name = |one: &Trained| {
+        let alone = trained.iter().filter(|other| other.spec.name == one.spec.name).count() == 1;
+        let name = if alone { one.spec.name.clone() } else { format!("{}@{}", one.spec.name, one.step) };
+        let free = (1..)
+            .map(|n| if n == 1 { name.clone() } else { format!("{name} ({n})") })
+            .find(|name| !taken.contains(name));
+        let free = free.unwrap_or(name);
+        taken.insert(free.clone());
+        free
+    };
+    trained.iter().map(name).collect()
+}
+
+/// Plain, matched without learning, refined; synthetic ones together with each; then those with real labels.
+fn arms(args: &args::Evaluate, refiners: &[String]) -> Vec<Arm> {
+    let mut single: Vec<(String, Part)> = vec![
+        ("synthetic".to_owned(), Part::Synthetic),
+        ("moment-match".to_owned(), Part::MomentMatched { blur: 0.0 }),
+        ("moment-match, blurred".to_owned(), Part::MomentMatched { blur: BLUR }),
+        ("image-match".to_owned(), Part::ImageMatched),
+    ];
+    single.extend(
+        refiners.iter().enumerate().map(|(refiner, name)| (format!("refined by {name}"), Part::Refined { refiner })),
+    );
+    let alone = single.iter().map(|(name, part)| Arm { name: name.clone(), parts: vec![*part] });
+    let together =
+        single.iter().filter(|(_, part)| !matches!(part, Part::Synthetic | Part::MomentMatched { blur: 0.0 }));
+    let together =
+        together.map(|(name, part)| Arm { name: format!("synthetic + {name}"), parts: vec![Part::Synthetic, *part] });
+    let is_mixed = |part: &Part| matches!(part, Part::Synthetic | Part::ImageMatched | Part::Refined { .. });
+    let mixed = args.mix.iter().flat_map(|share| {
+        let real = (format!("{}% real", share * 100.0), Part::Real { share: *share });
+        let only = Arm { name: real.0.clone(), parts: vec![real.1] };
+        let with = single
+            .iter()
+            .filter(|(_, part)| is_mixed(part))
+            .map(move |(name, part)| Arm { name: format!("{name} + {}", real.0), parts: vec![*part, real.1] });
+        std::iter::once(only).chain(with.collect::<Vec<_>>())
+    });
+    let real =
+        args.real_labelled.as_ref().map(|_| Arm { name: "real".to_owned(), parts: vec![Part::Real { share: 1.0 }] });
+    alone.chain(together).chain(mixed).chain(real).collect()
+}
+
+/// Freezes all sets, and lays the evaluation and its refiners into its folder.
+async fn laid_down(
+    args: &args::Evaluate,
+    data: Data,
+    arms: Vec<Arm>,
+    trained: &[Trained],
+) -> Result<Evaluation, Failure> {
+    let how = how(args, &data)?;
+    if !evaluated::is_free(&how.destination).map_err(failed)? {
+        let what = format!("{} is not empty, and no evaluation", how.destination.display());
+        return Err(Failure::new(Exit::Usage, what).hint("name a new or an empty folder"));
+    }
+    let cache = args.cache.clone().unwrap_or_else(cache_folder);
+    let terms = (data.image, data.resize, data.max_bad);
+    let opened = {
+        let how = how.clone();
+        blocking(move || {
+            let bar = bar();
+            let progress = |which: &'static str, done: usize, of: usize| {
+                bar.set_message(format!("{which} images"));
+                bar.set_length(of as u64);
+                bar.set_position(done as u64);
+            };
+            let opened = Sets::open(&how, terms, &cache, &progress);
+            bar.finish_and_clear();
+            opened
+        })
+    };
+    let sets = opened.await?.map_err(failed)?;
+    let task = match args.task {
+        TaskWord::Classes => Task::Classes,
+        TaskWord::Numbers => Task::Numbers,
+        TaskWord::Direction => Task::Direction,
+    };
+    let classes = if task == Task::Classes { class_names(&sets.synthetic.answers) } else { Vec::new() };
+    check_labels(&sets, task, &classes)?;
+    let others = [Some(&sets.test), sets.real_labelled.as_ref()].into_iter().flatten().map(|set| set.frozen.len());
+    say("synthetic", counted(sets.synthetic.frozen.len() as u64, "image"));
+    say(
+        "real",
+        format!(
+            "{} without labels, {} with",
+            sets.real.len(),
+            others.map(|n| n.to_string()).collect::<Vec<_>>().join(" and ")
+        ),
+    );
+    let candidates = names(trained).into_iter().zip(trained);
+    let evaluation = Evaluation {
+        name: job_name(args.name.as_deref(), &how.destination, "evaluation"),
+        what: What {
+            data: sets.digest(),
+            task,
+            classes,
+            measure: match (task, args.balanced) {
+                (Task::Classes, false) => Measure::Accuracy,
+                (Task::Classes, true) => Measure::BalancedAccuracy,
+                _ => Measure::Error,
+            },
+            image: data.image,
+            resize: data.resize,
+            max_bad: data.max_bad,
+            refiners: candidates.map(|(name, trained)| Candidate { name, trained: trained.as_submitted() }).collect(),
+            arms,
+            seeds: args.seeds,
+            model: Downstream {
+                net: match args.net {
+                    NetWord::Small => Net::Small { width: args.width },
+                    NetWord::PaperGaze => Net::PaperGaze,
+                },
+                updates: args.updates,
+                batch: args.batch,
+                shift: args.shift,
+            },
+            threads: 1,
+        },
+        how,
+    };
+    if let Some(there) = evaluated::evaluated(&evaluation.how.destination).map_err(failed)?
+        && there.evaluation.what.identity() != evaluation.what.identity()
+    {
+        let what = format!("{} holds another evaluation, and is finished", evaluation.how.destination.display());
+        return Err(Failure::new(Exit::Failed, what).hint("name another folder, or remove this one"));
+    }
+    if evaluated::evaluated(&evaluation.how.destination).map_err(failed)?.is_none() {
+        let files: Vec<Vec<u8>> = trained.iter().map(|trained| trained.file.clone()).collect();
+        evaluated::lay_down(&evaluation, &files).map_err(failed)?;
+    }
+    Ok(evaluation)
+}
+
+/// Before anything is trained: what no model could learn, or no test could ask.
+fn check_labels(sets: &Sets, task: Task, classes: &[String]) -> Result<(), Failure> {
+    let usage = |error: evaluated::EvaluatedError| Failure::of(Exit::Usage, &error);
+    let all = [Some(&sets.synthetic), Some(&sets.test), sets.real_labelled.as_ref()].into_iter().flatten();
+    let mut width = None;
+    for set in all {
+        if task == Task::Classes {
+            set.answers.classes(classes).map_err(usage)?;
+        } else {
+            let (_, found) = set.answers.numbers(task).map_err(usage)?;
+            if *width.get_or_insert(found) != found {
+                let what = format!("labels of {} numbers and of {found}", width.unwrap_or_default());
+                return Err(Failure::new(Exit::Usage, what).hint("name the same columns for all sets, with --label"));
+            }
+        }
+    }
+    if task == Task::Classes && classes.len() < 2 {
+        return Err(Failure::new(Exit::Usage, "all synthetic images are of one class")
+            .hint("for labels that are numbers: --task numbers or --task direction"));
+    }
+    Ok(())
+}
+
+fn how(args: &args::Evaluate, data: &Data) -> Result<How, Failure> {
+    let whole = |path: &Path| absolute(path).map_err(|error| unusable(path, &error));
+    let needed = |path: &Option<PathBuf>, name: &str| {
+        path.clone()
+            .ok_or_else(|| Failure::new(Exit::Usage, format!("{name} is missing")).hint("sumac evaluate --help"))
+    };
+    let labelled = |images: &Path, table: &Option<PathBuf>| -> Result<Labelled, Failure> {
+        let table = table.as_ref().map(|table| whole(table)).transpose()?;
+        Ok(Labelled { images: whole(images)?, table, columns: args.label.clone() })
+    };
+    let destination = whole(&needed(&args.into, "--into")?)?;
+    let test = needed(&args.real_test, "--real-test")?;
+    let synthetic = args.synthetic.as_ref().unwrap_or(&data.synthetic);
+    let real = args.real.as_ref().unwrap_or(&data.real);
+    for images in [Some(synthetic), Some(real), Some(&test), args.real_labelled.as_ref()].into_iter().flatten() {
+        apart(images, images, &destination)?;
+    }
+    // Class folders need no column: `--label` is for those that have tables.
+    let synthetic = labelled(synthetic, &args.synthetic_labels)?;
+    Ok(How {
+        synthetic,
+        real: whole(real)?,
+        test: labelled(&test, &args.test_labels)?,
+        real_labelled: args.real_labelled.as_ref().map(|images| labelled(images, &args.real_labels)).transpose()?,
+        destination,
+        workers: Workers { min: 1, max: args.workers.unwrap_or(u32::MAX), device: Device::Auto },
+    })
+}
+
+fn bar() -> ProgressBar {
+    let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = ProgressStyle::with_template("  {msg} {pos}/{len} {bar:30} {percent:>3}%");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸━");
+    ProgressBar::with_draw_target(Some(0), target).with_style(style)
+}

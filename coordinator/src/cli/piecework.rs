@@ -1,0 +1,192 @@
+//! A job in pieces, seen through: on a coordinator's workers, or on a coordinator and workers of its own. Knows nothing of what is
+//! done in the pieces.
+
+use super::{
+    args::{self, Reach},
+    destination::state,
+    dial::Dialled,
+    failure::{Exit, Failure},
+    follow::Watch,
+    node::{Node, worker_program},
+    progress::Progress,
+    render::{counted, grouped, say},
+    stand::{self, Signals},
+    submit, up,
+    view::JobView,
+};
+use crate::serve::{ADDRESS_FILE, Place};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    thread::available_parallelism,
+};
+use sumac_common::piecework::Piecework;
+use sumac_proto::v1;
+
+/// How it is to be done.
+pub(super) struct Wish<'a> {
+    pub reach: &'a Reach,
+    /// Of its own, where no coordinator is configured.
+    pub workers: Option<u32>,
+    pub detach: bool,
+    pub verbose: bool,
+}
+
+/// What became of it.
+pub(super) enum Ended {
+    /// `ours`: on workers of its own, which are gone.
+    Over { job: Box<JobView>, ours: bool },
+    /// It goes on without this command.
+    Detached,
+    /// By a signal.
+    Left,
+    /// The coordinator stopped, and said why.
+    Stopped,
+}
+
+impl Ended {
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Over { job, .. } => job.exit(),
+            Self::Detached => Exit::Done,
+            Self::Left => Exit::Interrupted,
+            Self::Stopped => Exit::Failed,
+        }
+    }
+}
+
+pub(super) async fn carry_out(work: &Piecework, wish: &Wish<'_>) -> Result<Ended, Failure> {
+    match coordinator(wish.reach).await? {
+        Some(dialled) => on_cluster(work, dialled, wish.detach).await,
+        None if wish.detach => Err(Failure::new(Exit::Usage, "without a coordinator there is nobody to leave it to")
+            .hint("leave out --detach, or name a coordinator with --coordinator URL")),
+        None => on_this_machine(work, wish.workers, wish.verbose).await,
+    }
+}
+
+fn unit(work: &Piecework) -> &'static str {
+    match work {
+        Piecework::Refine(_) => "shard",
+        Piecework::Evaluate(_) => "cell",
+    }
+}
+
+/// The one that was named, or the one that runs here; a cluster that is named and away is a failure.
+async fn coordinator(reach: &Reach) -> Result<Option<Dialled>, Failure> {
+    match reach.coordinator {
+        Some(_) => reach.dial().await.map(Some),
+        None if Path::new(args::STATE).join(ADDRESS_FILE).exists() => Ok(reach.dial().await.ok()),
+        None => Ok(None),
+    }
+}
+
+async fn on_cluster(work: &Piecework, mut dialled: Dialled, detach: bool) -> Result<Ended, Failure> {
+    let job = queue(&mut dialled, work).await?;
+    if detach {
+        say("next", format!("`sumac wait {0}`, `sumac job {0}`, `sumac pause {0}`", job.id));
+        return Ok(Ended::Detached);
+    }
+    let mut watch = Watch::new(dialled, job.id.clone());
+    let (mut progress, mut last) = (Progress::new(), job);
+    loop {
+        let next = tokio::select! {
+            next = watch.next() => next?,
+            _ = tokio::signal::ctrl_c() => {
+                progress.end();
+                say("detached", format!("{} goes on; `sumac wait {0}`, `sumac job {0}`, `sumac pause {0}`", last.id));
+                return Ok(Ended::Left);
+            }
+        };
+        let Some(job) = next else { break };
+        progress.show(&job);
+        last = job;
+    }
+    progress.end();
+    Ok(Ended::Over { job: Box::new(last), ours: false })
+}
+
+/// A coordinator and workers of its own, gone with it.
+async fn on_this_machine(work: &Piecework, workers: Option<u32>, verbose: bool) -> Result<Ended, Failure> {
+    let mut signals = Signals::new()?;
+    let program = worker_program()?;
+    let by_cores = || available_parallelism().map_or(1, |cores| cores.get() / 2).max(1);
+    let count = workers.unwrap_or_else(|| u32::try_from(by_cores()).unwrap_or(1));
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let place = Place { listen, state: state(work), insecure: false };
+    let coordinator = stand::start(place).await?;
+    let dialled = Dialled::at(coordinator.url()).await?;
+    let mut node = match Node::start(&program, count, verbose, &dialled.url) {
+        Ok(node) => node,
+        Err(failure) => {
+            stand::stop(coordinator).await?;
+            return Err(failure);
+        }
+    };
+    let stopping = coordinator.stopping();
+    let evening = async {
+        tokio::select! {
+            () = up::gather(&coordinator, count) => {}
+            () = signals.next() => return Ok(Ended::Left),
+        }
+        see_through(work, dialled.clone(), &mut signals).await
+    };
+    let ended = tokio::select! {
+        ended = evening => ended,
+        failure = node.failed() => Err(failure),
+        // Why it stopped is told by `stop` below.
+        () = stopping.cancelled() => Ok(Ended::Stopped),
+    };
+    node.stop().await;
+    stand::stop(coordinator).await?;
+    ended
+}
+
+async fn see_through(work: &Piecework, mut dialled: Dialled, signals: &mut Signals) -> Result<Ended, Failure> {
+    let mut last = queue(&mut dialled, work).await?;
+    // Workers of an earlier command died with it, for certain: nobody waits for what they held.
+    let given_up = v1::GiveUpRequest { job: last.id.clone() };
+    dialled.operator.give_up(given_up).await.map_err(|status| dialled.failed(&status))?;
+    let mut watch = Watch::new(dialled.clone(), last.id.clone());
+    let mut progress = Progress::new();
+    let mut pausing = false;
+    loop {
+        let next = tokio::select! {
+            next = watch.next() => next?,
+            () = signals.next() => {
+                if pausing {
+                    return Ok(Ended::Left);
+                }
+                pausing = true;
+                let pause = v1::PauseRequest { job: last.id.clone() };
+                dialled.operator.pause(pause).await.map_err(|status| dialled.failed(&status))?;
+                continue;
+            }
+        };
+        let Some(job) = next else { break };
+        progress.show(&job);
+        last = job;
+    }
+    progress.end();
+    if pausing && last.state == "paused" {
+        say("paused", format!("{} of {} done", grouped(last.step), counted(last.steps, unit(work))));
+        say("next", "the same command goes on from there");
+        return Ok(Ended::Left);
+    }
+    Ok(Ended::Over { job: Box::new(last), ours: true })
+}
+
+/// Submits, and says what became of it.
+async fn queue(dialled: &mut Dialled, work: &Piecework) -> Result<JobView, Failure> {
+    let request = v1::SubmitPieceworkRequest { work_json: work.to_json() };
+    let reply = dialled.operator.submit_piecework(request).await.map_err(|status| dialled.failed(&status))?;
+    let (admission, job) = submit::answered(reply.into_inner())?;
+    let pieces = counted(job.steps, unit(work));
+    let placed = match admission {
+        v1::Admission::AlreadyThere | v1::Admission::GoesOn => {
+            format!("goes on: {} of {pieces} done", grouped(job.step))
+        }
+        _ => pieces,
+    };
+    say("job", format!("{}   {placed}", job.id));
+    Ok(job)
+}
