@@ -30,8 +30,9 @@ const NOT_BY_DEFAULT: [&str; 2] = ["sumac-worker", "sumac-tests-s3"];
 /// All that the rules may know. Nothing with a socket, a file, a clock, dice or a tensor in it.
 const RULES_DEPEND_ON: [&str; 7] = ["rand_chacha", "serde", "serde_json", "sha2", "strsim", "thiserror", "toml"];
 
-const TENSORS_ARE_NAMED_IN: [&str; 6] = [
+const TENSORS_ARE_NAMED_IN: [&str; 7] = [
     "worker/src/simgan/",
+    "worker/src/downstream/",
     "worker/src/native/",
     "worker/src/link/gloo.rs",
     "worker/src/fingerprint.rs",

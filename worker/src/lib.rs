@@ -10,6 +10,7 @@
 //!   unsafe code of Sumac
 //! * [`piecework`]: the loop of a job in pieces; [`mod@refine`] and [`evaluate`]: its kinds; [`pipeline`]: what images go through;
 //!   [`share`]: a refinement without a coordinator
+//! * `downstream`: the models that learn from refined images, and the figures of such images
 //! * [`pantry`]: a run's images; [`mailbox`] and [`session`]: the coordinator's word
 //!
 //! The crate refuses to know who else is there, beyond the roster it is told, and never names the coordinator's crate.
@@ -18,6 +19,8 @@
 
 pub mod bytes;
 pub mod checkpoints;
+#[cfg(feature = "torch")]
+pub mod downstream;
 pub mod durable;
 pub mod entering;
 pub mod evaluate;

@@ -121,8 +121,8 @@ pub struct Downstream {
 pub enum Net {
     /// 3 x [conv 3x3, batch norm, ReLU, max-pool 2] of `width`, 2 and 4 times `width` maps, FC 8 x `width`, ReLU, dropout 0.3, FC.
     Small { width: u32 },
-    /// The gaze network of the paper (section 3.1): conv 3x3 32, 32, 64, max-pool 3x3 s2, conv 3x3 80, 192, max-pool 2x2 s2, FC 9600,
-    /// FC 1000, FC.
+    /// The gaze network of the paper (section 3.1): conv 3x3 32, 32, 64, max-pool 3x3 s2, conv 3x3 80, 192, max-pool 2x2 s2 (9,600
+    /// values of 35x55 images), FC 1000, FC.
     PaperGaze,
 }
 

@@ -32,6 +32,10 @@ pub enum Stream {
     Noise = 7,
     /// Which real image lends its light to one image (its draw is the seed; lane 0, step 0).
     Match = 8,
+    /// Which features a downstream model does without (lane 0; the update stands in the step's place).
+    Dropout = 9,
+    /// Places and directions by which two sets of images are compared.
+    Patches = 10,
 }
 
 /// The generator of one stream, at its beginning: ChaCha with 8 rounds, whose key is the SHA-256 of

@@ -4,29 +4,24 @@
 //! in check by a discriminator that has not won. A classifier trained here, on synthetic images and a copy with the real set's
 //! mean and contrast, judges the labels; no real label is read. Refuses to know how the run was made.
 
-mod classifier;
-mod frechet;
-mod pictures;
 mod report;
+mod run;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::Parser;
-use classifier::{Classifier, SIDE_MIN, UPDATES, agreement};
-use frechet::frechet_distance;
-use pictures::{Pictures, brightness_spread, change, flat_images, moment_matched};
 use report::{Bound, Report, Unit};
-use std::{fs, path::PathBuf, process::ExitCode};
-use sumac_common::{
-    ids::ContentId,
-    schedule::Phase,
-    spec::{self, Psi, Spec},
-};
-use sumac_data::freeze::Terms;
+use run::Run;
+use std::{path::PathBuf, process::ExitCode};
+use sumac_common::{schedule::Phase, spec::Psi};
 use sumac_worker::{
-    learner::{Images, Learner},
+    downstream::{
+        Targets,
+        frechet::frechet_distance,
+        model::{JUDGE, agreement, trained},
+        pictures::{brightness_spread, change, flat_images, moment_matched},
+    },
     native,
     outputs::Metrics,
-    simgan::SimGan,
 };
 use tch::Tensor;
 
@@ -88,52 +83,7 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What a finished run left, and what it was trained on.
-struct Run {
-    spec: Spec,
-    steps: u64,
-    summary: serde_json::Value,
-    refiner: SimGan,
-    synthetic: Pictures,
-    real: Pictures,
-}
-
 impl Run {
-    fn open(args: &Args) -> anyhow::Result<Self> {
-        let file = |name: &str| {
-            let path = args.run.join(name);
-            fs::read(&path).with_context(|| format!("reading `{}`: is the run finished?", path.display()))
-        };
-        let text = String::from_utf8(file("spec.toml")?).context("spec.toml is not text")?;
-        let mut spec = spec::read(&text, &[]).map_err(|faults| anyhow::anyhow!("spec.toml: {:?}", faults.0))?;
-        spec.what.data.synthetic = args.synthetic.clone().unwrap_or(spec.what.data.synthetic);
-        spec.what.data.real = args.real.clone().unwrap_or(spec.what.data.real);
-        let image = spec.what.data.image;
-        ensure!(
-            image.height.min(image.width) >= SIDE_MIN,
-            "images of {}x{} pixels are too small for the judging classifier, which needs {SIDE_MIN}x{SIDE_MIN}",
-            image.height,
-            image.width
-        );
-        let summary: serde_json::Value =
-            serde_json::from_slice(&file("summary.json")?).context("summary.json is not JSON")?;
-        let data = &spec.what.data;
-        Ok(Self {
-            steps: summary["steps"].as_u64().context("summary.json names no steps")?,
-            summary,
-            refiner: SimGan::of_exported(&spec, &file("refiner.safetensors")?)?,
-            synthetic: Pictures::read("synthetic", &data.synthetic, Terms::synthetic(data), &args.cache)?,
-            real: Pictures::read("real", &data.real, Terms::real(data), &args.cache)?,
-            spec,
-        })
-    }
-
-    fn refined(&self) -> anyhow::Result<Tensor> {
-        let ids = vec![ContentId::default(); self.synthetic.len()];
-        let refined = self.refiner.refine(&Images { ids, pixels: self.synthetic.pixels.clone() })?;
-        Ok(Tensor::from_slice(&refined.pixels).view_as(&self.synthetic.nchw))
-    }
-
     /// Change, labels, distance, brightness, flat images.
     fn judge_images(&self, args: &Args, report: &mut Report) -> anyhow::Result<()> {
         let unless_mechanics = |bound: Bound| if args.mechanics { Bound::None } else { bound };
@@ -150,14 +100,15 @@ impl Run {
             if args.mechanics { Bound::AtLeast(0.001) } else { change_wanted },
         );
 
-        let (classes, k) = self.synthetic.classes()?;
-        let judge = Classifier::trained(
-            &Tensor::cat(&[synthetic, &moment_matched(synthetic, real)], 0),
-            &Tensor::cat(&[&classes, &classes], 0),
-            k,
-            UPDATES,
-            args.seed,
-        );
+        let Some(Targets::Classes { of, .. }) = &self.synthetic.targets else {
+            bail!("agreement of labels needs classes")
+        };
+        let (classes, targets) =
+            (Tensor::from_slice(of), self.synthetic.targets.clone().into_iter().collect::<Vec<_>>());
+        let twice = Targets::together(&[targets.clone(), targets].concat());
+        let images = Tensor::cat(&[synthetic, &moment_matched(synthetic, real)], 0);
+        let judge = trained(&JUDGE, &images, &twice, args.seed, &|| true).map_err(anyhow::Error::msg)?;
+        let judge = judge.context("the judge was not trained")?;
         let of_synthetic = judge.classes(synthetic);
         // A judge that says the same of everything would find every label kept.
         report.add(
@@ -181,7 +132,7 @@ impl Run {
         for (which, images) in [("synthetic", synthetic), ("refined", refined), ("real", real)] {
             report.add(format!("spread of brightness, {which}"), brightness_spread(images), Unit::Number, Bound::None);
         }
-        report.add("flat images, refined", flat_images(refined), Unit::Count, Bound::AtMost(0.0));
+        report.add("flat images, refined", flat_images(refined) as f64, Unit::Count, Bound::AtMost(0.0));
         Ok(())
     }
 

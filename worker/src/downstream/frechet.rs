@@ -4,7 +4,8 @@
 use tch::{Kind, Tensor};
 
 /// |m_a - m_b|² + tr(A + B - 2 (A B)^½) of the clouds `[n, d]` and `[m, d]` with means m and covariances A and B.
-pub(crate) fn frechet_distance(a_nd: &Tensor, b_md: &Tensor) -> f64 {
+#[must_use]
+pub fn frechet_distance(a_nd: &Tensor, b_md: &Tensor) -> f64 {
     let ((mean_a, cov_a), (mean_b, cov_b)) = (moments(a_nd), moments(b_md));
     let apart = (mean_a - mean_b).square().sum(Kind::Double);
     // A½ B A½ is symmetric and has the eigenvalues of A B, so the trace of the root is the sum of their roots.
