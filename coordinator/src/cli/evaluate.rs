@@ -14,7 +14,6 @@ use super::{
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
-    collections::BTreeSet,
     fs,
     io::{self, IsTerminal as _},
     path::{Path, PathBuf},
@@ -49,7 +48,7 @@ pub(super) async fn evaluate(args: args::Evaluate, verbose: bool) -> Result<Exit
         let what = format!("{} and {} were trained on images of other sizes", first.run, other.run);
         return Err(Failure::new(Exit::Usage, what).hint("evaluate them one by one, with --into folders of their own"));
     }
-    let arms = arms(&args, &names(&trained));
+    let arms = arms(&args, &names(&args.refiners));
     if args.dry_run {
         for arm in &arms {
             say("arm", &arm.name);
@@ -107,20 +106,15 @@ fn tidy(evaluation: &Evaluation) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Their runs' names; with the step where several checkpoints of one run are compared.
-fn names(trained: &[Trained]) -> Vec<String> {
-    let mut taken = BTreeSet::new();
-    let name = |one: &Trained| {
-        let alone = trained.iter().filter(|other| other.spec.name == one.spec.name).count() == 1;
-        let name = if alone { one.spec.name.clone() } else { format!("{}@{}", one.spec.name, one.step) };
-        let free = (1..)
-            .map(|n| if n == 1 { name.clone() } else { format!("{name} ({n})") })
-            .find(|name| !taken.contains(name));
-        let free = free.unwrap_or(name);
-        taken.insert(free.clone());
-        free
-    };
-    trained.iter().map(name).collect()
+/// As they were named, without the folders before: a run's folder, a job.
+fn names(named: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for named in named {
+        let name = Path::new(named).file_name().map_or(named.clone(), |name| name.to_string_lossy().into_owned());
+        let free = (1..).map(|n| if n == 1 { name.clone() } else { format!("{name} ({n})") });
+        names.extend(free.into_iter().find(|free| !names.contains(free)));
+    }
+    names
 }
 
 /// Plain, matched without learning, refined; synthetic ones together with each; then those with real labels.
@@ -200,7 +194,7 @@ async fn laid_down(
             others.map(|n| n.to_string()).collect::<Vec<_>>().join(" and ")
         ),
     );
-    let candidates = names(trained).into_iter().zip(trained);
+    let candidates = names(&args.refiners).into_iter().zip(trained);
     let evaluation = Evaluation {
         name: job_name(args.name.as_deref(), &how.destination, "evaluation"),
         what: What {
