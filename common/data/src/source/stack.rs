@@ -111,7 +111,7 @@ impl Stack {
             Values::U16 { .. } => Depth::U16,
             Values::F32 { .. } => Depth::F32,
         };
-        Header { width: self.width, height: self.height, channels: self.channels, depth }
+        Header { width: self.width, height: self.height, channels: self.channels, has_alpha: false, depth }
     }
 
     pub(super) fn record(&self, at: u64) -> io::Result<Vec<u8>> {
@@ -135,7 +135,7 @@ impl Stack {
                 Pixels::F32(self.channels_last(values))
             }
         };
-        Ok(Picture { width: self.width, height: self.height, channels: self.channels, pixels })
+        Ok(Picture::opaque(self.width, self.height, self.channels, pixels))
     }
 
     /// The record that reads back as `picture`: [`Self::picture`] the other way round.

@@ -16,7 +16,13 @@ use sumac_data::{
 const SHARD: u32 = 2;
 const ANY: ImageShape = ImageShape { channels: 1, height: 1, width: 1 };
 
-fn begun(shelf: &Shelf, destination: &str, layout: Layout, format: Format, fitted: Option<ImageShape>) -> Refinement {
+pub(crate) fn begun(
+    shelf: &Shelf,
+    destination: &str,
+    layout: Layout,
+    format: Format,
+    fitted: Option<ImageShape>,
+) -> Refinement {
     let destination = shelf.path(destination);
     let frozen = Input::freeze(&shelf.look("set"), SHARD, &destination.join(WORK)).unwrap();
     let what = What {
@@ -37,7 +43,7 @@ fn begun(shelf: &Shelf, destination: &str, layout: Layout, format: Format, fitte
     order
 }
 
-fn convert(order: &Refinement) -> Result<Manifest, RefinedError> {
+pub(crate) fn convert(order: &Refinement) -> Result<Manifest, RefinedError> {
     refined::convert(order, &|_, _| {})
 }
 
