@@ -74,6 +74,10 @@ pub enum Fault {
     NameLeadsOut,
     #[error("it is a link inside the tar, which is not followed: write the tar with its content (tar --dereference)")]
     LinkInTar,
+    #[error("the tar keeps it with holes left out, which is not read: write the tar without --sparse")]
+    SparseInTar,
+    #[error("it is a device or a pipe inside the tar, which holds nothing: take it out")]
+    DeviceInTar,
     #[error(
         "its key comes a second time, after others: give each sample a key of its own and write its members together"
     )]

@@ -47,7 +47,7 @@ pub(crate) fn convert(order: &Refinement) -> Result<Manifest, RefinedError> {
     refined::convert(order, &|_, _| {})
 }
 
-fn assert_clean(shelf: &Shelf, destination: &str, images: u64) {
+pub(crate) fn assert_clean(shelf: &Shelf, destination: &str, images: u64) {
     let verified = refined::verify(&shelf.path(destination), Some(&shelf.look("set")), &|_, _| {}).unwrap();
     assert_eq!((verified.images, verified.labels, &verified.findings[..]), (images, images, &[][..]));
 }
