@@ -36,7 +36,7 @@ fn deep_grey_glass() -> DynamicImage {
 }
 
 /// As files of every form that has alpha, and 16 bits where it has them.
-fn files() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("rgba.png", encoded(&glass(), ImageFormat::Png)),
         ("rgba16.png", encoded(&deep_glass(), ImageFormat::Png)),

@@ -12,6 +12,8 @@ mod hdf5;
 mod hostile;
 mod identity;
 mod images;
+mod mutations;
+mod names;
 mod originals;
 mod packs;
 #[cfg(feature = "parquet")]
