@@ -1,11 +1,6 @@
 //! An HDF5 file.
 #![no_main]
 
-use std::sync::LazyLock;
-use sumac_fuzz::Folder;
-
-static FOLDER: LazyLock<Folder> = LazyLock::new(|| Folder::new().expect("a fuzzer has a disk"));
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    FOLDER.look(&[("x.h5", bytes)], false).expect("a fuzzer has a disk");
+libfuzzer_sys::fuzz_target!(init: sumac_fuzz::spare_caught_panics(), |bytes: &[u8]| {
+    sumac_fuzz::file("x.h5", bytes, &[]);
 });

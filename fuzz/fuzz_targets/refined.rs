@@ -1,15 +1,11 @@
-//! What a refined data set says of itself.
+//! What a refined data set says of itself: a zero byte divides its manifest from its lists.
 #![no_main]
 
-use std::sync::LazyLock;
-use sumac_fuzz::{Folder, PIXEL};
+use sumac_fuzz::PIXEL;
 
-static FOLDER: LazyLock<Folder> = LazyLock::new(|| Folder::new().expect("a fuzzer has a disk"));
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    FOLDER
-        .look(&[("MANIFEST.json", bytes), ("errors.jsonl", bytes), ("a.png", PIXEL)], true)
-        .expect("a fuzzer has a disk");
-    let _manifest = sumac_data::refined::sealed(&FOLDER.path());
-    let _verified = sumac_data::refined::verify(&FOLDER.path(), None, &|_, _| {});
+libfuzzer_sys::fuzz_target!(init: sumac_fuzz::spare_caught_panics(), |bytes: &[u8]| {
+    let mut parts = bytes.splitn(2, |&byte| byte == 0);
+    let manifest = ("MANIFEST.json", parts.next().unwrap_or_default());
+    let lists = parts.next().unwrap_or_default();
+    sumac_fuzz::refined(&[manifest, ("errors.jsonl", lists), ("provenance.jsonl", lists), ("a.png", PIXEL)]);
 });
