@@ -151,8 +151,10 @@ impl Tiff {
     }
 }
 
+pub(crate) type Tags<'a> = &'a [(u16, &'a [u64])];
+
 /// An unpacked TIFF with these tags, all of 16 bits; where planes are kept apart (284), a strip for each.
-pub(crate) fn tiff(size: [u64; 2], form: Tiff, tags: &[(u16, &[u64])], pixels: &[u8]) -> Vec<u8> {
+pub(crate) fn tiff(size: [u64; 2], form: Tiff, tags: Tags, pixels: &[u8]) -> Vec<u8> {
     let value = |tag: u16| tags.iter().find(|(found, _)| *found == tag).map_or(1, |(_, values)| values[0]);
     let strips = if value(284) == 2 { value(277) } else { 1 };
     let (place, head) = if form.wide { (8, 16) } else { (4, 8) };
