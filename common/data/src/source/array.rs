@@ -18,8 +18,6 @@ use std::{
 
 /// A header is a line of text; anything longer is not one.
 const HEADER_BYTES_MAX: u64 = 64 << 10;
-/// Brackets within brackets of a header; its reader goes into each and would run out of stack.
-const NESTED_MAX: i32 = 32;
 /// A whole number above this is no class.
 const CLASS_MAX: u64 = 65_535;
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -216,9 +214,6 @@ fn header(start: &[u8]) -> Result<(NpyHeader, u64), String> {
     if length > start.len() {
         return Err("it ends within its header".to_owned());
     }
-    if nested(&start[..length]) > NESTED_MAX {
-        return Err("its npy header has too many brackets within brackets".to_owned());
-    }
     // Its reader multiplies the axes unchecked: a hostile shape is caught here.
     let read = catch_unwind(|| NpyHeader::from_reader(Cursor::new(&start[..length])));
     match read {
@@ -226,19 +221,6 @@ fn header(start: &[u8]) -> Result<(NpyHeader, u64), String> {
         Ok(Err(error)) => Err(format!("its npy header cannot be read: {error}")),
         Err(_) => Err("its npy header makes no sense".to_owned()),
     }
-}
-
-/// How deep brackets lie within brackets.
-fn nested(text: &[u8]) -> i32 {
-    let step = |depth: &mut i32, byte: &u8| {
-        *depth += match byte {
-            b'(' | b'[' | b'{' => 1,
-            b')' | b']' | b'}' => -1,
-            _ => 0,
-        };
-        Some(*depth)
-    };
-    text.iter().scan(0, step).max().unwrap_or_default()
 }
 
 fn values(dtype: &DType) -> Option<(u64, Values)> {
