@@ -13,7 +13,7 @@ LIGHT := -p sumac-common -p sumac-data -p sumac-proto -p sumac
 # To look at all of it without libtorch. In the profile of the build, which shares what it compiles with this.
 EVERYTHING := --release --locked --workspace --features sumac-worker/doc-only,sumac-tests/torch,sumac-tests-s3/torch
 
-.PHONY: help prerequisites setup build formats demo test chaos sim mutants test-light check deny clean
+.PHONY: help prerequisites setup build formats demo test chaos sim mutants fuzz test-light check deny clean
 
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -61,6 +61,18 @@ sim:  ## Simulate membership under SEEDS=5000 seeds of faults, in virtual time (
 
 mutants:  ## Break one rule of membership at a time: the tests must notice each (about 10 minutes)
 	$(PYTHON) tests/mutations/mutate.py
+
+TARGET ?= image
+SECONDS ?= 60
+
+fuzz:  ## Feed a reader what may break it: TARGET=image (stack, tar, table, tub, hdf5, parquet, refined) for SECONDS=60
+	@missing=0
+	need() { $(CARGO) $$1 >/dev/null 2>&1 || { echo "$$2" >&2; missing=1; }; }
+	need "+nightly --version" "nightly Rust not found: rustup toolchain install nightly"
+	need "fuzz --version" "cargo-fuzz not found: cargo install --locked cargo-fuzz"
+	[ $$missing = 0 ]
+	mkdir -p fuzz/corpus/$(TARGET)
+	$(CARGO) +nightly fuzz run $(TARGET) fuzz/corpus/$(TARGET) common/data/tests/files -- -max_total_time=$(SECONDS) -rss_limit_mb=3072
 
 test-light:  ## The tests that need no libtorch: rules, images, wire, coordinator
 	$(CARGO) test --release --locked $(LIGHT)

@@ -1,5 +1,5 @@
 //! A job in pieces, carried out: opens its data, hands over the pieces it is given, says what came out, and gives files their
-//! names when told to. What is next the [workbench](sumac_common::workbench) decides; how a piece is done is a [`Line`]'s
+//! names when told to. What is next the [workbench](sumac_common::workbench) decides; how a piece is done is a `Line`'s
 //! business. Refuses to know whose attempt counts.
 
 use crate::{evaluate, refine, train::Desk, work::events};

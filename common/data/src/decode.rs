@@ -1,15 +1,22 @@
 //! One file's bytes to one [`Picture`], or the [`Fault`] for which it cannot be used.
 //!
 //! The bytes are hostile: the format is taken from the content, never from a name; sizes are capped before anything is
-//! allocated; a decoder that panics has found a bad image. Knows nothing of files and folders.
+//! allocated; a decoder that panics has found a bad image. What a decoder would read as something else is refused by name.
+//! Numbers are taken as they lie there, as other loaders for training do: neither a gamma chunk nor a colour profile changes
+//! one. Knows nothing of files and folders.
+
+mod jpeg;
+mod png;
+mod tiff;
 
 pub use crate::fault::Fault;
 
 use crate::picture::{Depth, Picture, Pixels};
 use image::{
-    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits,
-    codecs::{png::PngDecoder, webp::WebPDecoder},
+    DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits,
+    codecs::{png::PngDecoder, tiff::TiffDecoder, webp::WebPDecoder},
     error::LimitErrorKind,
+    metadata::Orientation,
 };
 use std::{
     io::{Cursor, ErrorKind},
@@ -32,6 +39,7 @@ pub struct Header {
     pub height: u32,
     /// Colour channels; alpha is not counted, a palette counts as the colours it stands for.
     pub channels: u32,
+    pub has_alpha: bool,
     pub depth: Depth,
 }
 
@@ -49,6 +57,9 @@ pub enum Format {
 impl Format {
     /// By the first bytes of a file.
     pub fn of(start: &[u8]) -> Result<Self, Fault> {
+        if is_big_tiff(start) {
+            return Ok(Self::Tiff);
+        }
         match image::guess_format(start).map_err(|_| Fault::NotAnImage)? {
             ImageFormat::Png => Ok(Self::Png),
             ImageFormat::Jpeg => Ok(Self::Jpeg),
@@ -87,7 +98,12 @@ impl Format {
 /// Whether these first bytes of a file open one of the formats known here, read or refused.
 #[must_use]
 pub fn looks_like_an_image(start: &[u8]) -> bool {
-    image::guess_format(start).is_ok()
+    is_big_tiff(start) || image::guess_format(start).is_ok()
+}
+
+/// Which the decoder reads and does not know by its start.
+fn is_big_tiff(start: &[u8]) -> bool {
+    start.starts_with(b"II\x2b\0") || start.starts_with(b"MM\0\x2b")
 }
 
 /// The header alone.
@@ -96,13 +112,14 @@ pub fn header(bytes: &[u8]) -> Result<Header, Fault> {
         let decoder = open(bytes)?;
         let (width, height) = decoder.dimensions();
         let colour = decoder.color_type();
-        let channels = u32::from(colour.channel_count()) - u32::from(colour.has_alpha());
+        let has_alpha = colour.has_alpha();
+        let channels = u32::from(colour.channel_count()) - u32::from(has_alpha);
         let depth = match colour.bytes_per_pixel() / colour.channel_count() {
             1 => Depth::U8,
             2 => Depth::U16,
             _ => Depth::F32,
         };
-        Ok(Header { width, height, channels, depth })
+        Ok(Header { width, height, channels, has_alpha, depth })
     })
 }
 
@@ -113,6 +130,16 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, Fault> {
         let image = DynamicImage::from_decoder(decoder).map_err(fault)?;
         picture(image)
     })
+}
+
+/// The colour profile that lies in it, if one does.
+pub(crate) fn profile(bytes: &[u8]) -> Option<Vec<u8>> {
+    let read = || match Format::of(bytes)? {
+        // Under the limits for its pixels this decoder finds no profile that is larger than they are.
+        Format::Tiff => TiffDecoder::new(Cursor::new(bytes)).and_then(|mut tiff| tiff.icc_profile()).map_err(fault),
+        _ => open(bytes)?.icc_profile().map_err(fault),
+    };
+    caught(read).ok().flatten()
 }
 
 /// A decoder's panic is the image's fault, not ours.
@@ -145,14 +172,14 @@ fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, Fault> {
                 return Err(Fault::Animated);
             }
         }
-        Format::Jpeg if !jpeg_ends(bytes) => return Err(Fault::Truncated),
-        Format::Tiff if tiff_goes_on(bytes) => return Err(Fault::SeveralPages),
-        Format::Jpeg | Format::Bmp | Format::Tiff | Format::Pnm => {}
+        Format::Jpeg => jpeg::check(bytes)?,
+        Format::Tiff => tiff::check(bytes)?,
+        Format::Bmp | Format::Pnm => {}
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format.codec());
     // Not every decoder heeds its limits, so the claim is checked here as well, before anything of its size is allocated.
     reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(fault)?;
+    let mut decoder = reader.into_decoder().map_err(fault)?;
     let (width, height) = decoder.dimensions();
     if width > SIDE_MAX || height > SIDE_MAX || decoder.total_bytes() > DECODED_BYTES_MAX {
         return Err(Fault::TooManyPixels);
@@ -160,42 +187,17 @@ fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, Fault> {
     if width == 0 || height == 0 {
         return Err(Fault::Damaged("it has no pixels".to_owned()));
     }
-    Ok(decoder)
-}
-
-/// Whether an end-of-image marker follows the start of the scan. The JPEG decoder itself fills what is missing with grey;
-/// a thumbnail's own end marker lies in a segment before the scan and does not count.
-fn jpeg_ends(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    while let Some(&[0xff, marker]) = bytes.get(at..at + 2) {
-        match marker {
-            0xff => at += 1,
-            0xda => return bytes[at..].windows(2).any(|pair| pair == [0xff, 0xd9]),
-            0x01 | 0xd0..=0xd8 => at += 2,
-            _ => match bytes.get(at + 2..at + 4) {
-                Some(&[high, low]) => at += 2 + usize::from(u16::from_be_bytes([high, low])),
-                _ => return false,
-            },
-        }
+    if matches!(decoder.original_color_type(), ExtendedColorType::Cmyk8 | ExtendedColorType::Cmyk16) {
+        return Err(Fault::Cmyk);
     }
-    false
-}
-
-/// Whether a second page follows the first, which alone would be decoded.
-fn tiff_goes_on(bytes: &[u8]) -> bool {
-    let big_endian = bytes.starts_with(b"MM");
-    let number = |at: usize, length: usize| -> Option<usize> {
-        let digits = bytes.get(at..at.checked_add(length)?)?;
-        let join = |number: usize, &digit: &u8| number << 8 | usize::from(digit);
-        Some(if big_endian { digits.iter().fold(0, join) } else { digits.iter().rev().fold(0, join) })
+    let orientation = match format {
+        Format::Png => png::exif(bytes).and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms),
+        _ => decoder.orientation().map_err(fault)?,
     };
-    let next_page = || {
-        let directory = number(4, 4)?;
-        let entries = number(directory, 2)?;
-        number(directory + 2 + 12 * entries, 4)
-    };
-    // The version is 42; BigTIFF has 43 and other offsets.
-    number(2, 2) == Some(42) && next_page().is_some_and(|page| page != 0)
+    if orientation != Orientation::NoTransforms {
+        return Err(Fault::Turned { orientation: orientation.to_exif() });
+    }
+    Ok(decoder)
 }
 
 fn fault(error: ImageError) -> Fault {
@@ -205,6 +207,7 @@ fn fault(error: ImageError) -> Fault {
             LimitErrorKind::DimensionError | LimitErrorKind::InsufficientMemory => Fault::TooManyPixels,
             _ => Fault::Damaged(error.to_string()),
         },
+        ImageError::Unsupported(error) => Fault::Kind(error.to_string()),
         other => {
             let said = other.to_string();
             let ends_early = ["unexpected end", "UnexpectedEof", "failed to fill", "Unexpected EOF"];
@@ -215,25 +218,29 @@ fn fault(error: ImageError) -> Fault {
 
 fn picture(image: DynamicImage) -> Result<Picture, Fault> {
     let (width, height) = (image.width(), image.height());
-    let (channels, pixels) = match image {
-        DynamicImage::ImageLuma8(grey) => (1, Pixels::U8(grey.into_raw())),
-        DynamicImage::ImageLumaA8(grey) => (1, Pixels::U8(opaque(&grey, 2))),
-        DynamicImage::ImageRgb8(colour) => (3, Pixels::U8(colour.into_raw())),
-        DynamicImage::ImageRgba8(colour) => (3, Pixels::U8(opaque(&colour, 4))),
-        DynamicImage::ImageLuma16(grey) => (1, Pixels::U16(grey.into_raw())),
-        DynamicImage::ImageLumaA16(grey) => (1, Pixels::U16(opaque(&grey, 2))),
-        DynamicImage::ImageRgb16(colour) => (3, Pixels::U16(colour.into_raw())),
-        DynamicImage::ImageRgba16(colour) => (3, Pixels::U16(opaque(&colour, 4))),
-        DynamicImage::ImageRgb32F(colour) => (3, Pixels::F32(unit(colour.into_raw())?)),
-        DynamicImage::ImageRgba32F(colour) => (3, Pixels::F32(unit(opaque(&colour, 4))?)),
-        _ => return Err(Fault::Damaged("its kind of pixel is not known here".to_owned())),
+    let opaque = |channels, pixels| Ok(Picture::opaque(width, height, channels, pixels));
+    let with_alpha = |channels, (pixels, alpha): (Pixels, Pixels)| {
+        Ok(Picture { alpha: Some(alpha), ..Picture::opaque(width, height, channels, pixels) })
     };
-    Ok(Picture { width, height, channels, pixels })
+    match image {
+        DynamicImage::ImageLuma8(grey) => opaque(1, Pixels::U8(grey.into_raw())),
+        DynamicImage::ImageLumaA8(grey) => with_alpha(1, apart(&grey, 2, Pixels::U8)),
+        DynamicImage::ImageRgb8(colour) => opaque(3, Pixels::U8(colour.into_raw())),
+        DynamicImage::ImageRgba8(colour) => with_alpha(3, apart(&colour, 4, Pixels::U8)),
+        DynamicImage::ImageLuma16(grey) => opaque(1, Pixels::U16(grey.into_raw())),
+        DynamicImage::ImageLumaA16(grey) => with_alpha(1, apart(&grey, 2, Pixels::U16)),
+        DynamicImage::ImageRgb16(colour) => opaque(3, Pixels::U16(colour.into_raw())),
+        DynamicImage::ImageRgba16(colour) => with_alpha(3, apart(&colour, 4, Pixels::U16)),
+        DynamicImage::ImageRgb32F(colour) => opaque(3, Pixels::F32(unit(colour.into_raw())?)),
+        DynamicImage::ImageRgba32F(colour) => with_alpha(3, apart(&unit(colour.into_raw())?, 4, Pixels::F32)),
+        _ => Err(Fault::Damaged("its kind of pixel is not known here".to_owned())),
+    }
 }
 
-/// Every pixel without its last value, the alpha.
-fn opaque<V: Copy>(values: &[V], channels: usize) -> Vec<V> {
-    values.chunks_exact(channels).flat_map(|pixel| &pixel[..channels - 1]).copied().collect()
+/// Every pixel without its last value, and those last values: the alpha.
+fn apart<V: Copy>(values: &[V], channels: usize, pixels: fn(Vec<V>) -> Pixels) -> (Pixels, Pixels) {
+    let colour = values.chunks_exact(channels).flat_map(|pixel| &pixel[..channels - 1]).copied().collect();
+    (pixels(colour), pixels(values.iter().skip(channels - 1).step_by(channels).copied().collect()))
 }
 
 /// Image files in floating point are taken as 0..=1, and cut off there.

@@ -17,6 +17,17 @@ pub enum Fault {
     Animated,
     #[error("it holds several pages: export them as single images")]
     SeveralPages,
+    #[error("its pixels are inks (CMYK), which become colours only by a profile of a printer: convert it to RGB")]
+    Cmyk,
+    #[error("its colours are multiplied by its alpha: convert it to png, which keeps them apart")]
+    Premultiplied,
+    #[error(
+        "its EXIF data ask to show it turned or mirrored (orientation {orientation}), and nothing tells whether its labels mean it \
+         so or as it lies: turn its pixels and drop the tag (mogrify -auto-orient)"
+    )]
+    Turned { orientation: u8 },
+    #[error("it is of a kind that is not read ({0}): convert it to png, grey or RGB, of 8 or 16 bits")]
+    Kind(String),
     #[error("it claims more pixels than are decoded (16384 a side, 512 MiB in all)")]
     TooManyPixels,
     #[error("it is cut short: the file ends before the image does")]
@@ -63,6 +74,10 @@ pub enum Fault {
     NameLeadsOut,
     #[error("it is a link inside the tar, which is not followed: write the tar with its content (tar --dereference)")]
     LinkInTar,
+    #[error("the tar keeps it with holes left out, which is not read: write the tar without --sparse")]
+    SparseInTar,
+    #[error("it is a device or a pipe inside the tar, which holds nothing: take it out")]
+    DeviceInTar,
     #[error(
         "its key comes a second time, after others: give each sample a key of its own and write its members together"
     )]

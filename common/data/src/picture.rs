@@ -6,13 +6,16 @@ use crate::decode::Fault;
 use serde::{Deserialize, Serialize};
 use sumac_common::spec::{ImageShape, Resize};
 
-/// Pixels as decoded: `[height, width, channels]`, alpha already dropped.
+/// Pixels as decoded: `[height, width, channels]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
     pub width: u32,
     pub height: u32,
     pub channels: u32,
     pub pixels: Pixels,
+    /// What an image file says of how opaque each pixel is: `[height, width]`, in the depth of the pixels. It lies beside them,
+    /// for training sees colour only. In a stack nothing tells what a fourth channel is: there it is one like the others.
+    pub alpha: Option<Pixels>,
 }
 
 /// Values of one depth. `F32` is in 0..=1, whatever the file's own range was.
@@ -90,6 +93,12 @@ pub(crate) fn scale(bytes: &[u8], depth: Depth, out: &mut Vec<f32>) {
 }
 
 impl Picture {
+    /// Without alpha.
+    #[must_use]
+    pub fn opaque(width: u32, height: u32, channels: u32, pixels: Pixels) -> Self {
+        Self { width, height, channels, pixels, alpha: None }
+    }
+
     /// The pixels as `[channels, height, width]` of the wanted shape, at the picture's own depth.
     ///
     /// Colour becomes grey by Rec. 601 luma, grey becomes colour by repeating; colour is converted before size.
@@ -109,7 +118,14 @@ impl Picture {
         })
     }
 
-    /// In another shape, at its own depth: [`Self::fitted`], as pixels.
+    /// The alpha as `[height, width]` of the wanted shape.
+    fn fitted_alpha(&self, shape: ImageShape, resize: Resize) -> Result<Option<Pixels>, Fault> {
+        let shape = ImageShape { channels: 1, ..shape };
+        let fit = |alpha: &Pixels| Self::opaque(self.width, self.height, 1, alpha.clone()).fitted(shape, resize);
+        self.alpha.as_ref().map(fit).transpose()
+    }
+
+    /// In another shape, at its own depth: [`Self::fitted`], as pixels, and its alpha as they are.
     pub fn converted(&self, shape: ImageShape, resize: Resize) -> Result<Self, Fault> {
         let ImageShape { channels, height, width } = shape;
         let pixels = match self.fitted(shape, resize)? {
@@ -117,7 +133,7 @@ impl Picture {
             Pixels::U16(planes) => Pixels::U16(interleaved(&planes, channels)),
             Pixels::F32(planes) => Pixels::F32(interleaved(&planes, channels)),
         };
-        Ok(Self { width, height, channels, pixels })
+        Ok(Self { width, height, channels, pixels, alpha: self.fitted_alpha(shape, resize)? })
     }
 
     /// `[channels, height, width]` in [-1, 1], as training sees it: at the picture's own size.
@@ -143,15 +159,16 @@ impl Picture {
     /// `planes` of the size of `like` as a picture of its depth and channels: [`Self::from_planes_in`] its own shape.
     pub fn from_planes(planes: &[f32], like: &Self) -> Result<Self, Fault> {
         let area = like.width as usize * like.height as usize;
-        Self::from_planes_in(planes, like.shape((planes.len() / area.max(1)) as u32), like)
+        Self::from_planes_in(planes, like.shape((planes.len() / area.max(1)) as u32), Resize::Exact, like)
     }
 
-    /// Refined planes, `[channels, height, width]` of `shape` in [-1, 1], as a picture of the depth and the channels of `like`:
-    /// what is beyond is cut off, each value is rounded to the nearest there is.
+    /// [`Self::planes_in`] the other way round: refined planes, `[channels, height, width]` of `shape` in [-1, 1], as a picture
+    /// of the depth and the channels of `like`: what is beyond is cut off, each value is rounded to the nearest there is.
     ///
-    /// Grey becomes colour by repeating, colour becomes grey by Rec. 601 luma. A fourth channel is that of `like` where the
-    /// sizes agree, else full. An error if a value is no number, or the channels cannot become those of `like`.
-    pub fn from_planes_in(planes: &[f32], shape: ImageShape, like: &Self) -> Result<Self, Fault> {
+    /// Grey becomes colour by repeating, colour becomes grey by Rec. 601 luma. Alpha is that of `like`, fitted as the pixels
+    /// were; a fourth channel is that of `like` where the sizes agree, else full. An error if a value is no number, or the
+    /// channels cannot become those of `like`.
+    pub fn from_planes_in(planes: &[f32], shape: ImageShape, resize: Resize, like: &Self) -> Result<Self, Fault> {
         if planes.iter().any(|value| !value.is_finite()) {
             return Err(Fault::NotFinite);
         }
@@ -186,7 +203,7 @@ impl Picture {
             Depth::U16 => Pixels::U16(values.map(|value| u16::nearest(65535.0 * value)).collect()),
             Depth::F32 => Pixels::F32(values.map(f32::nearest).collect()),
         };
-        Ok(Self { width, height, channels: like.channels, pixels })
+        Ok(Self { width, height, channels: like.channels, pixels, alpha: like.fitted_alpha(shape, resize)? })
     }
 
     fn fit<V: Value>(&self, values: &[V], shape: ImageShape, resize: Resize) -> Result<Vec<V>, Fault> {
@@ -323,7 +340,7 @@ mod tests {
     }
 
     fn grey(width: u32, height: u32, values: Vec<u8>) -> Picture {
-        Picture { width, height, channels: 1, pixels: Pixels::U8(values) }
+        Picture::opaque(width, height, 1, Pixels::U8(values))
     }
 
     #[test]
@@ -359,8 +376,7 @@ mod tests {
 
     #[test]
     fn colour_becomes_grey_by_rec_601() {
-        let rgb =
-            Picture { width: 3, height: 1, channels: 3, pixels: Pixels::U8(vec![255, 0, 0, 0, 255, 0, 0, 0, 255]) };
+        let rgb = Picture::opaque(3, 1, 3, Pixels::U8(vec![255, 0, 0, 0, 255, 0, 0, 0, 255]));
         assert_eq!(rgb.fitted(shape(1, 1, 3), Resize::Exact), Ok(Pixels::U8(vec![76, 150, 29])));
     }
 
@@ -368,7 +384,7 @@ mod tests {
     fn grey_becomes_colour_by_repeating_and_planes_come_apart() {
         let picture = grey(2, 1, vec![3, 9]);
         assert_eq!(picture.fitted(shape(3, 1, 2), Resize::Exact), Ok(Pixels::U8(vec![3, 9, 3, 9, 3, 9])));
-        let rgb = Picture { width: 2, height: 1, channels: 3, pixels: Pixels::U8(vec![1, 2, 3, 4, 5, 6]) };
+        let rgb = Picture::opaque(2, 1, 3, Pixels::U8(vec![1, 2, 3, 4, 5, 6]));
         assert_eq!(rgb.fitted(shape(3, 1, 2), Resize::Exact), Ok(Pixels::U8(vec![1, 4, 2, 5, 3, 6])));
     }
 
@@ -379,7 +395,7 @@ mod tests {
         let floats = Pixels::F32(vec![0.0, 0.25, 0.5, 1.0]);
         for (width, channels, pixels) in [(65_536, 1, Pixels::U16(wide)), (256, 3, Pixels::U8(narrow)), (4, 1, floats)]
         {
-            let picture = Picture { width, height: 1, channels, pixels };
+            let picture = Picture::opaque(width, 1, channels, pixels);
             let planes = picture.planes_for(channels).unwrap();
             assert_eq!(Picture::from_planes(&planes, &picture), Ok(picture));
         }
@@ -389,9 +405,29 @@ mod tests {
     fn refined_planes_take_the_channels_of_the_image_they_came_from() {
         let picture = grey(2, 1, vec![3, 9]);
         assert_eq!(Picture::from_planes(&picture.planes_for(3).unwrap(), &picture), Ok(picture.clone()));
-        let rgba = Picture { width: 1, height: 1, channels: 4, pixels: Pixels::U8(vec![255, 0, 0, 77]) };
+        let rgba = Picture::opaque(1, 1, 4, Pixels::U8(vec![255, 0, 0, 77]));
         let refined = |channels| Picture::from_planes(&rgba.planes_for(channels).unwrap(), &rgba).unwrap().pixels;
         assert_eq!((refined(1), refined(3)), (Pixels::U8(vec![76, 76, 76, 77]), Pixels::U8(vec![255, 0, 0, 77])));
+    }
+
+    #[test]
+    fn alpha_is_no_channel_and_comes_through_refining_as_it_was() {
+        let picture = Picture { alpha: Some(Pixels::U8(vec![77, 0])), ..grey(2, 1, vec![3, 9]) };
+        let planes = picture.planes_for(1).unwrap();
+        assert_eq!(planes, grey(2, 1, vec![3, 9]).planes_for(1).unwrap());
+        assert_eq!(Picture::from_planes(&planes, &picture), Ok(picture));
+    }
+
+    #[test]
+    fn alpha_takes_the_size_that_its_pixels_take() {
+        let picture = Picture { alpha: Some(Pixels::U8(vec![0, 60, 100, 200])), ..grey(4, 1, vec![9; 4]) };
+        for (resize, alpha) in [(Resize::Area, vec![30, 150]), (Resize::Crop, vec![60, 100])] {
+            let shape = shape(1, 1, 2);
+            let wanted = Picture { alpha: Some(Pixels::U8(alpha)), ..grey(2, 1, vec![9, 9]) };
+            assert_eq!(picture.converted(shape, resize), Ok(wanted.clone()));
+            let planes = picture.planes_in(shape, resize).unwrap();
+            assert_eq!(Picture::from_planes_in(&planes, shape, resize, &picture), Ok(wanted));
+        }
     }
 
     #[test]

@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn the_tone_of_a_picture_is_that_of_its_channels() {
-        let picture = Picture { width: 2, height: 1, channels: 2, pixels: Pixels::U8(vec![0, 255, 255, 255]) };
+        let picture = Picture::opaque(2, 1, 2, Pixels::U8(vec![0, 255, 255, 255]));
         let tones: Vec<Tone> = sums(&picture).into_iter().map(tone).collect();
         assert_eq!(tones, [Tone { mean: 0.5, deviation: 0.5 }, Tone { mean: 1.0, deviation: 0.0 }]);
     }

@@ -2,8 +2,8 @@
 //!
 //! * [`model`]: small networks, trained from their own seeds alone, so that the same cell has the same figures anywhere
 //! * [`pictures`]: a set as one tensor, and what can be made of it without learning
-//! * [`frechet`], [`wasserstein`]: how far two sets of images are apart
-//! * [`studio`]: a cell in, its figures out; what several cells need is made once
+//! * [`frechet`], `wasserstein`: how far two sets of images are apart
+//! * [`Studio`]: a cell in, its figures out; what several cells need is made once
 //!
 //! It refuses to know files, refiners' insides, leases and who asks. Layers of `tch` panic where libtorch refuses, out of memory for
 //! instance; [`Studio::figures`] catches that and says it.

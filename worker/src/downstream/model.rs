@@ -44,16 +44,10 @@ enum Goal {
     },
 }
 
-trait Least {
-    fn side_min(self) -> u32;
-}
-
-impl Least for Net {
-    fn side_min(self) -> u32 {
-        match self {
-            Net::Small { .. } => SIDE_MIN,
-            Net::PaperGaze => GAZE_SIDE_MIN,
-        }
+fn side_min(net: Net) -> u32 {
+    match net {
+        Net::Small { .. } => SIDE_MIN,
+        Net::PaperGaze => GAZE_SIDE_MIN,
     }
 }
 
@@ -70,7 +64,7 @@ pub fn trained(
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<Model>, String> {
     let (_, channels, height, width) = images_nchw.size4().map_err(|error| error.to_string())?;
-    let least = plan.net.side_min();
+    let least = side_min(plan.net);
     if height.min(width) < i64::from(least) {
         return Err(format!(
             "images of {height}x{width} pixels are too small for the model, which needs {least}x{least}"
@@ -190,7 +184,6 @@ impl Model {
     }
 
     /// What the head sees, `[n, d]`.
-    #[must_use]
     pub fn features(&self, images_nchw: &Tensor) -> Tensor {
         let sittings = images_nchw.split(SITTING, 0);
         no_grad(|| {
@@ -199,7 +192,6 @@ impl Model {
     }
 
     /// What it says of each image: of classes the logits, of numbers the numbers themselves, `[n, k]`.
-    #[must_use]
     pub fn says(&self, images_nchw: &Tensor) -> Tensor {
         let said_nk = no_grad(|| self.features(images_nchw).apply(&self.head));
         match &self.task {
@@ -209,7 +201,6 @@ impl Model {
     }
 
     /// The most likely class of each image, `[n]`.
-    #[must_use]
     pub fn classes(&self, images_nchw: &Tensor) -> Tensor {
         self.says(images_nchw).argmax(1, false)
     }

@@ -90,7 +90,6 @@ impl Targets {
 }
 
 /// `images` with the mean and the deviation of `like` in each channel, clipped to [-1, 1]; either `[n, c, h, w]`.
-#[must_use]
 pub fn moment_matched(images_nchw: &Tensor, like_nchw: &Tensor) -> Tensor {
     let moments = |of: &Tensor| {
         let mean = of.mean_dim(ALL_BUT_CHANNELS.as_slice(), true, Kind::Float);
@@ -115,7 +114,6 @@ pub fn image_matched(images: &Pictures, real: &Pictures) -> Result<Tensor, TchEr
 }
 
 /// By a Gaussian of `sigma` pixels, three of them each way; edges are continued.
-#[must_use]
 pub fn blurred(images_nchw: &Tensor, sigma: f64) -> Tensor {
     if sigma <= 0.0 {
         return images_nchw.shallow_clone();

@@ -3,7 +3,11 @@
 
 use super::{Common, Stage, errand::Passing, reading};
 use std::sync::{Mutex, PoisonError, mpsc};
-use sumac_common::{ids::Digest, random, spec::ImageShape};
+use sumac_common::{
+    ids::Digest,
+    random,
+    spec::{ImageShape, Resize},
+};
 use sumac_data::{
     decode,
     picture::Picture,
@@ -78,7 +82,8 @@ pub(super) fn refined(canvas: Canvas, planes: &[f32]) -> Result<Canvas, String> 
 pub(super) fn encode(common: &Common, passing: Passing<Canvas>) -> Passing<Encoded> {
     passing.then(|errand, _, Canvas { shape, planes, like, original, original_digest, .. }| {
         common.clocks.time(Stage::Encode, || {
-            let picture = Picture::from_planes_in(&planes, shape, &like).map_err(|fault| fault.to_string())?;
+            let resize = common.order.what.fit.unwrap_or(Resize::Exact);
+            let picture = Picture::from_planes_in(&planes, shape, resize, &like).map_err(|fault| fault.to_string())?;
             drop((planes, like));
             let source = reading::source(errand)?;
             let bytes = refined::written(&common.order.what, source, &picture, &original);

@@ -85,7 +85,8 @@ fn cost(common: &Common, original: Option<&Original>, pieces: &[Piece]) -> u64 {
     let (pixels, decoded) = match form {
         Form::Encoded(_) => decode::header(bytes).map_or((0, 0), |header| {
             let pixels = u64::from(header.width) * u64::from(header.height);
-            (pixels, pixels * u64::from(header.channels) * header.depth.bytes() as u64)
+            let values = u64::from(header.channels) + u64::from(header.has_alpha);
+            (pixels, pixels * values * header.depth.bytes() as u64)
         }),
         // One byte for each value, or more.
         Form::Values => (bytes.len() as u64, (bytes.len() * Depth::F32.bytes()) as u64),

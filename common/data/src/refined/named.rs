@@ -67,13 +67,14 @@ pub(super) fn in_tar(sample: &Sample) -> String {
 }
 
 /// The pieces of a label under endings of which no two are alike, and none would be taken for the image: one whose ending is
-/// taken has a number before it (`2.json`).
+/// taken has a number before it (`2.json`). An array may be called anything: a slash in an ending becomes a dot.
 pub(super) fn told_apart(pieces: Vec<Piece>, image: &str) -> Vec<Piece> {
     let mut taken: HashSet<String> = HashSet::from([PROVENANCE.to_owned()]);
     // Of several images a reader takes the first of these.
     let last = IMAGE_ENDINGS.iter().position(|ending| *ending == image).unwrap_or_default();
     taken.extend(IMAGE_ENDINGS[..=last].iter().map(|ending| (*ending).to_owned()));
     let apart = |Piece { ending, bytes }: Piece| {
+        let ending = ending.replace(['/', '\\'], ".");
         let numbered = (2..).map(|number| format!("{number}.{ending}"));
         let mut free = [ending.clone()].into_iter().chain(numbered);
         let ending = free.find(|ending| taken.insert(ending.to_lowercase())).unwrap_or(ending);

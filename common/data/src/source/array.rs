@@ -125,7 +125,7 @@ impl Array {
             return Err(damaged("it holds Python objects, which are not read".to_owned()));
         }
         let value_bytes = self.dtype.num_bytes().ok_or_else(|| damaged("its values have no one size".to_owned()))?;
-        let record = self.shape[1..].iter().try_fold(value_bytes as u64, |bytes, &axis| bytes.checked_mul(axis));
+        let record = self.shape.iter().skip(1).try_fold(value_bytes as u64, |bytes, &axis| bytes.checked_mul(axis));
         let whole = record.and_then(|record| record.checked_mul(labels)).filter(|&bytes| bytes <= self.there);
         let (Some(record_bytes), Some(_)) = (record, whole) else {
             return Err(damaged("it ends before its last label".to_owned()));

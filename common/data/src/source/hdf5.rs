@@ -21,7 +21,7 @@ use crate::{
     manifest::Bad,
 };
 use hdf5_reader::{
-    ByteOrder, Dataset, Datatype, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem, Storage, StorageBuffer,
+    ByteOrder, Dataset, Datatype, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem, Storage, StorageBuffer, StringSize,
     error::Error, group::Group,
 };
 use std::{
@@ -35,6 +35,10 @@ use std::{
 /// Groups below the root that are looked into for images.
 const GROUPS_MAX: usize = 1_000;
 const DEPTH_MAX: usize = 8;
+/// Nothing that is packed in an HDF5 file unpacks to more than this for each of its bytes; gzip goes as far.
+const UNPACKED_FOR_A_BYTE: u64 = 1_032;
+/// Most bytes of the texts of one column: they are held in memory.
+const TEXTS_BYTES_MAX: usize = 256 << 20;
 /// The reader keeps what it knows of each array that was looked up: after so many it is opened anew.
 const LOOKED_UP_MAX: u32 = 8_192;
 
@@ -95,11 +99,11 @@ impl Source {
         };
         members.sort_unstable();
         let count = dataset.as_ref().map_or(Some(members.len() as u64), |dataset| dataset.shape().first().copied());
-        let (labels, texts) = records(path, &beside, name, count.unwrap_or_default())?;
+        let (labels, texts) = records(path, stamp, &beside, name, count.unwrap_or_default())?;
         let columns = if is_group { columns(path, &beside, name, &members)? } else { Vec::new() };
         let mut source = match dataset {
             Some(dataset) => {
-                let stack = array_of(path, name, dataset)?.into_stack(known)?;
+                let stack = array_of(path, stamp, name, dataset)?.into_stack(known)?;
                 let classes = match (&labels[..], &texts[..]) {
                     ([only], []) => only.classes()?,
                     _ => None,
@@ -162,26 +166,32 @@ fn columns(path: &Path, beside: &Group, images: &str, members: &[String]) -> Res
 type Texts = Vec<(String, Vec<String>)>;
 
 /// The arrays beside that have a record for each image: the partner by its name, if there is one, else all; numbers, texts.
-fn records(path: &Path, beside: &Group, images: &str, count: u64) -> Result<(Vec<Labels>, Texts), SourceError> {
+fn records(
+    path: &Path,
+    stamp: Stamp,
+    beside: &Group,
+    images: &str,
+    count: u64,
+) -> Result<(Vec<Labels>, Texts), SourceError> {
     let (_, mut names) = beside.member_names().map_err(|error| failed(path, error))?;
     names.retain(|name| name != images);
     match partners(images).into_iter().find(|partner| names.contains(partner)) {
         Some(partner) => names = vec![partner],
         None => names.sort_unstable(),
     }
-    let (mut numbers, mut texts) = (Vec::new(), Vec::new());
+    let (mut numbers, mut columns) = (Vec::new(), Vec::new());
     for name in names {
         let dataset = beside.dataset(&name).map_err(|error| failed(path, error))?;
         if dataset.shape().first() != Some(&count) {
             continue;
         }
         if is_text(dataset.dtype()) && dataset.ndim() == 1 {
-            texts.push((name, dataset.read_strings().map_err(|error| failed(path, error))?));
+            columns.push((name, texts(&dataset, stamp.bytes).map_err(|error| failed(path, error))?));
         } else {
-            numbers.push(array_of(path, &name, dataset)?.into_labels(count)?);
+            numbers.push(array_of(path, stamp, &name, dataset)?.into_labels(count)?);
         }
     }
-    Ok((numbers, texts))
+    Ok((numbers, columns))
 }
 
 impl Set {
@@ -206,7 +216,7 @@ impl Set {
             let path = format!("{parent}/{column}/{key}");
             match self.look_up(&path)? {
                 Some(dataset) if is_text(dataset.dtype()) => {
-                    let texts = self.guarded(|| dataset.read_strings())?;
+                    let texts = self.guarded(|| texts(&dataset, self.held.stamp()?.bytes))?;
                     pieces.push(Piece { ending: format!("{column}.txt"), bytes: texts.join("\n").into_bytes() });
                 }
                 Some(_) => {
@@ -359,8 +369,41 @@ fn unknown(name: &str, kind: &Datatype) -> String {
     format!("`{name}` holds {kind}, which are not read: save it as numbers or strings")
 }
 
+/// A file lists chunks, and what lies in none of them is filled up: an array may claim to be of any size.
+fn check_claim(dataset: &Dataset, file_bytes: u64) -> Result<(), Error> {
+    // A value of no bytes would be free.
+    let value_bytes = dataset.raw_element_size()?.max(1) as u64;
+    let claimed = dataset.num_elements()?.saturating_mul(value_bytes);
+    if claimed > file_bytes.saturating_mul(UNPACKED_FOR_A_BYTE) {
+        let (name, shape) = (dataset.name(), dataset.shape());
+        let what = format!("`{name}` claims {shape:?} values, more than a file of {file_bytes} bytes can hold");
+        return Err(Error::ResourceLimit(what));
+    }
+    Ok(())
+}
+
+fn texts(dataset: &Dataset, file_bytes: u64) -> Result<Vec<String>, Error> {
+    check_claim(dataset, file_bytes)?;
+    if matches!(dataset.dtype(), Datatype::String { size: StringSize::Fixed(_), .. }) {
+        return dataset.read_strings();
+    }
+    // Those of different lengths lie elsewhere in the file, where many may be one and the same.
+    let mut room = TEXTS_BYTES_MAX;
+    let references = dataset.read_raw_bytes()?;
+    let text = |reference: &[u8]| {
+        let mut bytes = dataset.resolve_vlen_reference_bytes(reference, 1)?;
+        bytes.truncate(bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len()));
+        let too_many = || format!("the texts of `{}` take more than {TEXTS_BYTES_MAX} bytes", dataset.name());
+        room = room.checked_sub(bytes.len()).ok_or_else(|| Error::ResourceLimit(too_many()))?;
+        let not_utf8 = |_| Error::InvalidData(format!("a text of `{}` is not valid UTF-8", dataset.name()));
+        String::from_utf8(bytes).map_err(not_utf8)
+    };
+    references.chunks_exact(dataset.vlen_reference_size()).map(text).collect()
+}
+
 /// An array whose rows are asked for one at a time.
-fn array_of(path: &Path, name: &str, dataset: Dataset) -> Result<Array, SourceError> {
+fn array_of(path: &Path, stamp: Stamp, name: &str, dataset: Dataset) -> Result<Array, SourceError> {
+    check_claim(&dataset, stamp.bytes).map_err(|error| failed(path, error))?;
     let damaged = |what: String| SourceError::Damaged { path: path.to_owned(), what };
     let descr = descr(dataset.dtype(), false).ok_or_else(|| damaged(unknown(name, dataset.dtype())))?;
     let shape = dataset.shape().to_vec();

@@ -65,7 +65,7 @@ impl Source {
         let mut bad = self.bad.clone();
         for header in headers {
             match header {
-                Ok(Header { width, height, channels, depth }) => {
+                Ok(Header { width, height, channels, depth, .. }) => {
                     *sizes.entry((width, height, channels, depth)).or_default() += 1
                 }
                 Err(fault) => bad.push(fault),

@@ -126,6 +126,9 @@ fn open(path: &Path) -> Result<Array, SourceError> {
 fn arrays(path: &Path) -> Result<Vec<Array>, SourceError> {
     let mut entries = zip::entries(path)?;
     entries.retain(|entry| entry.name.ends_with(".npy"));
+    if let Some(twice) = zip::named_twice(&entries) {
+        return Err(SourceError::Damaged { path: path.to_owned(), what: format!("it holds two arrays `{twice}`") });
+    }
     zip::check_room(&entries, path)?;
     let mut arrays = Vec::new();
     for entry in entries {

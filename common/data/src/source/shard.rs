@@ -25,7 +25,7 @@ use std::{
     io,
     path::{Path, PathBuf},
 };
-use tar::{EntryType, Header, PaxExtensions};
+use tar::{EntryType, Header};
 
 const BLOCK: u64 = 512;
 /// Most bytes of a long name or of pax records before one member.
@@ -160,15 +160,19 @@ struct Group {
 
 impl Bench<'_> {
     fn lay(&mut self, member: Member, within: u32) {
-        let Ok(name) = String::from_utf8(member.name) else {
-            return self.bad.push(Bad::new(self.shard.key("a member"), &Fault::Name));
+        let name = match String::from_utf8(member.name) {
+            Ok(name) => name,
+            Err(error) => {
+                let name = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                return self.bad.push(Bad::new(self.shard.key(&name), &Fault::Name));
+            }
         };
         let Some(name) = inside(&name) else {
             return self.bad.push(Bad::new(self.shard.key(&name), &Fault::NameLeadsOut));
         };
         let Some((key, ending)) = split(&name) else { return };
-        if !member.is_file {
-            return self.bad.push(Bad::new(self.shard.key(&name), &Fault::LinkInTar));
+        if let Some(fault) = member.odd {
+            return self.bad.push(Bad::new(self.shard.key(&name), &fault));
         }
         if self.group.as_ref().is_none_or(|group| group.key != key) {
             self.close();
@@ -237,7 +241,8 @@ fn image_of(members: &[(String, Stretch)]) -> Result<usize, Fault> {
 /// One member of a tar: a file, or what stands for one.
 struct Member {
     name: Vec<u8>,
-    is_file: bool,
+    /// Why it is no file as it lies.
+    odd: Option<Fault>,
     begin: u64,
     bytes: u64,
 }
@@ -250,9 +255,9 @@ struct Tape<'a> {
 }
 
 impl Tape<'_> {
-    /// The next file or link; `None` at the end mark. Folders and devices are passed over.
+    /// The next file, or what is called as one; `None` at the end mark. Folders are passed over.
     fn next(&mut self) -> io::Result<Result<Option<Member>, Fault>> {
-        let (mut long_name, mut pax_size) = (None, None);
+        let (mut long_name, mut pax_size, mut is_sparse) = (None, None, false);
         loop {
             let header = match self.header()? {
                 Ok(Some(header)) => header,
@@ -281,25 +286,30 @@ impl Tape<'_> {
                     extension.truncate(extension.iter().position(|&byte| byte == 0).unwrap_or(extension.len()));
                     long_name = Some(extension);
                 } else if kind.is_pax_local_extensions() {
-                    for record in PaxExtensions::new(&extension) {
-                        match record.map(|record| (record.key_bytes(), record.value_bytes())) {
-                            Ok((b"path", name)) => long_name = Some(name.to_vec()),
-                            Ok((b"size", size)) => {
-                                pax_size = std::str::from_utf8(size).ok().and_then(|s| s.parse().ok())
-                            }
-                            Ok(_) => {}
-                            Err(_) => return damaged("its pax records cannot be read"),
+                    let Some(records) = pax_records(&extension) else {
+                        return damaged("its pax records cannot be read");
+                    };
+                    for (key, value) in records {
+                        match key {
+                            b"path" => long_name = Some(value.to_vec()),
+                            b"size" => pax_size = str::from_utf8(value).ok().and_then(|size| size.parse().ok()),
+                            _ => is_sparse |= key.starts_with(b"GNU.sparse."),
                         }
                     }
                 }
                 continue;
             }
             let name = long_name.take().unwrap_or_else(|| header.path_bytes().into_owned());
-            let is_file = matches!(kind, EntryType::Regular | EntryType::Continuous);
-            let is_link = matches!(kind, EntryType::Symlink | EntryType::Link | EntryType::GNUSparse);
+            let odd = match kind {
+                EntryType::Regular | EntryType::Continuous => is_sparse.then_some(Fault::SparseInTar),
+                EntryType::GNUSparse => Some(Fault::SparseInTar),
+                EntryType::Symlink | EntryType::Link => Some(Fault::LinkInTar),
+                EntryType::Char | EntryType::Block | EntryType::Fifo => Some(Fault::DeviceInTar),
+                _ => continue,
+            };
             // The first tars had no type for folders.
-            if (is_file || is_link) && !name.ends_with(b"/") {
-                return Ok(Ok(Some(Member { name, is_file, begin, bytes })));
+            if !name.ends_with(b"/") {
+                return Ok(Ok(Some(Member { name, odd, begin, bytes })));
             }
         }
     }
@@ -323,4 +333,18 @@ impl Tape<'_> {
             _ => Err(Fault::TarDamaged { at: self.at, what: "no header is where one should be".to_owned() }),
         })
     }
+}
+
+/// Key and value of each record, which gives its own length: a value may hold line ends.
+fn pax_records(mut bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+    let mut records = Vec::new();
+    while !bytes.is_empty() {
+        let blank = bytes.iter().position(|&byte| byte == b' ')?;
+        let length: usize = str::from_utf8(&bytes[..blank]).ok()?.parse().ok()?;
+        let record = bytes.get(blank + 1..length)?.strip_suffix(b"\n")?;
+        let equals = record.iter().position(|&byte| byte == b'=')?;
+        records.push((&record[..equals], &record[equals + 1..]));
+        bytes = &bytes[length..];
+    }
+    Some(records)
 }

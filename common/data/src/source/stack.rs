@@ -60,6 +60,9 @@ pub(super) struct Stack {
     pub values: Values,
 }
 
+/// Most images of one stack: each is listed.
+const COUNT_MAX: u64 = 100_000_000;
+
 /// What a header claims: `count` images of `height x width x channels` values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Claim {
@@ -83,10 +86,9 @@ impl Claim {
         if record > DECODED_BYTES_MAX {
             return Err(damaged(format!("its header claims images of {record} bytes each")));
         }
-        record
-            .checked_mul(self.count)
-            .filter(|_| u32::try_from(self.count).is_ok())
-            .ok_or_else(|| damaged(format!("its header claims {} images", self.count)))
+        record.checked_mul(self.count).filter(|_| self.count <= COUNT_MAX).ok_or_else(|| {
+            damaged(format!("its header claims {} images, and {COUNT_MAX} are listed at most", self.count))
+        })
     }
 
     /// The claim held against what is there.
@@ -111,7 +113,7 @@ impl Stack {
             Values::U16 { .. } => Depth::U16,
             Values::F32 { .. } => Depth::F32,
         };
-        Header { width: self.width, height: self.height, channels: self.channels, depth }
+        Header { width: self.width, height: self.height, channels: self.channels, has_alpha: false, depth }
     }
 
     pub(super) fn record(&self, at: u64) -> io::Result<Vec<u8>> {
@@ -135,7 +137,7 @@ impl Stack {
                 Pixels::F32(self.channels_last(values))
             }
         };
-        Ok(Picture { width: self.width, height: self.height, channels: self.channels, pixels })
+        Ok(Picture::opaque(self.width, self.height, self.channels, pixels))
     }
 
     /// The record that reads back as `picture`: [`Self::picture`] the other way round.

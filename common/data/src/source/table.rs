@@ -14,6 +14,8 @@ use std::{
 
 /// Most bytes of a table.
 pub(super) const TABLE_BYTES_MAX: u64 = 512 << 20;
+/// Most bytes that the rows of a table take in memory, where each of them has the names of its columns.
+const ROWS_BYTES_MAX: usize = 4 << 30;
 /// Columns that may name the file, best first.
 const FILE_COLUMNS: [&str; 7] = ["file_name", "file", "filename", "image", "path", "image_path", "img"];
 
@@ -100,6 +102,20 @@ pub(super) fn inside(name: &str) -> Option<String> {
 
 type Records = Result<(Vec<String>, Vec<Record>), (u64, String)>;
 
+/// What memory is left for rows.
+struct Room(usize);
+
+impl Room {
+    /// For so many fields, with their names and their text.
+    fn take(&mut self, fields: usize, text: usize) -> Result<(), String> {
+        let wanted = fields * size_of::<(String, String)>() + text;
+        self.0 = self.0.checked_sub(wanted).ok_or_else(|| {
+            format!("the rows up to here take more than {ROWS_BYTES_MAX} bytes in memory: split the table, or take columns out")
+        })?;
+        Ok(())
+    }
+}
+
 fn csv(text: &str) -> Records {
     let head = text.lines().next().unwrap_or_default();
     let often = |mark: char| head.matches(mark).count();
@@ -109,7 +125,8 @@ fn csv(text: &str) -> Records {
     let at = |error: &csv::Error| error.position().map_or(1, csv::Position::line);
     let columns: Vec<String> =
         reader.headers().map_err(|error| (at(&error), error.to_string()))?.iter().map(str::to_owned).collect();
-    let mut records = Vec::new();
+    let columns_bytes: usize = columns.iter().map(String::len).sum();
+    let (mut records, mut room) = (Vec::new(), Room(ROWS_BYTES_MAX));
     let mut begin = reader.position().byte() as usize;
     let mut rows = reader.into_records();
     while let Some(record) = rows.next() {
@@ -120,6 +137,7 @@ fn csv(text: &str) -> Records {
             _ => (at(&error), error.to_string()),
         })?;
         let line = record.position().map_or(0, csv::Position::line);
+        room.take(columns.len(), columns_bytes + record.as_slice().len()).map_err(|what| (line, what))?;
         let fields = columns.iter().cloned().zip(record.iter().map(str::to_owned)).collect();
         let end = rows.reader().position().byte() as usize;
         // Blank lines and line ends belong to nobody.
@@ -133,7 +151,7 @@ fn csv(text: &str) -> Records {
 
 fn jsonl(text: &str) -> Records {
     let mut columns = Vec::new();
-    let mut records = Vec::new();
+    let (mut records, mut room) = (Vec::new(), Room(ROWS_BYTES_MAX));
     let mut begin = 0;
     for (line, with_end) in (1..).zip(text.split_inclusive('\n')) {
         let row = with_end.trim_end_matches(['\r', '\n']);
@@ -143,6 +161,7 @@ fn jsonl(text: &str) -> Records {
             continue;
         }
         let fields = json_fields(row).map_err(|what| (line, what))?;
+        room.take(fields.len(), row.len()).map_err(|what| (line, what))?;
         if columns.is_empty() {
             columns = fields.iter().map(|(column, _)| column.clone()).collect();
         }

@@ -25,6 +25,8 @@ use std::{
 
 /// What the field of an image begins with; further cameras append to it.
 const CAMERA: &str = "cam/image_array";
+/// Most cameras of one car: each image of a record keeps all of it.
+const CAMERAS_MAX: usize = 64;
 const MANIFEST: &str = "manifest.json";
 
 /// The files that tubs are made of, besides images.
@@ -232,8 +234,11 @@ fn parsed(json: &[u8]) -> Result<Fields, Fault> {
 
 /// The names of its images: one for each camera.
 fn images(fields: &Fields) -> Result<Vec<String>, Fault> {
-    let cameras = fields.iter().filter(|(name, _)| name.starts_with(CAMERA));
-    cameras.map(|(_, image)| inside(image).ok_or(Fault::NameLeadsOut)).collect()
+    let cameras: Vec<_> = fields.iter().filter(|(name, _)| name.starts_with(CAMERA)).collect();
+    if cameras.len() > CAMERAS_MAX {
+        return Err(Fault::TornRecord(format!("it names {} images and not up to {CAMERAS_MAX}", cameras.len())));
+    }
+    cameras.into_iter().map(|(_, image)| inside(image).ok_or(Fault::NameLeadsOut)).collect()
 }
 
 fn is_numbered(name: &str, before: &str, after: &str) -> bool {

@@ -6,6 +6,7 @@
 use super::{SourceError, held::Held};
 use flate2::{Crc, read::DeflateDecoder};
 use std::{
+    collections::HashSet,
     io::{BufReader, Read},
     path::{Path, PathBuf},
     sync::Arc,
@@ -72,6 +73,12 @@ pub(super) fn entries(path: &Path) -> Result<Vec<Entry>, SourceError> {
         at = next;
     }
     Ok(entries)
+}
+
+/// A name that two of these entries have: nobody knows which of them is meant.
+pub(super) fn named_twice(entries: &[Entry]) -> Option<&str> {
+    let mut seen = HashSet::new();
+    entries.iter().map(|entry| entry.name.as_str()).find(|name| !seen.insert(*name))
 }
 
 /// Whether what these entries unpack to may be held in memory.

@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import io
+import zlib
 from pathlib import Path
 
 import datasets
@@ -45,6 +46,19 @@ with h5py.File(HERE / "two.h5", "w") as file:
     for part in ["train", "test"]:
         file[f"x_{part}"] = pixels(2, 4, 6)
         file[f"y_{part}"] = np.uint8([1, 0])
+
+# Of a quarter of a tebibyte, as it says, none of which was ever written.
+with h5py.File(HERE / "sparse.h5", "w") as file:
+    file.create_dataset("images", shape=(2**26, 64, 64), dtype=np.uint8, chunks=(1, 64, 64))
+
+# A text for each image, all of them the same bytes of the file.
+with h5py.File(HERE / "texts.h5", "w") as file:
+    count = 1 << 18
+    file.create_dataset("images", data=np.zeros((count, 2, 2), np.uint8), chunks=(count, 2, 2), compression=9)
+    texts = file.create_dataset("texts", shape=(count,), dtype=h5py.string_dtype(), chunks=(count,), compression=9)
+    texts[0] = "a" * 1100
+    _, packed = texts.id.read_direct_chunk((0,))
+    texts.id.write_direct_chunk((0,), zlib.compress(zlib.decompress(packed)[:16] * count, 9))
 
 
 # === parquet ===

@@ -16,7 +16,13 @@ use sumac_data::{
 const SHARD: u32 = 2;
 const ANY: ImageShape = ImageShape { channels: 1, height: 1, width: 1 };
 
-fn begun(shelf: &Shelf, destination: &str, layout: Layout, format: Format, fitted: Option<ImageShape>) -> Refinement {
+pub(crate) fn begun(
+    shelf: &Shelf,
+    destination: &str,
+    layout: Layout,
+    format: Format,
+    fitted: Option<ImageShape>,
+) -> Refinement {
     let destination = shelf.path(destination);
     let frozen = Input::freeze(&shelf.look("set"), SHARD, &destination.join(WORK)).unwrap();
     let what = What {
@@ -37,11 +43,11 @@ fn begun(shelf: &Shelf, destination: &str, layout: Layout, format: Format, fitte
     order
 }
 
-fn convert(order: &Refinement) -> Result<Manifest, RefinedError> {
+pub(crate) fn convert(order: &Refinement) -> Result<Manifest, RefinedError> {
     refined::convert(order, &|_, _| {})
 }
 
-fn assert_clean(shelf: &Shelf, destination: &str, images: u64) {
+pub(crate) fn assert_clean(shelf: &Shelf, destination: &str, images: u64) {
     let verified = refined::verify(&shelf.path(destination), Some(&shelf.look("set")), &|_, _| {}).unwrap();
     assert_eq!((verified.images, verified.labels, &verified.findings[..]), (images, images, &[][..]));
 }

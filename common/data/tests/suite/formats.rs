@@ -41,12 +41,6 @@ fn sixteen_bits_stay_sixteen_bits() {
 }
 
 #[test]
-fn alpha_is_dropped() {
-    let picture = decode(&encoded(&DynamicImage::ImageRgba8(colourful().into_rgba8()), ImageFormat::Png)).unwrap();
-    assert_eq!(picture.pixels, Pixels::U8(colourful().into_rgb8().into_raw()));
-}
-
-#[test]
 fn the_content_tells_the_format_not_the_name() {
     let shelf = Shelf::new();
     shelf.put("set/really-png.jpg", encoded(&grey(7), ImageFormat::Png));

@@ -17,6 +17,11 @@ fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files").join(name)
 }
 
+/// Of every form, to be damaged.
+pub(crate) fn files() -> impl Iterator<Item = Vec<u8>> {
+    ["groups.h5", "classes.h5", "floats.h5", "two.h5"].into_iter().map(|name| fs::read(file(name)).unwrap())
+}
+
 fn piece(ending: &str, bytes: impl Into<Vec<u8>>) -> Piece {
     Piece { ending: ending.to_owned(), bytes: bytes.into() }
 }
@@ -78,6 +83,21 @@ fn of_several_arrays_one_has_to_be_named() {
 
 fn class(index: u32) -> Label {
     Label::Class { index, name: index.to_string() }
+}
+
+#[test]
+fn an_array_that_claims_more_than_its_file_can_hold_is_refused_before_it_is_listed() {
+    let error = Source::look(&file("sparse.h5")).unwrap_err().to_string();
+    assert!(
+        error.contains("`images` claims [67108864, 64, 64] values, more than a file of 1400 bytes can hold"),
+        "{error}"
+    );
+}
+
+#[test]
+fn texts_that_are_all_the_same_bytes_of_a_file_are_refused_once_they_are_too_many() {
+    let error = Source::look(&file("texts.h5")).unwrap_err().to_string();
+    assert!(error.contains("the texts of `texts` take more than 268435456 bytes"), "{error}");
 }
 
 #[test]

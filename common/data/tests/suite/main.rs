@@ -1,6 +1,7 @@
 //! The images, from the outside: formats in, bad input, freezing, drawing, and the real packs where they are.
 #![allow(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
+mod alpha;
 mod arrays;
 mod converted;
 mod demo;
@@ -10,6 +11,9 @@ mod freezing;
 mod hdf5;
 mod hostile;
 mod identity;
+mod images;
+mod mutations;
+mod names;
 mod originals;
 mod packs;
 #[cfg(feature = "parquet")]

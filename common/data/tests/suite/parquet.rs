@@ -26,10 +26,10 @@ fn file(name: &str) -> PathBuf {
 }
 
 /// Of every form, to be damaged.
-pub(crate) fn files() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+pub(crate) fn files() -> impl Iterator<Item = Vec<u8>> {
     let names =
         ["classes.parquet", "rows/train-00000-of-00002.parquet", "plain.parquet", "codings.parquet", "bare.parquet"];
-    names.into_iter().map(|name| ("x.parquet", fs::read(file(name)).unwrap()))
+    names.into_iter().map(|name| fs::read(file(name)).unwrap())
 }
 
 fn look(name: &str) -> Source {

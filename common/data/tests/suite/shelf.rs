@@ -107,6 +107,87 @@ pub(crate) fn npy(kind: &str, shape: &str, values: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A PNG of so many bits a value and of this kind of colour: some chunks, then these rows, each behind its filter.
+pub(crate) fn png(size: (u32, u32), bits: u8, kind: u8, chunks: &[(&[u8; 4], &[u8])], rows: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(rows).unwrap();
+    let head = [&size.0.to_be_bytes()[..], &size.1.to_be_bytes(), &[bits, kind, 0, 0, 0]].concat();
+    let packed = packed.finish().unwrap();
+    let all = [&[(b"IHDR", &head[..])], chunks, &[(b"IDAT", &packed), (b"IEND", &[])]].concat();
+    let start = b"\x89PNG\r\n\x1a\n".to_vec();
+    all.into_iter().fold(start, |png, (kind, content)| with_chunk(&png, png.len(), kind, content))
+}
+
+/// A PNG with one chunk more, at this byte.
+pub(crate) fn with_chunk(png: &[u8], at: usize, kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let mut crc = flate2::Crc::new();
+    crc.update(kind);
+    crc.update(content);
+    let length = (content.len() as u32).to_be_bytes();
+    [&png[..at], &length, kind, content, &crc.sum().to_be_bytes(), &png[at..]].concat()
+}
+
+/// How a TIFF writes its numbers, and what its page says comes next.
+#[derive(Clone, Copy)]
+pub(crate) struct Tiff {
+    pub big_endian: bool,
+    /// BigTIFF.
+    pub wide: bool,
+    pub next: u64,
+}
+
+impl Tiff {
+    pub(crate) const LITTLE: Self = Self { big_endian: false, wide: false, next: 0 };
+    pub(crate) const BIG: Self = Self { big_endian: true, ..Self::LITTLE };
+    pub(crate) const WIDE: Self = Self { wide: true, ..Self::LITTLE };
+
+    fn number(self, value: u64, length: usize) -> Vec<u8> {
+        if self.big_endian {
+            value.to_be_bytes()[8 - length..].to_vec()
+        } else {
+            value.to_le_bytes()[..length].to_vec()
+        }
+    }
+}
+
+pub(crate) type Tags<'a> = &'a [(u16, &'a [u64])];
+
+/// An unpacked TIFF with these tags, all of 16 bits; where planes are kept apart (284), a strip for each.
+pub(crate) fn tiff(size: [u64; 2], form: Tiff, tags: Tags, pixels: &[u8]) -> Vec<u8> {
+    let value = |tag: u16| tags.iter().find(|(found, _)| *found == tag).map_or(1, |(_, values)| values[0]);
+    let strips = if value(284) == 2 { value(277) } else { 1 };
+    let (place, head) = if form.wide { (8, 16) } else { (4, 8) };
+    let strip = pixels.len() as u64 / strips;
+    let begins: Vec<u64> = (0..strips).map(|at| head + at * strip).collect();
+    let lengths = vec![strip; strips as usize];
+    let [width, height] = size.each_ref().map(std::slice::from_ref);
+    let own = [(256, width), (257, height), (259, &[1]), (278, height), (273, &begins), (279, &lengths)];
+    let mut entries = [tags, &own].concat();
+    entries.sort_unstable();
+    let mut outside = pixels.to_vec();
+    let mut directory = form.number(entries.len() as u64, if form.wide { 8 } else { 2 });
+    for (tag, values) in entries {
+        let mut held: Vec<u8> = values.iter().flat_map(|&value| form.number(value, 2)).collect();
+        if held.len() > place {
+            let at = head + outside.len() as u64;
+            outside.extend(std::mem::replace(&mut held, form.number(at, place)));
+        }
+        held.resize(place, 0);
+        let parts = [form.number(tag.into(), 2), form.number(3, 2), form.number(values.len() as u64, place), held];
+        directory.extend(parts.concat());
+    }
+    directory.extend(form.number(form.next, place));
+    let order = if form.big_endian { b"MM" } else { b"II" };
+    let at = form.number(head + outside.len() as u64, place);
+    let version = if form.wide {
+        [form.number(43, 2), form.number(8, 2), form.number(0, 2)].concat()
+    } else {
+        form.number(42, 2)
+    };
+    [&order[..], &version, &at, &outside, &directory].concat()
+}
+
 /// Where the real image packs lie, if they are on this machine.
 pub(crate) fn pack(name: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");

@@ -1,0 +1,6 @@
+//! An HDF5 file.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(init: sumac_fuzz::spare_caught_panics(), |bytes: &[u8]| {
+    sumac_fuzz::file("x.h5", bytes, &[]);
+});
