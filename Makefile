@@ -94,7 +94,7 @@ clean:  ## Remove what was built; libtorch stays in the user's cache
 PACKS := $(or $(SUMAC_DATA_PACKS),../shared/data)
 LEARNED := target/learning
 
-.PHONY: learning bench
+.PHONY: learning evaluate bench
 
 learning: $(if $(wildcard $(PACKS)/traffic-signs),build)  ## Train on the image packs, if there are any, and judge what was learned
 	@if [ ! -d "$(PACKS)/traffic-signs" ] || [ ! -d "$(PACKS)/digits" ]; then
@@ -112,6 +112,42 @@ learning: $(if $(wildcard $(PACKS)/traffic-signs),build)  ## Train on the image 
 	learn signs "$(PACKS)/traffic-signs/synthetic" "$(PACKS)/traffic-signs/real-unlabelled" || status=1
 	learn digits "$(PACKS)/digits/synthetic-fonts" "$(PACKS)/digits/real-mnist/train-images-idx3-ubyte.gz" --mechanics || status=1
 	exit $$status
+
+EVALUATED := target/evaluated
+# Refiners of one kind differ by their seeds; the model that learns from their images has five of its own.
+SEEDS_OF_REFINERS := 7 8 9
+
+evaluate: $(if $(wildcard $(PACKS)/traffic-signs),build)  ## Does it help? Train refiners on the image packs, and models on what they make (under 3 hours)
+	@if [ ! -d "$(PACKS)/traffic-signs" ] || [ ! -d "$(PACKS)/digits" ] || [ ! -d "$(PACKS)/driving" ]; then
+	  echo "skipped: no image packs in $(PACKS); set SUMAC_DATA_PACKS to where they are"; exit 0
+	fi
+	train() {
+	  example=$$1 seed=$$2 synthetic=$$3 real=$$4; dir="$(EVALUATED)/$$example-$$seed"
+	  if [ -e "$$dir/summary.json" ]; then return; fi
+	  $(RUN)/sumac up "examples/$$example.toml" --workers 2 --state "$(EVALUATED)/state" --set "output.dir=$$dir" --set "train.seed=$$seed" \
+	    --set "data.synthetic=$$synthetic" --set "data.real=$$real"
+	}
+	signs="$(PACKS)/traffic-signs" digits="$(PACKS)/digits/real-mnist" roads="$(PACKS)/driving"
+	for seed in $(SEEDS_OF_REFINERS); do
+	  train signs $$seed "$$signs/synthetic" "$$signs/real-unlabelled"
+	  train signs-matched $$seed "$$signs/synthetic" "$$signs/real-unlabelled"
+	done
+	train digits 7 "$(PACKS)/digits/synthetic-fonts" "$$digits/train-images-idx3-ubyte.gz"
+	train roads 7 "$$roads/synthetic-roads" "$$roads/real-unlabelled"
+	cd "$(EVALUATED)"
+	evaluate() { "$(CURDIR)/$(RUN)/sumac" evaluate "$$@"; }
+	real() { realpath --relative-to . "$(CURDIR)/$$1" 2>/dev/null || echo "$$1"; }
+	signs=$$(real "$$signs") digits=$$(real "$$digits") roads=$$(real "$$roads") fonts=$$(real "$(PACKS)/digits/synthetic-fonts")
+	evaluate signs-7 signs-8 signs-9 signs-matched-7 signs-matched-8 signs-matched-9 --into signs-help \
+	  --synthetic "$$signs/synthetic" --real "$$signs/real-unlabelled" \
+	  --real-test "$$signs/real-test" --test-labels "$$signs/real-test-labels.csv" \
+	  --real-labelled "$$signs/real-unlabelled" --real-labels "$$signs/real-unlabelled-oracle-labels.csv"
+	evaluate digits-7 --into digits-help --synthetic "$$fonts" --real "$$digits/train-images-idx3-ubyte.gz" \
+	  --real-test "$$digits/t10k-images-idx3-ubyte.gz" --real-labelled "$$digits/train-images-idx3-ubyte.gz"
+	evaluate roads-7 --into roads-help --balanced --label class_left0_straight1_right2 \
+	  --synthetic "$$roads/synthetic-roads" --synthetic-labels "$$roads/synthetic-roads-labels.csv" --real "$$roads/real-unlabelled" \
+	  --real-test "$$roads/real-test" --test-labels "$$roads/real-test-labels.csv" \
+	  --real-labelled "$$roads/real-unlabelled" --real-labels "$$roads/real-unlabelled-oracle-labels.csv"
 
 bench: build  ## Images per second on this machine, beside what a plain convolution reaches (under 10 minutes, wants quiet)
 	$(CARGO) build --release --locked -p sumac-worker --example bench

@@ -6,7 +6,10 @@ use super::{
     pictures::{Pictures, Targets, blurred, brightness_spread, change, flat_images, image_matched, moment_matched},
     wasserstein::{sliced, spread},
 };
-use crate::{learner::LearnError, pipeline::Refines};
+use crate::{
+    learner::{LearnError, moments},
+    pipeline::Refines,
+};
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -22,8 +25,9 @@ use sumac_common::{
 };
 use tch::{Kind, TchError, Tensor};
 
-/// Updates of a classifier that tells images from real ones: with more it learns the training half by heart.
-const TELLING: Downstream = Downstream { updates: 150, ..JUDGE };
+/// Share of the model's updates that a classifier has that tells images from real ones: with more it learns the training half by
+/// heart.
+const TELLING: f64 = 0.3;
 /// Images that people look at.
 const SHOWN: usize = 24;
 /// Degrees under which the share of directions is counted.
@@ -66,7 +70,17 @@ pub struct Studio {
     sets: Sets,
     refiners: Vec<Box<dyn Refines + Send>>,
     refined: BTreeMap<usize, Tensor>,
-    judge: Option<Model>,
+    judge: Option<Judge>,
+}
+
+/// A model that judges images, and what it finds in the real ones.
+struct Judge {
+    model: Model,
+    real_nd: Tensor,
+    /// Of one half of the real images beside the other.
+    frechet_floor: f64,
+    wasserstein_floor: Vec<f64>,
+    told_floor: f64,
 }
 
 /// What is made, unless nobody wants it any more.
@@ -134,7 +148,7 @@ impl Studio {
                 let said: Vec<f32> = Pictures::values(&said)?;
                 Figures::Errors(match self.what.task {
                     Task::Direction => errors(angles(&said, of), &ANGLES),
-                    _ => errors(differences(&said, of, *width), &SHARES.map(|share| share * deviation(of))),
+                    _ => errors(differences(&said, of, *width), &SHARES.map(|share| share * deviation(of, *width))),
                 })
             }
         }))
@@ -184,42 +198,63 @@ impl Studio {
         let Some(made) = self.pixels(part, go_on)? else { return Ok(None) };
         self.train_judge(go_on)?;
         let Some(judge) = &self.judge else { return Ok(None) };
-        let (synthetic, real) = (&self.sets.synthetic.nchw, &self.sets.real.nchw);
-        let (one, other) = halves(real);
-        let far = |a: &Tensor, b: &Tensor| frechet_distance(&judge.features(a), &judge.features(b));
+        let (synthetic, real, model) = (&self.sets.synthetic.nchw, &self.sets.real.nchw, &judge.model);
         let kept = match self.what.task {
-            Task::Classes => agreement(&judge.classes(synthetic), &judge.classes(&made)),
-            _ => change(&judge.says(synthetic), &judge.says(&made)),
+            Task::Classes => agreement(&model.classes(synthetic), &model.classes(&made)),
+            _ => change(&model.says(synthetic), &model.says(&made)),
         };
-        let Some(told) = told_apart(&made, real, go_on)? else { return Ok(None) };
-        let Some(told_floor) = told_apart(&one, &other, go_on)? else { return Ok(None) };
+        let Some(told) = told_apart(&self.telling(), &made, real, go_on)? else { return Ok(None) };
         let (images, shown) = (made.size()[0] as u64, SHOWN.min(made.size()[0] as usize) as u64);
         Ok(Some(Images {
             change: change(&made, synthetic),
             agreement: kept,
-            frechet: far(&made, real),
-            frechet_floor: far(&one, &other),
+            frechet: frechet_distance(&model.features(&made), &judge.real_nd),
+            frechet_floor: judge.frechet_floor,
             wasserstein: sliced(&made, real),
-            wasserstein_floor: sliced(&one, &other),
+            wasserstein_floor: judge.wasserstein_floor.clone(),
             brightness_spread: brightness_spread(&made),
             brightness_spread_real: brightness_spread(real),
             told_from_real: told,
-            told_from_real_floor: told_floor,
+            told_from_real_floor: judge.told_floor,
             flat: flat_images(&made),
             images,
             shown: (0..shown).map(|at| at * images / shown).collect(),
         }))
     }
 
+    /// As small as it is, with as many updates as the models that are evaluated.
+    fn judging(&self) -> Downstream {
+        let Downstream { updates, batch, .. } = self.what.model;
+        Downstream { updates, batch, ..JUDGE }
+    }
+
+    fn telling(&self) -> Downstream {
+        let updates = ((TELLING * self.what.model.updates as f64) as u64).max(1);
+        Downstream { updates, ..self.judging() }
+    }
+
     /// Learns from synthetic images and a moment-matched copy of them, so that it is used to real light.
     fn train_judge(&mut self, go_on: &dyn Fn() -> bool) -> Result<(), DownstreamError> {
-        if self.judge.is_none() {
-            let Sets { synthetic, real, .. } = &self.sets;
-            let targets = synthetic.targets.clone().ok_or(DownstreamError::Missing("label"))?;
-            let images = Tensor::f_cat(&[&synthetic.nchw, &moment_matched(&synthetic.nchw, &real.nchw)], 0)?;
-            let targets = Targets::together(&[targets.clone(), targets]);
-            self.judge = trained(&JUDGE, &images, &targets, 0, go_on).map_err(DownstreamError::Images)?;
+        if self.judge.is_some() {
+            return Ok(());
         }
+        let Sets { synthetic, real, .. } = &self.sets;
+        let targets = synthetic.targets.clone().ok_or(DownstreamError::Missing("label"))?;
+        let images = Tensor::f_cat(&[&synthetic.nchw, &moment_matched(&synthetic.nchw, &real.nchw)], 0)?;
+        let targets = Targets::together(&[targets.clone(), targets]);
+        let Some(model) = trained(&self.judging(), &images, &targets, 0, go_on).map_err(DownstreamError::Images)?
+        else {
+            return Ok(());
+        };
+        let (one, other) = halves(&real.nchw);
+        let Some(told_floor) = told_apart(&self.telling(), &one, &other, go_on)? else { return Ok(()) };
+        self.judge = Some(Judge {
+            real_nd: model.features(&real.nchw),
+            frechet_floor: frechet_distance(&model.features(&one), &model.features(&other)),
+            wasserstein_floor: sliced(&one, &other),
+            told_floor,
+            model,
+        });
         Ok(())
     }
 }
@@ -230,7 +265,7 @@ fn halves(images_nchw: &Tensor) -> (Tensor, Tensor) {
 }
 
 /// Accuracy, on images that it has not seen, of a fresh classifier that tells two sets apart; as many of each.
-fn told_apart(one: &Tensor, other: &Tensor, go_on: &dyn Fn() -> bool) -> Made<f64> {
+fn told_apart(plan: &Downstream, one: &Tensor, other: &Tensor, go_on: &dyn Fn() -> bool) -> Made<f64> {
     let n = one.size()[0].min(other.size()[0]);
     let ((one, one_test), (other, other_test)) = (halves(&spread(one, n)), halves(&spread(other, n)));
     let classes = |zeros: &Tensor, ones: &Tensor| -> Vec<i64> {
@@ -239,7 +274,7 @@ fn told_apart(one: &Tensor, other: &Tensor, go_on: &dyn Fn() -> bool) -> Made<f6
             .collect()
     };
     let targets = Targets::Classes { of: classes(&one, &other), count: 2 };
-    let model = trained(&TELLING, &Tensor::f_cat(&[&one, &other], 0)?, &targets, 0, go_on);
+    let model = trained(plan, &Tensor::f_cat(&[&one, &other], 0)?, &targets, 0, go_on);
     let Some(model) = model.map_err(DownstreamError::Images)? else { return Ok(None) };
     let told = model.classes(&Tensor::f_cat(&[&one_test, &other_test], 0)?);
     Ok(Some(agreement(&told, &Tensor::from_slice(&classes(&one_test, &other_test)))))
@@ -299,8 +334,13 @@ fn differences(said: &[f32], meant: &[f32], width: usize) -> Vec<f64> {
     said.chunks_exact(width).zip(meant.chunks_exact(width)).map(mean).collect()
 }
 
-fn deviation(numbers: &[f32]) -> f64 {
-    crate::learner::moments(numbers).1
+/// Mean over the numbers of a label of how much each deviates between images.
+fn deviation(numbers: &[f32], width: usize) -> f64 {
+    let of_column = |column: usize| {
+        let values: Vec<f32> = numbers.iter().skip(column).step_by(width).copied().collect();
+        moments(&values).1
+    };
+    (0..width).map(of_column).sum::<f64>() / width.max(1) as f64
 }
 
 #[cfg(test)]
@@ -439,6 +479,11 @@ mod tests {
         assert!(found[0].abs() < 1e-6 && (found[1] - 45.0).abs() < 1e-3, "{found:?}");
         let figures = errors(found, &ANGLES);
         assert_eq!(figures.within, [(5.0, 0.5), (7.0, 0.5), (10.0, 0.5), (15.0, 0.5), (20.0, 0.5)]);
+    }
+
+    #[test]
+    fn numbers_deviate_column_by_column() {
+        assert!((deviation(&[0.0, 100.0, 2.0, 100.0], 2) - 0.5).abs() < 1e-12);
     }
 
     #[test]

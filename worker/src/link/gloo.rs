@@ -12,6 +12,7 @@ use crate::{
 };
 use std::{
     net::{IpAddr, TcpStream},
+    ops::Deref,
     thread,
     time::{Duration, Instant},
 };
@@ -114,7 +115,7 @@ impl<S: AsTensor> Dial<S> for GlooDial {
         let begun = Instant::now();
         loop {
             match forming.wait_up_to(GLANCE) {
-                Some(Ok(group)) => return Ok(Box::new(GlooLink { group, seat })),
+                Some(Ok(group)) => return Ok(Box::new(GlooLink { group: Abandoned(Some(group)), seat })),
                 Some(Err(error)) => return Err(unformed(error)),
                 None if ear.called() => return Err(Leaving::Told),
                 // Gloo dials each of them several times, with this patience each time.
@@ -143,8 +144,28 @@ fn unanswered(opening: &Opening, me: &WorkerId) -> Vec<WorkerId> {
 }
 
 struct GlooLink {
-    group: Group,
+    group: Abandoned,
     seat: Seat,
+}
+
+/// A group that is let go without waiting when it is dropped: freeing it joins its threads, and a call whose peer died in the
+/// midst of a message ends by its patience, which is long.
+struct Abandoned(Option<Group>);
+
+impl Deref for Abandoned {
+    type Target = Group;
+
+    fn deref(&self) -> &Group {
+        self.0.as_ref().expect("it is taken only where it is dropped")
+    }
+}
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if let Some(group) = self.0.take() {
+            group.abandon();
+        }
+    }
 }
 
 fn failed(attempt: &'static str) -> impl Fn(NativeError) -> Broken {

@@ -38,7 +38,7 @@ impl Seat {
 /// differs between ranks is not noticed by c10d and ends in a broken group.
 ///
 /// After any error the group is of no more use. Drop it at once: that closes its connections, and frees peers which wait
-/// for somebody who waits no more. Dropping takes some ten milliseconds, [`abandon`](Self::abandon) none.
+/// for somebody who waits no more. Dropping takes some ten milliseconds, [`abandon`](Self::abandon) one or two.
 #[derive(Debug)]
 pub struct Group {
     raw: NonNull<RawGroup>,
@@ -51,13 +51,9 @@ unsafe impl Send for Group {}
 impl Drop for Group {
     fn drop(&mut self) {
         // Cut first: freeing joins the group's threads, which would wait for a call in flight until its patience is over.
+        self.cut();
         // SAFETY: made by the shim; freed only here, after the last use.
-        unsafe {
-            let cut = abi::sumac_group_cut(self.raw.as_ptr());
-            // A fault here means that there was nothing left to cut.
-            drop(abi::take_text(cut));
-            abi::sumac_group_free(self.raw.as_ptr());
-        }
+        unsafe { abi::sumac_group_free(self.raw.as_ptr()) };
     }
 }
 
@@ -148,9 +144,16 @@ impl Group {
         })
     }
 
-    /// Drops the group without waiting for it. Calls in flight end with an error, here and at the peers, some
-    /// milliseconds later; until its [`Work`] says so, a tensor may still be written to.
+    /// Closes its connections.
+    fn cut(&self) {
+        // SAFETY: made by the shim, and freed only on drop. A fault means that there was nothing left to cut.
+        unsafe { drop(abi::take_text(abi::sumac_group_cut(self.raw.as_ptr()))) };
+    }
+
+    /// Closes the group's connections, and does not wait for its threads. Calls in flight end with an error, here and at the peers,
+    /// some milliseconds later; until its [`Work`] says so, a tensor may still be written to.
     pub fn abandon(self) {
+        self.cut();
         // Should no thread start, the closure is dropped on this one, and the group with it.
         drop(thread::Builder::new().name("sumac-abandon".into()).spawn(move || drop(self)));
     }

@@ -15,7 +15,8 @@
 //!
 //! A Gloo call ends by its data, by its timeout, or because a connection of its group closes; c10d offers no abort for
 //! it. [`Group::abandon`] therefore closes the group's connections itself. That ends every call in flight, here and at
-//! the peers, within milliseconds, so nothing has to be leaked; dropping a group does the same and waits for it.
+//! the peers, within milliseconds, so nothing has to be leaked; dropping a group does the same and waits for it. But where a
+//! connection closes in the midst of a message, Gloo forgets whoever waits for the rest of it, and that call ends by its timeout.
 //!
 //! [`Group`] wraps `c10d::Backend`, whose calls are virtual: a group over NCCL needs only another constructor.
 

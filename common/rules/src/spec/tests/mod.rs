@@ -129,6 +129,7 @@ fn every_example_is_a_job_without_faults_or_warnings() {
         ("digits", include_str!("../../../../../examples/digits.toml")),
         ("signs", include_str!("../../../../../examples/signs.toml")),
         ("signs-matched", include_str!("../../../../../examples/signs-matched.toml")),
+        ("roads", include_str!("../../../../../examples/roads.toml")),
     ];
     for (name, text) in examples {
         let spec = read(text, &[]).unwrap_or_else(|faults| panic!("{name}: {faults}"));
