@@ -57,7 +57,8 @@ fn evaluate(room: &Room, into: &str, words: &[&str], environment: &[(&str, &str)
 
 /// All that was found out; how long it took is no part of that.
 fn figures(room: &Room, into: &str) -> Vec<(serde_json::Value, serde_json::Value)> {
-    let found: serde_json::Value = serde_json::from_slice(&room.read(&format!("{into}/evaluation.json"))).unwrap();
+    let json = room.read(&format!("{into}/evaluation.json"));
+    let found: serde_json::Value = serde_json::from_slice(&json).expect("it was written as JSON");
     let cells = found["cells"].as_array().expect("it has cells");
     cells.iter().map(|cell| (cell["figures"].clone(), cell["picture"].clone())).collect()
 }
@@ -68,7 +69,7 @@ fn a_table_says_what_refined_images_are_worth() {
     let ended = evaluate(&room, "found", &["--workers", "2"], &[]).finish();
     ended.assert(0, &["LEARNED FROM", "refined by net", "image-match", "IMAGES", "real beside real", "report.html"]);
     assert_eq!(figures(&room, "found").len(), CELLS);
-    let report = String::from_utf8(room.read("found/report.html")).unwrap();
+    let report = String::from_utf8(room.read("found/report.html")).expect("a page is text");
     assert!(report.contains("refined by net") && report.contains("data:image/png;base64,"), "{}", report.len());
     assert!(!report.contains("http"), "a report needs no network");
     room.sumac(&["evaluate", "show", "found"]).assert(0, &["LEARNED FROM"]);

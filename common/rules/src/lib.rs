@@ -8,6 +8,7 @@
 //! * [`lanes`], [`order`], [`history`], [`schedule`], [`reduce`], [`losses`]: what a step eats and how it is added up
 //! * [`conversation`], [`cluster`], [`member`], [`entry`]: who takes part, and how a run survives them
 //! * [`tail`]: what members tell each other in each reduction, and when they agree
+//! * [`balance`]: whether the two networks hold each other in check, in words
 //! * [`pace`]: how fast it goes, and who holds the others up
 //! * [`refinement`]: a data set to be refined; [`piecework`], [`leases`], [`workbench`]: a job in pieces and the life of each, on
 //!   both sides
@@ -17,6 +18,7 @@
 //! It refuses to know sockets, files, clocks, dice, threads and tensors; `clippy.toml` beside `Cargo.toml` holds it to that.
 #![forbid(unsafe_code)]
 
+pub mod balance;
 pub mod checkpoint;
 pub mod cluster;
 pub mod conversation;

@@ -216,6 +216,9 @@ fn describe_run(job: &JobView) {
             percent(losses.accuracy_on_refined),
         );
     }
+    if let Some(imbalance) = &job.imbalance {
+        anstream::println!("balance   {imbalance}");
+    }
     if let (Some(history), Some(size)) = (job.history, job.history_size) {
         anstream::println!("history   {}/{} images", grouped(history), grouped(size.into()));
     }

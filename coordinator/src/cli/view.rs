@@ -7,11 +7,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use sumac_common::{
-    checkpoint,
+    balance, checkpoint,
     conversation::{Beat, SlowWorker},
     ids::{Digest, Step},
     piecework::Piecework,
-    spec::{self, Spec},
+    spec::{self, Pretrain, Spec},
 };
 use sumac_proto::v1;
 
@@ -49,6 +49,8 @@ pub(super) struct JobView {
     /// Who holds the others up.
     pub slow: Option<SlowView>,
     pub losses: Option<LossView>,
+    /// What is out of balance, and what to do about it.
+    pub imbalance: Option<String>,
     /// Images in the history.
     pub history: Option<u64>,
     pub history_size: Option<u32>,
@@ -200,6 +202,7 @@ impl JobView {
             own_ms: under_way.and_then(|beat| milliseconds(beat.times.own_us)),
             waited_ms: under_way.and_then(|beat| milliseconds(beat.times.waited_us)),
             slow: under_way.and_then(|beat| beat.slow.as_ref()).map(SlowView::of),
+            imbalance: under_way.zip(spec.as_ref()).and_then(|(beat, spec)| imbalance(beat, spec)),
             losses: beat.as_ref().filter(|_| pieces.is_none()).map(|beat| LossView::of(beat, spec.as_ref())),
             history: beat.as_ref().filter(|_| pieces.is_none()).map(|beat| beat.history),
             history_size: spec.as_ref().map(|spec| spec.what.train.history.size),
@@ -230,6 +233,13 @@ impl JobView {
     pub(super) fn exit(&self) -> Exit {
         if self.state == "finished" { Exit::Done } else { Exit::JobUnsuccessful }
     }
+}
+
+/// After as many updates of each network as there were at this step, about.
+fn imbalance(beat: &Beat, spec: &Spec) -> Option<String> {
+    let Pretrain { refiner, discriminator } = spec.what.train.pretrain;
+    let updates = beat.step.0.saturating_sub(refiner + discriminator) / 2;
+    balance::imbalance(&beat.losses, &spec.what, updates).map(|found| found.to_string())
 }
 
 impl PiecesView {
