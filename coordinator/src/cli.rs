@@ -25,6 +25,7 @@ mod progress;
 mod refine;
 mod refiner;
 mod render;
+mod samples;
 mod show;
 mod stand;
 mod submit;
@@ -47,6 +48,7 @@ pub async fn run(args: Args) -> Exit {
         Command::Submit(submit) => submit::submit(submit).await,
         Command::Jobs(list) => show::jobs(list).await,
         Command::Job(describe) => show::job(describe).await,
+        Command::Samples(samples) => samples::samples(samples).await,
         Command::Checkpoints(describe) => show::checkpoints(describe).await,
         Command::Nodes(list) => show::nodes(list).await,
         Command::Events(events) => events::events(events).await,

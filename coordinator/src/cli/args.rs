@@ -31,6 +31,8 @@ pub enum Command {
     Jobs(List),
     /// Describe one job
     Job(Describe),
+    /// The pictures of a run, in the terminal: synthetic, refined and real images side by side
+    Samples(Samples),
     /// List the checkpoints of a job, oldest first
     Checkpoints(Describe),
     /// List the workers and where they are
@@ -175,6 +177,21 @@ pub struct Describe {
     pub target: Target,
     #[command(flatten)]
     pub read: Read,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Samples {
+    /// A job, or the output folder of a run
+    #[arg(value_name = "JOB")]
+    pub run: String,
+    /// Those of this step [default: the newest]
+    #[arg(long, value_name = "N")]
+    pub step: Option<u64>,
+    /// Draw them although nobody looks: stdout is no terminal
+    #[arg(long)]
+    pub draw: bool,
+    #[command(flatten)]
+    pub reach: Reach,
 }
 
 #[derive(Debug, clap::Args)]

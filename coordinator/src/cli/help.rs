@@ -114,6 +114,7 @@ mod tests {
                 "submit",
                 "jobs",
                 "job",
+                "samples",
                 "checkpoints",
                 "nodes",
                 "events",
