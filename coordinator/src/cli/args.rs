@@ -414,6 +414,9 @@ pub struct Evaluate {
     /// Images in an update
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=65_536))]
     pub batch: u32,
+    /// Share of the images of a set that may be bad, such as 1% [default: as the first refiner's run allowed]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub max_bad: Option<f64>,
     /// Pixels by which images are shifted at random while the model learns
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=64))]
     pub shift: u32,

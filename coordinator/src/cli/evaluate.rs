@@ -43,7 +43,8 @@ pub(super) async fn evaluate(args: args::Evaluate, verbose: bool) -> Result<Exit
         trained.push(refiner::find(named, &reach).await?);
     }
     let first = trained.first().ok_or_else(|| Failure::new(Exit::Usage, "name a refiner: sumac evaluate --help"))?;
-    let data = first.spec.what.data.clone();
+    let mut data = first.spec.what.data.clone();
+    data.max_bad = args.max_bad.unwrap_or(data.max_bad);
     if let Some(other) = trained.iter().find(|other| other.spec.what.data.image != data.image) {
         let what = format!("{} and {} were trained on images of other sizes", first.run, other.run);
         return Err(Failure::new(Exit::Usage, what).hint("evaluate them one by one, with --into folders of their own"));

@@ -1,17 +1,15 @@
 //! What can go wrong around an evaluation.
 
-use crate::{FreezeError, ReadError, SourceError};
+use crate::{FreezeError, SourceError};
 use std::{io, path::PathBuf};
 use sumac_common::leases::Shard;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluatedError {
-    #[error("the {which} images: {source}")]
-    Source { which: &'static str, source: SourceError },
-    #[error("the {which} images: {source}")]
-    Freeze { which: &'static str, source: FreezeError },
-    #[error("the {which} images: {source}")]
-    Read { which: &'static str, source: ReadError },
+    #[error("the {which} images: {error}")]
+    Source { which: &'static str, error: SourceError },
+    #[error("the {which} images: {error}")]
+    Freeze { which: &'static str, error: FreezeError },
     #[error("the {which} images: {what}")]
     Labels { which: &'static str, what: String },
     #[error(
@@ -30,20 +28,20 @@ pub enum EvaluatedError {
     NoCell { cell: Shard, path: PathBuf },
     #[error("the figures in {} are not those that were committed", path.display())]
     OtherCells { path: PathBuf },
-    #[error("cannot read {}: {source}", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
-    #[error("cannot write {}: {source}: make room, or choose another folder", path.display())]
-    Unwritable { path: PathBuf, source: io::Error },
+    #[error("cannot read {}: {error}", path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("cannot write {}: {error}: make room, or choose another folder", path.display())]
+    Unwritable { path: PathBuf, error: io::Error },
 }
 
 impl EvaluatedError {
     pub(super) fn unreadable(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Unreadable { path, source }
+        move |error| Self::Unreadable { path, error }
     }
 
     pub(super) fn unwritable(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Unwritable { path, source }
+        move |error| Self::Unwritable { path, error }
     }
 }

@@ -33,10 +33,10 @@ impl Sets {
         progress: &dyn Fn(&'static str, usize, usize),
     ) -> Result<Self, EvaluatedError> {
         let frozen = |which: &'static str, path: &Path| {
-            let source = Source::look(path).map_err(|source| EvaluatedError::Source { which, source })?;
+            let source = Source::look(path).map_err(|error| EvaluatedError::Source { which, error })?;
             let terms = Terms { shape, resize, labels: Labels::Optional, max_bad };
             freeze(&source, terms, cache, &|done, of| progress(which, done, of))
-                .map_err(|source| EvaluatedError::Freeze { which, source })
+                .map_err(|error| EvaluatedError::Freeze { which, error })
         };
         let labelled = |which: &'static str, labelled: &Labelled| {
             let frozen = frozen(which, &labelled.images)?;
