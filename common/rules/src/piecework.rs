@@ -30,6 +30,15 @@ impl Piecework {
         }
     }
 
+    /// What its pieces are called.
+    #[must_use]
+    pub fn unit(&self) -> &'static str {
+        match self {
+            Self::Refine(_) => "shard",
+            Self::Evaluate(_) => "cell",
+        }
+    }
+
     #[must_use]
     pub fn name(&self) -> &str {
         match self {

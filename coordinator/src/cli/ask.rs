@@ -56,8 +56,7 @@ pub(super) async fn pause(target: Target) -> Result<Exit, Failure> {
 /// The same run submitted again goes on from its checkpoint.
 pub(super) async fn resume(target: Target) -> Result<Exit, Failure> {
     let (mut dialled, job) = target.dial().await?;
-    let reply = dialled.operator.get_job(v1::GetJobRequest { job }).await;
-    let job = dialled.answered(reply)?;
+    let job = dialled.job(job).await?;
     if job.state != "paused" {
         return Err(Failure::new(Exit::Failed, format!("{} is {}: only a paused job resumes", job.id, job.state)));
     }

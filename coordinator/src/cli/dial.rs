@@ -115,6 +115,12 @@ impl Dialled {
         choose(&ids, name, JOB)
     }
 
+    /// The job of this id as it is now.
+    pub(super) async fn job(&mut self, id: String) -> Result<JobView, Failure> {
+        let reply = self.operator.get_job(v1::GetJobRequest { job: id }).await;
+        self.answered(reply)
+    }
+
     pub(super) async fn workers(&mut self) -> Result<Vec<v1::Worker>, Failure> {
         match self.operator.list_workers(v1::ListWorkersRequest {}).await {
             Ok(reply) => Ok(reply.into_inner().workers),

@@ -64,13 +64,6 @@ pub(super) async fn carry_out(work: &Piecework, wish: &Wish<'_>) -> Result<Ended
     }
 }
 
-fn unit(work: &Piecework) -> &'static str {
-    match work {
-        Piecework::Refine(_) => "shard",
-        Piecework::Evaluate(_) => "cell",
-    }
-}
-
 /// The one that was named, or the one that runs here; a cluster that is named and away is a failure.
 async fn coordinator(reach: &Reach) -> Result<Option<Dialled>, Failure> {
     match reach.coordinator {
@@ -86,23 +79,8 @@ async fn on_cluster(work: &Piecework, mut dialled: Dialled, detach: bool) -> Res
         say("next", format!("`sumac wait {0}`, `sumac job {0}`, `sumac pause {0}`", job.id));
         return Ok(Ended::Detached);
     }
-    let mut watch = Watch::new(dialled, job.id.clone());
-    let (mut progress, mut last) = (Progress::new(), job);
-    loop {
-        let next = tokio::select! {
-            next = watch.next() => next?,
-            _ = tokio::signal::ctrl_c() => {
-                progress.end();
-                say("detached", format!("{} goes on; `sumac wait {0}`, `sumac job {0}`, `sumac pause {0}`", last.id));
-                return Ok(Ended::Left);
-            }
-        };
-        let Some(job) = next else { break };
-        progress.show(&job);
-        last = job;
-    }
-    progress.end();
-    Ok(Ended::Over { job: Box::new(last), ours: false })
+    let ended = submit::follow(dialled, job).await?;
+    Ok(ended.map_or(Ended::Left, |job| Ended::Over { job: Box::new(job), ours: false }))
 }
 
 /// A coordinator and workers of its own, gone with it.
@@ -168,7 +146,7 @@ async fn see_through(work: &Piecework, mut dialled: Dialled, signals: &mut Signa
     }
     progress.end();
     if pausing && last.state == "paused" {
-        say("paused", format!("{} of {} done", grouped(last.step), counted(last.steps, unit(work))));
+        say("paused", format!("{} of {} done", grouped(last.step), counted(last.steps, work.unit())));
         say("next", "the same command goes on from there");
         return Ok(Ended::Left);
     }
@@ -180,7 +158,7 @@ async fn queue(dialled: &mut Dialled, work: &Piecework) -> Result<JobView, Failu
     let request = v1::SubmitPieceworkRequest { work_json: work.to_json() };
     let reply = dialled.operator.submit_piecework(request).await.map_err(|status| dialled.failed(&status))?;
     let (admission, job) = submit::answered(reply.into_inner())?;
-    let pieces = counted(job.steps, unit(work));
+    let pieces = counted(job.steps, work.unit());
     let placed = match admission {
         v1::Admission::AlreadyThere | v1::Admission::GoesOn => {
             format!("goes on: {} of {pieces} done", grouped(job.step))

@@ -3,7 +3,7 @@
 use super::{
     render::{counted, figure, grouped, span},
     show::style,
-    view::{FactView, JobView, PiecesView},
+    view::{FactView, JobView},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
@@ -111,7 +111,7 @@ fn short(what: &str) -> String {
 
 /// What is counted.
 fn unit(job: &JobView) -> &'static str {
-    job.pieces.as_ref().map_or("step", PiecesView::unit)
+    job.pieces.as_ref().map_or("step", |pieces| pieces.unit)
 }
 
 fn tidings(job: &JobView) -> String {

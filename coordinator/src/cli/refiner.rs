@@ -3,9 +3,7 @@
 
 use super::{
     args::Reach,
-    dial::Dialled,
     failure::{Exit, Failure},
-    view::JobView,
 };
 use safetensors::{SafeTensors, serialize, tensor::TensorView};
 use std::{
@@ -19,7 +17,6 @@ use sumac_common::{
     refinement,
     spec::{self, Spec, model::Matching},
 };
-use sumac_proto::v1;
 
 /// What a finished run leaves.
 const EXPORTED: &str = "refiner.safetensors";
@@ -103,7 +100,8 @@ async fn of_job(named: &str, reach: &Reach) -> Result<Trained, Failure> {
             .hint(WAYS)
     };
     let mut dialled = reach.dial().await.map_err(nowhere)?;
-    let job = of_name(&mut dialled, name).await?;
+    let id = dialled.job_called(name).await?;
+    let job = dialled.job(id).await?;
     let spec = job.spec.clone().ok_or_else(|| {
         Failure::new(Exit::Usage, format!("{} is no training job", job.id)).hint("`sumac jobs` lists all")
     })?;
@@ -122,12 +120,6 @@ async fn of_job(named: &str, reach: &Reach) -> Result<Trained, Failure> {
             .hint(format!("`sumac checkpoints {}` lists those that are there", job.id)));
     }
     Ok(Trained { file: saved(&file)?, spec, run: job.id, step })
-}
-
-async fn of_name(dialled: &mut Dialled, name: &str) -> Result<JobView, Failure> {
-    let job = dialled.job_called(name).await?;
-    let reply = dialled.operator.get_job(v1::GetJobRequest { job }).await;
-    dialled.answered(reply)
 }
 
 fn read_spec(file: &Path) -> Result<Spec, Failure> {

@@ -16,7 +16,6 @@ use sumac_data::{
     decode::decode,
     picture::{Picture, Pixels},
 };
-use sumac_proto::v1;
 
 /// What a finished run leaves, and where those of its way are.
 const LAST: &str = "grid.png";
@@ -47,9 +46,8 @@ async fn output_of(name: &str, reach: &Reach) -> Result<PathBuf, Failure> {
     let mut dialled = reach.dial().await.map_err(|failure| {
         failure.hint(format!("`{name}` is no folder, so a coordinator was asked for a job of that name"))
     })?;
-    let job = dialled.job_called(name).await?;
-    let reply = dialled.operator.get_job(v1::GetJobRequest { job }).await;
-    Ok(dialled.answered(reply)?.output_dir.into())
+    let id = dialled.job_called(name).await?;
+    Ok(dialled.job(id).await?.output_dir.into())
 }
 
 /// Those of a step; else those of the end; else the last ones on the way.

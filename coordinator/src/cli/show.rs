@@ -8,7 +8,6 @@ use super::{
 };
 use owo_colors::Style;
 use std::time::Duration;
-use sumac_proto::v1;
 
 /// Facts shown under a job.
 const FACTS_SHOWN: usize = 10;
@@ -44,7 +43,7 @@ fn row(job: &JobView) -> Vec<Cell> {
 
 fn progress(job: &JobView) -> String {
     let percent = (job.step * 100).checked_div(job.steps).unwrap_or(0);
-    let unit = job.pieces.as_ref().map(|pieces| format!(" {}s", pieces.unit())).unwrap_or_default();
+    let unit = job.pieces.as_ref().map(|pieces| format!(" {}s", pieces.unit)).unwrap_or_default();
     format!("{}/{}{unit} {percent}%", grouped(job.step), grouped(job.steps))
 }
 
@@ -84,8 +83,7 @@ pub(super) fn style(word: &str) -> Style {
 
 async fn asked(target: Target) -> Result<JobView, Failure> {
     let (mut dialled, job) = target.dial().await?;
-    let reply = dialled.operator.get_job(v1::GetJobRequest { job }).await;
-    dialled.answered(reply)
+    dialled.job(job).await
 }
 
 pub(super) async fn checkpoints(args: Describe) -> Result<Exit, Failure> {
@@ -147,7 +145,7 @@ fn describe_pieces(job: &JobView, known: &PiecesView) {
     }
     anstream::println!(
         "{:<9} {} leased, {} quarantined",
-        format!("{}s", known.unit()),
+        format!("{}s", known.unit),
         grouped(*leased),
         grouped(*quarantined)
     );

@@ -24,16 +24,20 @@ pub(super) async fn submit(submit: args::Submit) -> Result<Exit, Failure> {
     if !submit.follow {
         return Ok(Exit::Done);
     }
+    Ok(follow(dialled, job).await?.map_or(Exit::Interrupted, |job| outcome::tell(&job)))
+}
+
+/// Shows a job until it is over; `None` if ctrl-C left it to go on alone, which is said.
+pub(super) async fn follow(dialled: Dialled, job: JobView) -> Result<Option<JobView>, Failure> {
     let mut watch = Watch::new(dialled, job.id.clone());
-    let mut progress = Progress::new();
-    let mut last = job;
+    let (mut progress, mut last) = (Progress::new(), job);
     loop {
         let next = tokio::select! {
             next = watch.next() => next?,
             _ = tokio::signal::ctrl_c() => {
                 progress.end();
                 say("detached", format!("{} goes on; `sumac wait {0}`, `sumac job {0}`, `sumac pause {0}`", last.id));
-                return Ok(Exit::Interrupted);
+                return Ok(None);
             }
         };
         let Some(job) = next else { break };
@@ -41,7 +45,7 @@ pub(super) async fn submit(submit: args::Submit) -> Result<Exit, Failure> {
         last = job;
     }
     progress.end();
-    Ok(outcome::tell(&last))
+    Ok(Some(last))
 }
 
 /// The job that a submission led to.

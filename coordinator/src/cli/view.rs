@@ -74,6 +74,9 @@ pub(super) struct JobView {
 pub(super) struct PiecesView {
     #[serde(skip)]
     pub kind: &'static str,
+    /// What its pieces are called.
+    #[serde(skip)]
+    pub unit: &'static str,
     pub source: PathBuf,
     /// Where the refiners come from.
     pub runs: Vec<String>,
@@ -247,7 +250,7 @@ impl PiecesView {
         let known = Piecework::from_json(&wire.json)
             .map_err(|why| Failure::other_version(format!("the coordinator tells of a job otherwise: {why}")))?;
         let shares = beat.and_then(|beat| beat.shares);
-        let (kind, items) = (known.kind(), known.items());
+        let (kind, unit, items) = (known.kind(), known.unit(), known.items());
         let (source, runs) = match known {
             Piecework::Refine(refinement) => {
                 (refinement.how.source, refinement.what.refiner.into_iter().map(|refiner| refiner.origin.run).collect())
@@ -259,6 +262,7 @@ impl PiecesView {
         };
         Ok(Self {
             kind,
+            unit,
             source,
             runs,
             items,
@@ -280,11 +284,6 @@ impl PiecesView {
     /// What is counted in it.
     pub(super) fn is_of_images(&self) -> bool {
         self.kind == "refine"
-    }
-
-    /// What its pieces are called.
-    pub(super) fn unit(&self) -> &'static str {
-        if self.is_of_images() { "shard" } else { "cell" }
     }
 }
 
