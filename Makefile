@@ -127,24 +127,22 @@ evaluate: $(if $(wildcard $(PACKS)/traffic-signs),build)  ## Does it help? Train
 	  $(RUN)/sumac up "examples/$$example.toml" --workers 2 --state "$(EVALUATED)/state" --set "output.dir=$$dir" --set "train.seed=$$seed" \
 	    --set "data.synthetic=$$synthetic" --set "data.real=$$real"
 	}
-	signs="$(PACKS)/traffic-signs" digits="$(PACKS)/digits/real-mnist" roads="$(PACKS)/driving"
+	signs="$(PACKS)/traffic-signs" fonts="$(PACKS)/digits/synthetic-fonts" digits="$(PACKS)/digits/real-mnist" roads="$(PACKS)/driving"
 	for seed in $(SEEDS_OF_REFINERS); do
 	  train signs $$seed "$$signs/synthetic" "$$signs/real-unlabelled"
 	  train signs-matched $$seed "$$signs/synthetic" "$$signs/real-unlabelled"
 	done
-	train digits 7 "$(PACKS)/digits/synthetic-fonts" "$$digits/train-images-idx3-ubyte.gz"
+	train digits 7 "$$fonts" "$$digits/train-images-idx3-ubyte.gz"
 	train roads 7 "$$roads/synthetic-roads" "$$roads/real-unlabelled"
-	cd "$(EVALUATED)"
-	evaluate() { "$(CURDIR)/$(RUN)/sumac" evaluate "$$@"; }
-	real() { realpath --relative-to . "$(CURDIR)/$$1" 2>/dev/null || echo "$$1"; }
-	signs=$$(real "$$signs") digits=$$(real "$$digits") roads=$$(real "$$roads") fonts=$$(real "$(PACKS)/digits/synthetic-fonts")
-	evaluate signs-7 signs-8 signs-9 signs-matched-7 signs-matched-8 signs-matched-9 --into signs-help \
+	helps() { into=$$1; shift; $(RUN)/sumac evaluate "$$@" --into "$(EVALUATED)/$$into"; }
+	helps signs-help $(foreach seed,$(SEEDS_OF_REFINERS),"$(EVALUATED)/signs-$(seed)" "$(EVALUATED)/signs-matched-$(seed)") \
 	  --synthetic "$$signs/synthetic" --real "$$signs/real-unlabelled" \
 	  --real-test "$$signs/real-test" --test-labels "$$signs/real-test-labels.csv" \
 	  --real-labelled "$$signs/real-unlabelled" --real-labels "$$signs/real-unlabelled-oracle-labels.csv"
-	evaluate digits-7 --into digits-help --synthetic "$$fonts" --real "$$digits/train-images-idx3-ubyte.gz" \
+	helps digits-help "$(EVALUATED)/digits-7" \
+	  --synthetic "$$fonts" --real "$$digits/train-images-idx3-ubyte.gz" \
 	  --real-test "$$digits/t10k-images-idx3-ubyte.gz" --real-labelled "$$digits/train-images-idx3-ubyte.gz"
-	evaluate roads-7 --into roads-help --balanced --label class_left0_straight1_right2 \
+	helps roads-help "$(EVALUATED)/roads-7" --balanced --label class_left0_straight1_right2 \
 	  --synthetic "$$roads/synthetic-roads" --synthetic-labels "$$roads/synthetic-roads-labels.csv" --real "$$roads/real-unlabelled" \
 	  --real-test "$$roads/real-test" --test-labels "$$roads/real-test-labels.csv" \
 	  --real-labelled "$$roads/real-unlabelled" --real-labels "$$roads/real-unlabelled-oracle-labels.csv"

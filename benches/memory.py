@@ -89,18 +89,20 @@ def main():
         print(f"drew {count:,} images in {seconds:.1f} s", file=sys.stderr, flush=True)
         if name == "few":
             watched(sumac, "up", "job.toml", "--workers", 1, at=room)
-        for layout in ("mirror", "shards"):
+        ways = (("a folder", f"{name}/synthetic", "mirror"), ("into tars", f"{name}/synthetic", "shards"), ("from tars", f"{name}-shards", "shards"))
+        for way, source, layout in ways:
+            into = f"{name}-again" if way == "from tars" else f"{name}-{layout}"
             words = ["--checkpoint", "run", "--workers", 1, "--layout", layout]
-            seconds, peaks = watched(sumac, "refine", f"{name}/synthetic", f"{name}-{layout}", *words, at=room)
-            print(f"refined {count:,} images, {layout}, in {seconds:.1f} s", file=sys.stderr, flush=True)
+            seconds, peaks = watched(sumac, "refine", source, into, *words, at=room)
+            print(f"refined {count:,} images, {way}, in {seconds:.1f} s", file=sys.stderr, flush=True)
             for process, peak in peaks.items():
-                rows.setdefault((layout, process), {})[count] = peak
+                rows.setdefault((way, process), {})[count] = peak
     print(f"\n{'peak, MB':34} {few:>12,} {many:>12,}   a further image")
-    for (layout, process), peaks in sorted(rows.items()):
+    for (way, process), peaks in sorted(rows.items()):
         if few in peaks and many in peaks:
             growth = (peaks[many] - peaks[few]) / (many - few)
-            print(f"{f'{process} ({layout})':34} {peaks[few] / 1e6:12.1f} {peaks[many] / 1e6:12.1f}   {growth:,.0f} bytes")
-    found = [{"layout": layout, "process": process, "peaks": peaks} for (layout, process), peaks in rows.items()]
+            print(f"{f'{process} ({way})':34} {peaks[few] / 1e6:12.1f} {peaks[many] / 1e6:12.1f}   {growth:,.0f} bytes")
+    found = [{"way": way, "process": process, "peaks": peaks} for (way, process), peaks in rows.items()]
     (room / "memory-refine.json").write_text(json.dumps(found, indent=2) + "\n")
 
 

@@ -25,6 +25,7 @@ mod progress;
 mod refine;
 mod refiner;
 mod render;
+mod report;
 mod samples;
 mod show;
 mod stand;

@@ -3,7 +3,11 @@
 
 use std::{fs, path::Path};
 use sumac_common::leases::Shard;
-use sumac_data::{Source, refined::Input, source::Kind};
+use sumac_data::{
+    Source,
+    refined::Input,
+    source::{Kind, Roll},
+};
 use sumac_tests_s3::{Bucket, npy, png};
 
 fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
@@ -26,7 +30,7 @@ fn put(bucket: &Bucket, files: &[(&str, Vec<u8>)]) {
 fn reads_alike(bucket: &Bucket, name: &str, kind: Kind, samples: usize) {
     let (here, there) = (Source::look(&bucket.here(name)).unwrap(), Source::look(&bucket.named(name)).unwrap());
     assert_eq!((there.kind(), there.samples().len()), (kind, samples), "{name}");
-    Input::freeze(&there, 2, &bucket.here("work")).unwrap();
+    Input::freeze(Roll::look(&bucket.named(name)).unwrap(), 2, &bucket.here("work")).unwrap();
     let input = Input::open(&bucket.here("work")).unwrap();
     for at in 0..samples {
         assert_eq!(there.samples()[at].key, here.samples()[at].key, "{name}");

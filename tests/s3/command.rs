@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
 use std::{fs, path::Path};
-use sumac_tests::{Job, Room, Tree, children};
+use sumac_tests::{Job, Room, TALKATIVE, Tree, kill, workers};
 use sumac_tests_s3::Bucket;
 
 /// Every file of a folder becomes an object.
@@ -21,9 +21,7 @@ fn a_bucket_gives_the_run_and_the_refined_set_that_a_folder_gives() {
         put(bucket, &room.at("data"), "data");
         let job = Job::simgan("net").set("train.steps", 6);
         let train = |words: &[&str]| {
-            let arguments = job.write(&room);
-            let arguments = ["up", "--workers", "1"].into_iter().chain(arguments.iter().map(String::as_str));
-            room.sumac(&arguments.chain(words.iter().copied()).collect::<Vec<_>>()).assert(0, &["finished"]);
+            room.train(&job, words);
             ["refiner.safetensors", "metrics.jsonl"].map(|name| room.read(&format!("{}/{name}", job.output())))
         };
         let here = train(&[]);
@@ -35,10 +33,7 @@ fn a_bucket_gives_the_run_and_the_refined_set_that_a_folder_gives() {
 
         let run = job.output();
         let refine = |source: &str, destination: &str| {
-            room.start_sumac(
-                &["refine", source, destination, "--checkpoint", &run, "--workers", "2"],
-                &[("SUMAC_LOG", "warn,sumac_worker::session=debug")],
-            )
+            room.start_sumac(&["refine", source, destination, "--checkpoint", &run, "--workers", "2"], &[TALKATIVE])
         };
         refine("data/synthetic", "peace").finish().assert(0, &["finished"]);
         let (source, refined) = (bucket.named("data/synthetic"), bucket.named("refined"));
@@ -49,16 +44,11 @@ fn a_bucket_gives_the_run_and_the_refined_set_that_a_folder_gives() {
         room.sumac(&["refine", "status", refined]).assert(0, &["refining"]);
         let command = refine(source, refined);
         command.says("Publish", 2);
-        kill(children(command.pid()).into_iter().find_map(|node| children(node).first().copied()).unwrap());
+        kill(workers(command.pid())[0]);
         command.finish().assert(0, &["goes on", "finished", "200 refined, 0 bad"]);
         Tree::at(&bucket.kept("refined")).assert_same(&Tree::of(&room, "peace"), "refined in a bucket");
         room.sumac(&["verify", refined, "--source", source]).assert(0, &["200 there", "whole"]);
         refine(source, refined).finish().assert(0, &["nothing to do"]);
         refine(source, source).finish().assert(2, &["lie in each other"]);
     });
-}
-
-fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a process has a number");
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("the worker lives");
 }

@@ -16,7 +16,7 @@ use sumac_data::{
     Source, decode,
     picture::{Picture, Pixels},
     refined::{self, Attempt, Input, Outcome},
-    source::Form,
+    source::{Form, Roll},
 };
 use sumac_tests_s3::{Bucket, npy, png};
 
@@ -24,7 +24,7 @@ const SHARD: u32 = 2;
 
 /// `source` frozen and laid down to be refined into `destination`.
 fn begun(source: &Path, destination: PathBuf, layout: Layout) -> Refinement {
-    let frozen = Input::freeze(&Source::look(source).unwrap(), SHARD, &destination.join(WORK)).unwrap();
+    let frozen = Input::freeze(Roll::look(source).unwrap(), SHARD, &destination.join(WORK)).unwrap();
     let what = What {
         input: frozen.digest,
         samples: frozen.samples,
@@ -210,11 +210,11 @@ fn of_two_listings_of_any_length_the_first_one_stays() {
         bucket.put_both("short.npy", npy("(3, 4, 6)", &[7; 72]));
         bucket.put_both("long.npy", npy(&format!("({many}, 1, 1)"), &vec![7; many]));
         for name in ["short", "long"] {
-            let source = Source::look(&bucket.named(&format!("{name}.npy"))).unwrap();
+            let listed = || Roll::look(&bucket.named(&format!("{name}.npy"))).unwrap();
             let work = bucket.named(&format!("work-{name}"));
-            let first = Input::freeze(&source, 1_000, &work).unwrap();
-            assert_eq!(Input::freeze(&source, 1_000, &work).unwrap(), first, "{name}");
-            let error = Input::freeze(&source, 999, &work).unwrap_err().to_string();
+            let first = Input::freeze(listed(), 1_000, &work).unwrap();
+            assert_eq!(Input::freeze(listed(), 1_000, &work).unwrap(), first, "{name}");
+            let error = Input::freeze(listed(), 999, &work).unwrap_err().to_string();
             assert!(error.contains("was begun with another input"), "{name}: {error}");
             assert_eq!(Input::open(&work).unwrap().digest(), first.digest);
             let left: Vec<PathBuf> = tree(&bucket.kept(&format!("work-{name}"))).into_keys().collect();

@@ -1,5 +1,6 @@
 //! Who started whom and who is alive, as the system has it.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::{collections::BTreeSet, fs};
 
 /// The processes that this one started and that live.
@@ -8,6 +9,22 @@ pub fn children(of: u32) -> BTreeSet<u32> {
     let processes = fs::read_dir("/proc").map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
     let pids = processes.iter().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.filter(|pid| stat(*pid).is_some_and(|(is_alive, parent)| is_alive && parent == of)).collect()
+}
+
+/// The workers of a command's own, which its node started.
+#[must_use]
+pub fn workers(of: u32) -> Vec<u32> {
+    children(of).into_iter().flat_map(children).collect()
+}
+
+/// `kill -9` of one that lives.
+///
+/// # Panics
+/// If there is none.
+#[track_caller]
+pub fn kill(pid: u32) {
+    let killed = Pid::from_raw(pid.cast_signed()).map(|pid| kill_process(pid, Signal::KILL));
+    assert_eq!(killed, Some(Ok(())), "process {pid} cannot be killed");
 }
 
 /// Its child that was started with this word among its arguments.

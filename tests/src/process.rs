@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// In the environment of a command: the orders that its workers hear are in their logs.
+pub const TALKATIVE: (&str, &str) = ("SUMAC_LOG", "warn,sumac_worker::session=debug");
 /// The end of everything that is waited for: what takes longer is hung.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 /// Lines of each process shown when a test fails.

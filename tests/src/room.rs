@@ -2,6 +2,7 @@
 
 use crate::{
     binaries::binaries,
+    job::Job,
     process::{Ended, Process},
 };
 use std::{
@@ -9,6 +10,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
 };
 use tempfile::TempDir;
 
@@ -47,6 +49,31 @@ impl Room {
     pub fn draw_digits(self, count: u32) -> Self {
         self.sumac(&["data", "demo", "digits", "data", "--count", &count.to_string()]).assert(0, &[]);
         self
+    }
+
+    /// With a refiner that was trained for a moment: `runs/net`. Once for all rooms of a process.
+    #[must_use]
+    pub fn with_refiner(self) -> Self {
+        static REFINER: OnceLock<[(String, Vec<u8>); 2]> = OnceLock::new();
+        let trained = REFINER.get_or_init(|| {
+            let (room, job) = (Self::with_digits(64), Job::simgan("net").set("train.steps", 6));
+            room.train(&job, &[]);
+            ["refiner.safetensors", "spec.toml"].map(|name| format!("{}/{name}", job.output())).map(|name| {
+                let bytes = room.read(&name);
+                (name, bytes)
+            })
+        });
+        for (name, bytes) in trained {
+            self.write(name, bytes);
+        }
+        self
+    }
+
+    /// `sumac up` with one worker and these words besides, to its end.
+    pub fn train(&self, job: &Job, words: &[&str]) {
+        let job = job.write(self);
+        let job = ["up", "--workers", "1"].into_iter().chain(job.iter().map(String::as_str));
+        self.sumac(&job.chain(words.iter().copied()).collect::<Vec<_>>()).assert(0, &["finished"]);
     }
 
     #[must_use]

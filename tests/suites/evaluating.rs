@@ -1,34 +1,15 @@
 //! Whether refined images help, found out by real processes that are killed: the same figures whatever happened on the way.
 
-use std::sync::OnceLock;
-use sumac_tests::{Job, Process, Room, children};
+use sumac_tests::{Process, Room, TALKATIVE, kill, workers};
 
-/// The orders that a worker hears are in its log.
-const TALKATIVE: (&str, &str) = ("SUMAC_LOG", "warn,sumac_worker::session=debug");
 /// Alone; together with synthetic ones; and what is judged as images.
 const CELLS: usize = 5 + 2 * (5 + 3);
 
 /// Drawn digits, labelled ones that pass for real, and a refiner that was trained for a moment.
 fn room() -> Room {
-    let room = Room::with_digits(96);
+    let room = Room::with_digits(96).with_refiner();
     room.sumac(&["data", "demo", "digits", "other", "--count", "64", "--seed", "9"]).assert(0, &[]);
-    for (name, bytes) in refiner() {
-        room.write(&format!("runs/net/{name}"), bytes);
-    }
     room
-}
-
-fn refiner() -> &'static [(String, Vec<u8>)] {
-    static REFINER: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
-    REFINER.get_or_init(|| {
-        let room = Room::with_digits(64);
-        let job = Job::simgan("net").set("train.steps", 6);
-        let arguments = job.write(&room);
-        let arguments = ["up", "--workers", "1"].into_iter().chain(arguments.iter().map(String::as_str));
-        room.sumac(&arguments.collect::<Vec<_>>()).assert(0, &["finished"]);
-        let left = |name: &str| (name.to_owned(), room.read(&format!("{}/{name}", job.output())));
-        ["refiner.safetensors", "spec.toml"].map(left).to_vec()
-    })
 }
 
 fn evaluate(room: &Room, into: &str, words: &[&str], environment: &[(&str, &str)]) -> Process {
@@ -83,8 +64,7 @@ fn workers_that_are_killed_and_a_command_that_is_given_again_change_no_figure() 
     evaluate(&room, "peace", &["--workers", "1"], &[]).finish().assert(0, &["LEARNED FROM"]);
     let mut command = evaluate(&room, "found", &["--workers", "2"], &[TALKATIVE]);
     command.says("Publish", 2);
-    let workers: Vec<u32> = children(command.pid()).into_iter().flat_map(children).collect();
-    kill(workers[0]);
+    kill(workers(command.pid())[0]);
     command.says("Publish", 6);
     command.kill();
     evaluate(&room, "found", &["--workers", "2"], &[]).finish().assert(0, &["goes on", "LEARNED FROM"]);
@@ -111,9 +91,4 @@ fn walk(room: &Room, folder: &str) -> String {
     names.sort();
     let first = format!("{folder}/{}", names[0]);
     if room.at(&first).is_dir() { walk(room, &first) } else { first }
-}
-
-fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a process has a number");
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("the worker lives");
 }

@@ -1,34 +1,15 @@
 //! Whole data sets through a refiner, by real processes that are killed: each image exactly once, the same bytes whatever
 //! happened on the way (F-1).
 
-use std::{fs, sync::OnceLock};
-use sumac_tests::{Cluster, Job, Process, Room, Tree, children};
+use std::fs;
+use sumac_tests::{Cluster, Process, Room, TALKATIVE, Tree, kill, workers};
 
 const IMAGES: u32 = 1_000;
 /// Of the smallest size: 16 images each, but the last.
 const SHARDS: usize = 63;
 
-/// Drawn digits, and a refiner that was trained for a moment.
 fn room() -> Room {
-    let room = Room::with_digits(IMAGES);
-    let refiner = refiner();
-    for (name, bytes) in refiner {
-        room.write(&format!("runs/net/{name}"), bytes);
-    }
-    room
-}
-
-fn refiner() -> &'static [(String, Vec<u8>)] {
-    static REFINER: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
-    REFINER.get_or_init(|| {
-        let room = Room::with_digits(64);
-        let job = Job::simgan("net").set("train.steps", 6);
-        let arguments = job.write(&room);
-        let arguments = ["up", "--workers", "1"].into_iter().chain(arguments.iter().map(String::as_str));
-        room.sumac(&arguments.collect::<Vec<_>>()).assert(0, &["finished"]);
-        let left = |name: &str| (name.to_owned(), room.read(&format!("{}/{name}", job.output())));
-        ["refiner.safetensors", "spec.toml"].map(left).to_vec()
-    })
+    Room::with_digits(IMAGES).with_refiner()
 }
 
 /// `sumac refine data/synthetic DST` with these words besides.
@@ -42,9 +23,6 @@ fn in_peace(room: &Room, words: &[&str]) -> Tree {
     refine(room, "peace", &[&["--workers", "1"], words].concat(), &[]).finish().assert(0, &["finished"]);
     Tree::of(room, "peace")
 }
-
-/// The orders that a worker hears are in its log.
-const TALKATIVE: (&str, &str) = ("SUMAC_LOG", "warn,sumac_worker::session=debug");
 
 #[test]
 fn a_data_set_is_refined_verified_and_complete() {
@@ -84,7 +62,7 @@ fn a_worker_that_is_killed_costs_no_image() {
     let command = refine(&room, "refined", &["--workers", "2"], &[TALKATIVE]);
     for death in 1..=3 {
         command.says("Publish", 2 * death);
-        let workers: Vec<u32> = children(command.pid()).into_iter().flat_map(children).collect();
+        let workers = workers(command.pid());
         kill(workers[death % workers.len()]);
     }
     command.finish().assert(0, &["finished", "1,000 refined, 0 bad"]);
@@ -182,9 +160,4 @@ fn shares_without_a_coordinator_make_the_same_data_set() {
     }
     room.sumac(&["refine", "merge", "refined"]).assert(0, &["finished", "1,000 refined, 0 bad"]);
     Tree::of(&room, "refined").assert_same(&in_peace(&room, &[]), "in three shares");
-}
-
-fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a process has a number");
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("the worker lives");
 }

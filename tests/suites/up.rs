@@ -1,7 +1,7 @@
 //! One command on one machine: `sumac up` runs a job to its end, drains when it is told to, goes on, and leaves nobody behind.
 
 use std::collections::BTreeSet;
-use sumac_tests::{Fault, Job, Outcome, Process, Room, children, is_alive};
+use sumac_tests::{Fault, Job, Outcome, Process, Room, TALKATIVE, children, is_alive};
 
 const OUTPUTS: [&str; 7] = [
     "refiner.safetensors",
@@ -88,7 +88,7 @@ fn ctrl_c_drains_with_a_checkpoint_and_the_same_command_goes_on() {
     // Both workers are told; the mark lets one of them stand still.
     let fault = Fault::hold("after-backward", 17);
     let fault = fault.arm(&room, "either");
-    let mut first = up(&room, &job, &[("SUMAC_FAULT", &fault), ("SUMAC_LOG", "warn,sumac_worker::session=debug")]);
+    let mut first = up(&room, &job, &[("SUMAC_FAULT", &fault), TALKATIVE]);
     first.says("a fault that was asked for", 1);
     let workers = workers(&first);
     first.interrupt();

@@ -3,11 +3,11 @@
 //! Thresholds are those that told good runs from bad ones on small real sets; early steps say nothing and are let pass. Nothing
 //! here changes a run: it is said, and people decide.
 
-use crate::{losses::Losses, spec::What};
+use crate::{ids::Step, losses::Losses, spec::What};
 use std::fmt;
 
-/// Updates of each network before which nothing is said: at first the discriminator always leads.
-pub const SETTLED_AFTER: u64 = 150;
+/// Cycles before which nothing is said: at first the discriminator always leads.
+const SETTLED_AFTER: u64 = 150;
 /// A discriminator that is right about so many patches of either kind has won ...
 const WINS: f64 = 0.95;
 /// A refiner that changes pixels, which lie in [-1, 1], by less than this, is the identity ...
@@ -28,14 +28,16 @@ pub enum Imbalance {
     RegularisationRules { times: f64 },
 }
 
-/// By the losses of one step of either network after `updates` of each.
+/// By the losses of the last step of either network, when `step` updates are behind the run.
 #[must_use]
-pub fn imbalance(losses: &Losses, what: &What, updates: u64) -> Option<Imbalance> {
+pub fn imbalance(losses: &Losses, what: &What, step: Step) -> Option<Imbalance> {
     let adversarial = [losses.realism.value(), losses.on_refined.value(), losses.on_real.value()];
     if adversarial.iter().flatten().any(|loss| !loss.is_finite() || *loss > DIVERGED) {
         return Some(Imbalance::Diverges);
     }
-    if updates < SETTLED_AFTER {
+    let train = &what.train;
+    let behind = step.0.saturating_sub(train.pretrain.refiner + train.pretrain.discriminator);
+    if behind < SETTLED_AFTER * u64::from(train.k_refiner + train.k_discriminator) {
         return None;
     }
     let (on_refined, on_real) = (losses.right_on_refined.value(), losses.right_on_real.value());
@@ -46,7 +48,7 @@ pub fn imbalance(losses: &Losses, what: &What, updates: u64) -> Option<Imbalance
         return Some(Imbalance::DiscriminatorWins { on_refined, on_real });
     }
     if let (Some(realism), Some(regularisation)) = (losses.realism.value(), losses.regularisation.value()) {
-        let times = what.train.lambda * regularisation / realism.max(1e-6);
+        let times = train.lambda * regularisation / realism.max(1e-6);
         if times > RULES {
             return Some(Imbalance::RegularisationRules { times });
         }
@@ -101,21 +103,24 @@ mod tests {
         }
     }
 
+    /// 50 updates of the discriminator alone, then cycles of two.
+    const SETTLED: Step = Step(50 + 2 * SETTLED_AFTER);
+
     #[test]
     fn a_good_run_is_in_balance() {
-        assert_eq!(imbalance(&losses(0.75, 0.06, 0.5, [0.6, 0.62]), &what(), 300), None);
+        assert_eq!(imbalance(&losses(0.75, 0.06, 0.5, [0.6, 0.62]), &what(), SETTLED), None);
     }
 
     #[test]
     fn early_steps_say_nothing_unless_they_diverge() {
         let won = losses(5.0, 0.06, 0.5, [0.99, 0.99]);
-        assert_eq!(imbalance(&won, &what(), SETTLED_AFTER - 1), None);
-        assert_eq!(imbalance(&losses(f64::NAN, 0.1, 0.5, [0.6, 0.6]), &what(), 0), Some(Imbalance::Diverges));
+        assert_eq!(imbalance(&won, &what(), Step(SETTLED.0 - 1)), None);
+        assert_eq!(imbalance(&losses(f64::NAN, 0.1, 0.5, [0.6, 0.6]), &what(), Step(0)), Some(Imbalance::Diverges));
     }
 
     #[test]
     fn a_discriminator_that_is_always_right_has_won() {
-        let said = imbalance(&losses(5.0, 0.06, 0.5, [0.99, 0.97]), &what(), 300).unwrap().to_string();
+        let said = imbalance(&losses(5.0, 0.06, 0.5, [0.99, 0.97]), &what(), SETTLED).unwrap().to_string();
         assert!(
             said.contains("right on 99% of refined and 97% of real") && said.contains("lower train.lambda"),
             "{said}"
@@ -124,14 +129,14 @@ mod tests {
 
     #[test]
     fn an_identity_is_named_only_where_it_is_seen_through() {
-        let still = |right| imbalance(&losses(0.8, 0.0, 0.001, right), &what(), 300);
+        let still = |right| imbalance(&losses(0.8, 0.0, 0.001, right), &what(), SETTLED);
         assert_eq!(still([0.7, 0.6]), Some(Imbalance::Identity { change: 0.001 }));
         assert_eq!(still([0.5, 0.5]), None);
     }
 
     #[test]
     fn a_lambda_that_rules_is_named_with_its_weight() {
-        let said = imbalance(&losses(0.7, 14.0, 0.4, [0.7, 0.7]), &what(), 300).unwrap().to_string();
+        let said = imbalance(&losses(0.7, 14.0, 0.4, [0.7, 0.7]), &what(), SETTLED).unwrap().to_string();
         assert_eq!(said, "lambda is 40x the adversarial term: lower train.lambda");
     }
 }

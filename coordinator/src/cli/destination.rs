@@ -18,9 +18,8 @@ use sumac_common::{
     spec::{Device, ImageShape, Resize, Workers},
 };
 use sumac_data::{
-    Source,
     refined::{self, Input},
-    source::Kind,
+    source::{Kind, Roll},
     storage::{absolute, is_remote},
 };
 use tokio::task::spawn_blocking;
@@ -28,10 +27,10 @@ use tokio::task::spawn_blocking;
 /// In the folder of work in progress: the state of a coordinator of its own.
 const STATE: &str = "state";
 /// Above so many images a folder is written as tars, if nothing else is said.
-const MIRRORED_MAX: usize = 100_000;
+const MIRRORED_MAX: u64 = 100_000;
 /// Shards of a small data set: enough for workers to share. And images in a shard, within these.
-const SHARDS_AT_LEAST: usize = 64;
-const SHARD_IMAGES: (usize, usize) = (16, 4_096);
+const SHARDS_AT_LEAST: u64 = 64;
+const SHARD_IMAGES: (u64, u64) = (16, 4_096);
 
 /// What is to be written where.
 pub(super) struct Plan<'a> {
@@ -60,14 +59,15 @@ impl Plan<'_> {
         let destination = absolute(self.destination).map_err(|error| unusable(self.destination, &error))?;
         let looked = {
             let source = self.source.to_owned();
-            blocking(move || Source::look(&source)).await?.map_err(|error| Failure::of(Exit::Failed, &error))?
+            blocking(move || Roll::look(&source)).await?.map_err(|error| Failure::of(Exit::Failed, &error))?
         };
-        apart(looked.root(), self.source, &destination)?;
-        let (layout, format) = (self.layout(&looked), format(self.written.format));
-        refined::check(&looked, layout, format, self.fit.map(|_| self.image))
+        let (all, count) = (looked.source(), looked.samples());
+        apart(all.root(), self.source, &destination)?;
+        let (layout, format) = (self.layout(all.kind(), count), format(self.written.format));
+        refined::check(all, layout, format, self.fit.map(|_| self.image))
             .map_err(|error| Failure::of(Exit::Usage, &error))?;
-        let shard_samples = self.shard_samples(looked.samples().len());
-        let images = counted(looked.samples().len() as u64, "image");
+        let shard_samples = self.shard_samples(count);
+        let images = counted(count, "image");
         say("source", format!("{}   {images}", here(self.source).display()));
         if let Some(trained) = self.refiner {
             let weights = trained.as_submitted().weights;
@@ -82,7 +82,7 @@ impl Plan<'_> {
         vacant(&destination)?;
         let frozen = {
             let work = destination.join(WORK);
-            blocking(move || Input::freeze(&looked, shard_samples, &work)).await?
+            blocking(move || Input::freeze(looked, shard_samples, &work)).await?
         };
         let frozen = frozen.map_err(|error| Failure::of(Exit::Failed, &error))?;
         let refinement = Refinement {
@@ -113,21 +113,19 @@ impl Plan<'_> {
         Ok(Laid::ToDo(Box::new(refinement)))
     }
 
-    fn layout(&self, source: &Source) -> Layout {
+    fn layout(&self, kind: Kind, images: u64) -> Layout {
         match self.written.layout {
             Some(LayoutWord::Mirror) => Layout::Mirror,
             Some(LayoutWord::Shards) => Layout::Shards,
             // However many images these hold, they are no more files than they were.
-            None if source.kind() == Kind::Parquet => Layout::Mirror,
-            None if matches!(source.kind(), Kind::Tar | Kind::Hdf5) || source.samples().len() > MIRRORED_MAX => {
-                Layout::Shards
-            }
+            None if kind == Kind::Parquet => Layout::Mirror,
+            None if matches!(kind, Kind::Tar | Kind::Hdf5) || images > MIRRORED_MAX => Layout::Shards,
             None => Layout::Mirror,
         }
     }
 
     /// Follows from the number of images alone, so that the same command makes the same shards.
-    fn shard_samples(&self, images: usize) -> u32 {
+    fn shard_samples(&self, images: u64) -> u32 {
         let by_number = (images / SHARDS_AT_LEAST).clamp(SHARD_IMAGES.0, SHARD_IMAGES.1);
         self.written.shard_images.unwrap_or(u32::try_from(by_number).unwrap_or(u32::MAX))
     }

@@ -11,6 +11,7 @@ use super::{
     piecework::{Ended, Wish, carry_out},
     refiner::{self, Trained},
     render::{counted, say},
+    report,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
@@ -25,7 +26,7 @@ use sumac_common::{
     spec::{Data, Device, Workers},
 };
 use sumac_data::{
-    evaluated::{self, Sets, class_names},
+    evaluated::{self, Evaluated, Sets, class_names},
     freeze::cache_folder,
     storage::absolute,
 };
@@ -56,12 +57,13 @@ pub(super) async fn evaluate(args: args::Evaluate, verbose: bool) -> Result<Exit
         }
         return Ok(Exit::Done);
     }
-    let evaluation = laid_down(&args, data, arms, &trained).await?;
-    let destination = &evaluation.how.destination;
-    if evaluated::evaluated(destination).map_err(failed)?.is_some() {
+    let evaluation = frozen(&args, data, arms, &trained).await?;
+    if let Some(found) = found_already(&evaluation)? {
         tidy(&evaluation)?;
-        return tell(&evaluation, Exit::Done);
+        return tell(&found);
     }
+    let files: Vec<Vec<u8>> = trained.into_iter().map(|trained| trained.file).collect();
+    evaluated::lay_down(&evaluation, &files).map_err(failed)?;
     let work = Piecework::Evaluate(evaluation.clone());
     let by_cores = || available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok());
     let workers = args.workers.or_else(by_cores);
@@ -77,23 +79,35 @@ pub(super) async fn evaluate(args: args::Evaluate, verbose: bool) -> Result<Exit
     if *ours {
         tidy(&evaluation)?;
     }
-    tell(&evaluation, job.exit())
+    let destination = &evaluation.how.destination;
+    let found = evaluated::evaluated(destination).map_err(failed)?;
+    tell(
+        &found
+            .ok_or_else(|| Failure::new(Exit::Failed, format!("there are no figures in {}", destination.display())))?,
+    )
 }
 
 fn failed(error: evaluated::EvaluatedError) -> Failure {
     Failure::of(Exit::Failed, &error)
 }
 
-fn tell(evaluation: &Evaluation, exit: Exit) -> Result<Exit, Failure> {
+/// Finished before, under the same terms.
+fn found_already(evaluation: &Evaluation) -> Result<Option<Evaluated>, Failure> {
     let destination = &evaluation.how.destination;
     let found = evaluated::evaluated(destination).map_err(failed)?;
-    let found = found
-        .ok_or_else(|| Failure::new(Exit::Failed, format!("there are no figures in {}", destination.display())))?;
-    evaluation::print(&found);
-    let report = evaluation::report(&found)?;
-    say("figures", here(&destination.join(evaluated::RESULT)).display());
+    if found.as_ref().is_some_and(|found| found.evaluation.what.identity() != evaluation.what.identity()) {
+        let what = format!("{} holds another evaluation, and is finished", destination.display());
+        return Err(Failure::new(Exit::Failed, what).hint("name another folder, or remove this one"));
+    }
+    Ok(found)
+}
+
+fn tell(found: &Evaluated) -> Result<Exit, Failure> {
+    evaluation::print(found);
+    let report = report::write(found)?;
+    say("figures", here(&found.evaluation.how.destination.join(evaluated::RESULT)).display());
     say("report", format!("{}   open it in a browser", here(&report).display()));
-    Ok(exit)
+    Ok(Exit::Done)
 }
 
 /// What a finished evaluation needs no more.
@@ -149,13 +163,8 @@ fn arms(args: &args::Evaluate, refiners: &[String]) -> Vec<Arm> {
     alone.chain(together).chain(mixed).chain(real).collect()
 }
 
-/// Freezes all sets, and lays the evaluation and its refiners into its folder.
-async fn laid_down(
-    args: &args::Evaluate,
-    data: Data,
-    arms: Vec<Arm>,
-    trained: &[Trained],
-) -> Result<Evaluation, Failure> {
+/// The evaluation of all sets as they are now.
+async fn frozen(args: &args::Evaluate, data: Data, arms: Vec<Arm>, trained: &[Trained]) -> Result<Evaluation, Failure> {
     let how = how(args, &data)?;
     if !evaluated::is_free(&how.destination).map_err(failed)? {
         let what = format!("{} is not empty, and no evaluation", how.destination.display());
@@ -196,7 +205,7 @@ async fn laid_down(
         ),
     );
     let candidates = names(&args.refiners).into_iter().zip(trained);
-    let evaluation = Evaluation {
+    Ok(Evaluation {
         name: job_name(args.name.as_deref(), &how.destination, "evaluation"),
         what: What {
             data: sets.digest(),
@@ -225,18 +234,7 @@ async fn laid_down(
             threads: 1,
         },
         how,
-    };
-    if let Some(there) = evaluated::evaluated(&evaluation.how.destination).map_err(failed)?
-        && there.evaluation.what.identity() != evaluation.what.identity()
-    {
-        let what = format!("{} holds another evaluation, and is finished", evaluation.how.destination.display());
-        return Err(Failure::new(Exit::Failed, what).hint("name another folder, or remove this one"));
-    }
-    if evaluated::evaluated(&evaluation.how.destination).map_err(failed)?.is_none() {
-        let files: Vec<Vec<u8>> = trained.iter().map(|trained| trained.file.clone()).collect();
-        evaluated::lay_down(&evaluation, &files).map_err(failed)?;
-    }
-    Ok(evaluation)
+    })
 }
 
 /// Before anything is trained: what no model could learn, or no test could ask.

@@ -11,7 +11,7 @@ use sumac_common::{
     conversation::{Beat, SlowWorker},
     ids::{Digest, Step},
     piecework::Piecework,
-    spec::{self, Pretrain, Spec},
+    spec::{self, Spec},
 };
 use sumac_proto::v1;
 
@@ -205,7 +205,9 @@ impl JobView {
             own_ms: under_way.and_then(|beat| milliseconds(beat.times.own_us)),
             waited_ms: under_way.and_then(|beat| milliseconds(beat.times.waited_us)),
             slow: under_way.and_then(|beat| beat.slow.as_ref()).map(SlowView::of),
-            imbalance: under_way.zip(spec.as_ref()).and_then(|(beat, spec)| imbalance(beat, spec)),
+            imbalance: under_way.zip(spec.as_ref()).and_then(|(beat, spec)| {
+                balance::imbalance(&beat.losses, &spec.what, beat.step).map(|found| found.to_string())
+            }),
             losses: beat.as_ref().filter(|_| pieces.is_none()).map(|beat| LossView::of(beat, spec.as_ref())),
             history: beat.as_ref().filter(|_| pieces.is_none()).map(|beat| beat.history),
             history_size: spec.as_ref().map(|spec| spec.what.train.history.size),
@@ -236,13 +238,6 @@ impl JobView {
     pub(super) fn exit(&self) -> Exit {
         if self.state == "finished" { Exit::Done } else { Exit::JobUnsuccessful }
     }
-}
-
-/// After as many updates of each network as there were at this step, about.
-fn imbalance(beat: &Beat, spec: &Spec) -> Option<String> {
-    let Pretrain { refiner, discriminator } = spec.what.train.pretrain;
-    let updates = beat.step.0.saturating_sub(refiner + discriminator) / 2;
-    balance::imbalance(&beat.losses, &spec.what, updates).map(|found| found.to_string())
 }
 
 impl PiecesView {

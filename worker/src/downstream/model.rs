@@ -15,7 +15,7 @@ use tch::{
     no_grad,
 };
 
-/// What judges images: small, and trained as RECIPES of this task are.
+/// What judges images: small, and soon trained.
 pub const JUDGE: Downstream = Downstream { net: Net::Small { width: 16 }, updates: 500, batch: 64, shift: 2 };
 /// The smallest side of which the halvings leave a pixel.
 pub const SIDE_MIN: u32 = 8;

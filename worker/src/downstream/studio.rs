@@ -10,10 +10,7 @@ use crate::{
     learner::{LearnError, moments},
     pipeline::Refines,
 };
-use std::{
-    collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use sumac_common::{
     evaluation::{
         Cell, Downstream, Part, Task, What,
@@ -69,7 +66,8 @@ pub struct Studio {
     what: What,
     sets: Sets,
     refiners: Vec<Box<dyn Refines + Send>>,
-    refined: BTreeMap<usize, Tensor>,
+    /// What several cells learn from, by the part it is.
+    made: Vec<(Part, Tensor)>,
     judge: Option<Judge>,
 }
 
@@ -89,7 +87,7 @@ type Made<T> = Result<Option<T>, DownstreamError>;
 impl Studio {
     #[must_use]
     pub fn new(what: What, sets: Sets, refiners: Vec<Box<dyn Refines + Send>>) -> Self {
-        Self { what, sets, refiners, refined: BTreeMap::new(), judge: None }
+        Self { what, sets, refiners, made: Vec::new(), judge: None }
     }
 
     /// `go_on` is asked at each update; `None` once it said no.
@@ -171,24 +169,30 @@ impl Studio {
 
     /// The synthetic images as a part has them, `[n, c, h, w]`. Refined ones are not rounded to the bits of a file.
     fn pixels(&mut self, part: Part, go_on: &dyn Fn() -> bool) -> Made<Tensor> {
+        if let Some((_, made)) = self.made.iter().find(|(known, _)| *known == part) {
+            return Ok(Some(made.shallow_clone()));
+        }
         let Sets { synthetic, real, .. } = &self.sets;
-        Ok(Some(match part {
+        let made = match part {
             Part::Synthetic | Part::Real { .. } => synthetic.nchw.shallow_clone(),
             Part::MomentMatched { blur } => blurred(&moment_matched(&synthetic.nchw, &real.nchw), blur),
             Part::ImageMatched => image_matched(synthetic, real)?,
             Part::Refined { refiner } => {
-                if let Some(refined) = self.refined.get(&refiner) {
-                    return Ok(Some(refined.shallow_clone()));
-                }
-                let net = self.refiners.get(refiner).ok_or(DownstreamError::Missing("such refiner"))?;
-                let draws: Vec<u64> = synthetic.keys.iter().map(|key| draw_of(key)).collect();
-                let pixels = Pictures::values(&synthetic.nchw)?;
-                let Some(refined) = net.refine(&pixels, self.what.image, &draws, go_on)? else { return Ok(None) };
-                let refined = Tensor::f_from_slice(&refined)?.f_view_as(&synthetic.nchw)?;
-                self.refined.insert(refiner, refined.shallow_clone());
+                let Some(refined) = self.refined(refiner, go_on)? else { return Ok(None) };
                 refined
             }
-        }))
+        };
+        self.made.push((part, made.shallow_clone()));
+        Ok(Some(made))
+    }
+
+    fn refined(&self, refiner: usize, go_on: &dyn Fn() -> bool) -> Made<Tensor> {
+        let synthetic = &self.sets.synthetic;
+        let net = self.refiners.get(refiner).ok_or(DownstreamError::Missing("such refiner"))?;
+        let draws: Vec<u64> = synthetic.keys.iter().map(|key| draw_of(key)).collect();
+        let pixels = Pictures::values(&synthetic.nchw)?;
+        let Some(refined) = net.refine(&pixels, self.what.image, &draws, go_on)? else { return Ok(None) };
+        Ok(Some(Tensor::f_from_slice(&refined)?.f_view_as(&synthetic.nchw)?))
     }
 
     // === images ===

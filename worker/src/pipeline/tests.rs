@@ -84,7 +84,7 @@ impl Site {
         };
         change(&mut order.what);
         let source = Source::look(&self.source()).unwrap();
-        let frozen = Input::freeze(&source, order.what.shard_samples, &order.work()).unwrap();
+        let frozen = Input::freeze(source.into(), order.what.shard_samples, &order.work()).unwrap();
         (order.what.input, order.what.samples) = (frozen.digest, frozen.samples);
         order
     }

@@ -8,7 +8,7 @@ use super::{OWN_NAMES, RefinedError};
 use crate::{
     Source,
     manifest::Bad,
-    source::{Head, Held, Kind},
+    source::{Head, Held, Kind, NoRun, NotUtf8, Roll},
     storage::{self, Unfinished},
 };
 use serde::{Deserialize, Serialize};
@@ -59,20 +59,27 @@ struct Part {
     sha256: Digest,
 }
 
+impl From<NoRun> for RefinedError {
+    fn from(none: NoRun) -> Self {
+        match none {
+            NoRun::Name(NotUtf8(path)) => Self::Name { path },
+            NoRun::Spool(error) => error.into(),
+        }
+    }
+}
+
 impl Input {
     /// Writes the listing below `work`, unless it is there already. Several may do so at once: the first one's stays.
     ///
     /// `shard_samples`: samples in a shard, at least 1. An error if another listing is there: the source is not what it was.
-    pub fn freeze(source: &Source, shard_samples: u32, work: &Path) -> Result<Frozen, RefinedError> {
+    pub fn freeze(roll: Roll, shard_samples: u32, work: &Path) -> Result<Frozen, RefinedError> {
         let folder = work.join(FOLDER);
         let unwritable = |error| RefinedError::unwritable(&folder)(error);
-        let name = |crate::source::NotUtf8(path)| RefinedError::Name { path };
+        let (source, samples) = (roll.source(), roll.samples());
         if let Some((own, ..)) = source.others().into_iter().find(|(key, ..)| OWN_NAMES.contains(&key.as_str())) {
             return Err(RefinedError::OwnName { path: source.root().to_owned(), name: own });
         }
         storage::make_folder(&folder).map_err(unwritable)?;
-        let length = shard_samples.max(1) as usize;
-        let (total, twins) = (source.samples().len(), source.twins());
         let mut out = Unfinished::create(&folder, FILE).map_err(unwritable)?;
         let mut at = 0;
         let mut write = |bytes: &[u8]| {
@@ -81,12 +88,13 @@ impl Input {
             at += part.bytes;
             Ok::<_, RefinedError>(part)
         };
-        let head = write(&json(&source.head().map_err(name)?))?;
+        let head = write(&json(&source.head().map_err(NoRun::Name)?))?;
         let mut shards = Vec::new();
-        for begin in (0..total).step_by(length) {
-            shards.push(write(&source.run(begin..(begin + length).min(total), &twins).map_err(name)?)?);
-        }
-        let index = Index { format: FORMAT, samples: total as u64, shard_samples: length as u32, head, shards };
+        roll.each_run(shard_samples.max(1) as usize, |run| {
+            shards.push(write(run)?);
+            Ok::<_, RefinedError>(())
+        })?;
+        let index = Index { format: FORMAT, samples, shard_samples: shard_samples.max(1), head, shards };
         let Part { bytes, sha256: digest, .. } = write(&json(&index))?;
         write(&bytes.to_le_bytes())?;
         if !out.finish_if_first(&folder, FILE).map_err(unwritable)? {
@@ -95,7 +103,7 @@ impl Input {
                 return Err(RefinedError::AnotherInput { path: work.to_owned(), found, wanted: digest });
             }
         }
-        Ok(Frozen { digest, samples: total as u64 })
+        Ok(Frozen { digest, samples })
     }
 
     /// Reads the index and what all shards share. A stack is opened and must not have been touched since.

@@ -44,8 +44,9 @@ struct Stacked {
     wholes: Vec<(String, Stamp)>,
 }
 
+/// A sample, written down.
 #[derive(Serialize, Deserialize)]
-struct Line {
+pub(super) struct Line {
     key: String,
     stamp: Stamp,
     place: Lies,
@@ -70,6 +71,30 @@ enum Lies {
     Dataset(u64),
     /// In such a file of the run, such a row.
     Row(u32, u64),
+}
+
+impl Line {
+    pub(super) fn sample(self, root: &Path) -> Sample {
+        let Self { key, stamp, place, label, sidecars, stretches, is_twin } = self;
+        let place = match place {
+            Lies::File => Place::File(root.join(&key)),
+            Lies::Record(record) => Place::Record(record),
+            Lies::Stretch(stretch) => Place::Stretch(stretch),
+            Lies::Dataset(at) => Place::Dataset(at),
+            Lies::Row(within, row) => Place::Row { within, row },
+        };
+        let (sidecars, sidecar_stamps) = sidecars.into_iter().unzip();
+        Sample { key, label, sidecars, sidecar_stamps, stamp, place, stretches, is_twin }
+    }
+
+    /// Gives other numbers to the files that it lies in.
+    fn each_within(&mut self, number: impl Fn(u32) -> u32) {
+        match &mut self.place {
+            Lies::Stretch(Stretch { within, .. }) | Lies::Row(within, _) => *within = number(*within),
+            Lies::File | Lies::Record(_) | Lies::Dataset(_) => {}
+        }
+        self.stretches.iter_mut().for_each(|stretch| stretch.within = number(stretch.within));
+    }
 }
 
 /// A path that cannot be written down.
@@ -134,29 +159,33 @@ impl Source {
             Ok((text(path)?, *stamp))
         };
         let wholes: Vec<(String, Stamp)> = wholes.into_iter().map(whole).collect::<Result<_, _>>()?;
-        let here = |stretch: &Stretch| Stretch { within: within[&stretch.within], ..*stretch };
         let mut lines = json(&wholes);
         for at in samples {
-            let sample = &self.samples[at];
-            let place = match &sample.place {
+            let mut line = self.line(&self.samples[at], twins.contains(&at))?;
+            line.each_within(|whole| within[&whole]);
+            lines.extend(json(&line));
+        }
+        Ok(lines)
+    }
+
+    /// With the numbers that this source has for its files.
+    pub(super) fn line(&self, sample: &Sample, is_twin: bool) -> Result<Line, NotUtf8> {
+        Ok(Line {
+            key: sample.key.clone(),
+            stamp: sample.stamp,
+            place: match &sample.place {
                 Place::File(path) if *path == self.root.join(&sample.key) => Lies::File,
                 Place::File(path) => return Err(NotUtf8(path.clone())),
                 Place::Record(record) => Lies::Record(*record),
-                Place::Stretch(stretch) => Lies::Stretch(here(stretch)),
+                Place::Stretch(stretch) => Lies::Stretch(*stretch),
                 Place::Dataset(at) => Lies::Dataset(*at),
-                Place::Row { within: whole, row } => Lies::Row(within[whole], *row),
-            };
-            lines.extend(json(&Line {
-                key: sample.key.clone(),
-                stamp: sample.stamp,
-                place,
-                label: sample.label.clone(),
-                sidecars: sample.sidecars.iter().cloned().zip(sample.sidecar_stamps.iter().copied()).collect(),
-                stretches: sample.stretches.iter().map(here).collect(),
-                is_twin: twins.contains(&at),
-            }));
-        }
-        Ok(lines)
+                Place::Row { within, row } => Lies::Row(*within, *row),
+            },
+            label: sample.label.clone(),
+            sidecars: sample.sidecars.iter().cloned().zip(sample.sidecar_stamps.iter().copied()).collect(),
+            stretches: sample.stretches.clone(),
+            is_twin,
+        })
     }
 
     /// What the lines of one run hold; stack and labels are shared with this source.
@@ -165,18 +194,7 @@ impl Source {
         let wholes: Vec<(String, Stamp)> = serde_json::from_slice(lines.next().unwrap_or_default())?;
         let whole = |(path, stamp): (String, Stamp)| Whole { path: path.into(), stamp };
         let wholes = if self.is_stacked() { self.wholes.clone() } else { wholes.into_iter().map(whole).collect() };
-        let sample = |line: &[u8]| {
-            let Line { key, stamp, place, label, sidecars, stretches, is_twin } = serde_json::from_slice(line)?;
-            let place = match place {
-                Lies::File => Place::File(self.root.join(&key)),
-                Lies::Record(record) => Place::Record(record),
-                Lies::Stretch(stretch) => Place::Stretch(stretch),
-                Lies::Dataset(at) => Place::Dataset(at),
-                Lies::Row(within, row) => Place::Row { within, row },
-            };
-            let (sidecars, sidecar_stamps) = sidecars.into_iter().unzip();
-            Ok(Sample { key, label, sidecars, sidecar_stamps, stamp, place, stretches, is_twin })
-        };
+        let sample = |line: &[u8]| Ok(serde_json::from_slice::<Line>(line)?.sample(&self.root));
         Ok(Self {
             samples: lines.map(sample).collect::<Result<_, serde_json::Error>>()?,
             classes: self.classes.clone(),
@@ -258,7 +276,7 @@ impl Whole {
     }
 }
 
-fn json(value: &impl Serialize) -> Vec<u8> {
+pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     let mut line = serde_json::to_vec(value).expect("a listing is plain data: its JSON cannot fail");
     line.push(b'\n');
     line

@@ -21,6 +21,7 @@ mod original;
 mod parquet;
 mod pattern;
 mod restack;
+mod roll;
 mod rows;
 mod shard;
 mod stack;
@@ -32,6 +33,7 @@ mod zipping;
 pub use error::SourceError;
 pub use inspection::{Inspection, LabelSummary, SizeCount};
 pub use original::{Form, Original, Piece};
+pub use roll::Roll;
 
 pub(crate) use contents::Stamp;
 pub(crate) use folder::{IMAGE_ENDINGS, split, stem};
@@ -39,6 +41,7 @@ pub(crate) use held::Held;
 pub(crate) use listing::{Head, NotUtf8};
 pub(crate) use original::Whole;
 pub(crate) use parquet::Unwritten;
+pub(crate) use roll::NoRun;
 
 use crate::{
     decode::{self, Fault},
@@ -55,7 +58,7 @@ use original::Stretch;
 use parquet::Parquets;
 use rows::{table_beside, tables_of};
 use serde::{Deserialize, Serialize};
-use shard::is_shard;
+use shard::{Shard, is_shard};
 use stack::Stack;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -84,6 +87,8 @@ pub struct Source {
     root: PathBuf,
     kind: Kind,
     samples: Vec<Sample>,
+    /// Tars that were found and not looked into yet.
+    unlisted: Vec<Shard>,
     bad: Vec<Bad>,
     classes: Vec<String>,
     stack: Option<Stack>,
@@ -194,6 +199,16 @@ impl Source {
     /// (`train-{000..127}.tar`, `train-*.tar`), an idx, npy or npz file, an array of an npz (`set.npz/x_train`), a parquet file
     /// or a pattern of these, a column of one (`set.parquet/image`), or one image.
     pub fn look(path: &Path) -> Result<Self, SourceError> {
+        let mut source = Self::found(path)?;
+        source.list_tars(|source, samples| {
+            source.samples.extend(samples);
+            Ok::<_, SourceError>(())
+        })?;
+        Ok(source)
+    }
+
+    /// Tars are not looked into yet.
+    fn found(path: &Path) -> Result<Self, SourceError> {
         let root = match storage::canonical(path) {
             Ok(root) => root,
             Err(source) => {
@@ -252,7 +267,7 @@ impl Source {
         if folder.images.is_empty() {
             let stacks = npy::stacks(&folder)?;
             match (folder.shards(), folder.parquets()) {
-                (Some(shards), _) if stacks.is_empty() => return Self::shards(root, shards, folder.bad),
+                (Some(shards), _) if stacks.is_empty() => return Ok(Self::shards(root, shards, folder.bad)),
                 (None, Some(files)) if stacks.is_empty() && folder.bad.is_empty() => {
                     return Self::parquet_folder(root, folder, files, None);
                 }
@@ -316,6 +331,7 @@ impl Source {
             root,
             kind,
             samples: Vec::new(),
+            unlisted: Vec::new(),
             bad: Vec::new(),
             classes: Vec::new(),
             stack: None,

@@ -38,7 +38,7 @@ impl Source {
     fn pattern(root: PathBuf, files: Vec<Shard>, named: Option<&str>) -> Result<Self, SourceError> {
         match files.first() {
             Some(first) if named_parquet(&first.path) => Self::parquet(root, files, named, Vec::new()),
-            _ => Self::shards(root, files, Vec::new()),
+            _ => Ok(Self::shards(root, files, Vec::new())),
         }
     }
 

@@ -6,23 +6,16 @@
 
 use super::{
     Kind, Place, Sample, Source, SourceError, Stamp,
-    folder::{Folder, IMAGE_ENDINGS, ending},
+    folder::{IMAGE_ENDINGS, ending},
     held::Held,
-    npy,
     original::{Stretch, Whole},
-    pattern,
     table::inside,
 };
-use crate::{
-    decode::Fault,
-    label::Label,
-    manifest::Bad,
-    storage::{self, Stands},
-};
+use crate::{decode::Fault, label::Label, manifest::Bad};
 use rayon::prelude::*;
 use std::{
     collections::HashSet,
-    io,
+    io, mem,
     path::{Path, PathBuf},
 };
 use tar::{EntryType, Header};
@@ -52,54 +45,47 @@ fn is_compressed(path: &Path) -> bool {
 }
 
 impl Source {
-    /// The tars that `path` stands for, in their order, without a look into any of them; `None` if it stands for no tars.
-    ///
-    /// A listing takes about half a kilobyte a sample. What is too large to be listed at once is looked at tar by tar: each
-    /// is a source of its own, whose keys lack the tar's name.
-    pub fn tars(path: &Path) -> Result<Option<Vec<PathBuf>>, SourceError> {
-        let root = match storage::canonical(path) {
-            Ok(root) => root,
-            Err(source) => match pattern::shards(path)? {
-                Some((_, shards)) if shards.iter().any(|shard| !is_shard(&shard.path)) => return Ok(None),
-                Some((_, shards)) => return Ok(Some(shards.into_iter().map(|shard| shard.path).collect())),
-                None => return Err(SourceError::unreadable(path, source)),
-            },
-        };
-        if storage::stands(&root).map_err(|source| SourceError::unreadable(&root, source))? != Stands::Folder {
-            return Ok(is_shard(&root).then(|| vec![root]));
-        }
-        let folder = Folder::walk(&root)?;
-        let others_first = !folder.images.is_empty() || !npy::stacks(&folder)?.is_empty();
-        let shards = folder.shards().filter(|_| !others_first);
-        Ok(shards.map(|shards| shards.into_iter().map(|shard| shard.path).collect()))
-    }
-
     /// A single tar is the root of its keys; of several, each key begins with the tar's own path.
     pub(super) fn shard(path: &Path) -> Result<Self, SourceError> {
         if is_compressed(path) {
             return Err(SourceError::CompressedTar { path: path.to_owned() });
         }
         let shard = Shard { name: String::new(), path: path.to_owned() };
-        Self::shards(path.to_owned(), vec![shard], Vec::new())
+        Ok(Self::shards(path.to_owned(), vec![shard], Vec::new()))
     }
 
-    pub(super) fn shards(root: PathBuf, shards: Vec<Shard>, bad: Vec<Bad>) -> Result<Self, SourceError> {
-        let listed: Vec<Listed> = shards
-            .par_iter()
-            .enumerate()
-            .map(|(at, shard)| shard.list(at as u32).map_err(|source| SourceError::unreadable(&shard.path, source)))
-            .collect::<Result<_, _>>()?;
-        let mut source = Self { bad, ..Self::empty(root, Kind::Tar) };
-        for Listed { whole, samples, bad } in listed {
-            source.wholes.push(whole);
-            source.samples.extend(samples);
-            source.bad.extend(bad);
+    /// Not looked into yet.
+    pub(super) fn shards(root: PathBuf, shards: Vec<Shard>, bad: Vec<Bad>) -> Self {
+        Self { bad, unlisted: shards, ..Self::empty(root, Kind::Tar) }
+    }
+
+    /// Looks into the tars that were found, some at a time, and hands the samples of each over; their `within` is its place
+    /// among the tars.
+    pub(super) fn list_tars<E: From<SourceError>>(
+        &mut self,
+        mut take: impl FnMut(&mut Self, Vec<Sample>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let shards = mem::take(&mut self.unlisted);
+        let mut found = 0;
+        for (first, some) in shards.chunks(rayon::current_num_threads()).enumerate() {
+            let first = first * rayon::current_num_threads();
+            let list = |(at, shard): (usize, &Shard)| {
+                let listed = shard.list((first + at) as u32);
+                listed.map_err(|source| SourceError::unreadable(&shard.path, source))
+            };
+            let listed: Vec<Listed> = some.par_iter().enumerate().map(list).collect::<Result<_, _>>()?;
+            for Listed { whole, samples, bad } in listed {
+                self.wholes.push(whole);
+                self.bad.extend(bad);
+                found += samples.len();
+                take(self, samples)?;
+            }
         }
-        if source.samples.is_empty() && source.bad.is_empty() {
-            return Err(SourceError::Empty { path: source.root, others: shards.len() });
+        if !shards.is_empty() && found == 0 && self.bad.is_empty() {
+            return Err(SourceError::Empty { path: self.root.clone(), others: shards.len() }.into());
         }
-        source.bad.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(source)
+        self.bad.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(())
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn begun(
     fitted: Option<ImageShape>,
 ) -> Refinement {
     let destination = shelf.path(destination);
-    let frozen = Input::freeze(&shelf.look("set"), SHARD, &destination.join(WORK)).unwrap();
+    let frozen = Input::freeze(shelf.look("set").into(), SHARD, &destination.join(WORK)).unwrap();
     let what = What {
         input: frozen.digest,
         samples: frozen.samples,

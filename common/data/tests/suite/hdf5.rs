@@ -10,7 +10,7 @@ use sumac_data::{
     Label, Source,
     picture::Pixels,
     refined::Input,
-    source::{Form, Kind, Piece},
+    source::{Form, Kind, Piece, Roll},
 };
 
 fn file(name: &str) -> PathBuf {
@@ -105,7 +105,7 @@ fn a_frozen_listing_opens_the_file_anew_and_reads_the_same() {
     for (name, samples) in [("groups.h5", 3), ("classes.h5", 5), ("floats.h5", 3), ("two.h5/x_test", 2)] {
         let shelf = Shelf::new();
         let source = Source::look(&file(name)).unwrap();
-        Input::freeze(&source, 2, &shelf.path("work")).unwrap();
+        Input::freeze(Roll::look(&file(name)).unwrap(), 2, &shelf.path("work")).unwrap();
         let input = Input::open(&shelf.path("work")).unwrap();
         assert_eq!(input.samples(), samples, "{name}");
         for at in 0..samples as usize {

@@ -149,7 +149,7 @@ fn freeze_both_ways(shelf: &Shelf, path: &Path) {
     let Ok(source) = Source::look(path) else { return };
     let _frozen = freeze(&source, terms(), &shelf.path("cache"), &|_, _| {});
     let work = shelf.path("work");
-    if Input::freeze(&source, 1, &work).is_ok() {
+    if Input::freeze(source.into(), 1, &work).is_ok() {
         let _input = Input::open(&work);
         fs::remove_dir_all(&work).unwrap();
     }

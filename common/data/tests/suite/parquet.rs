@@ -313,7 +313,7 @@ fn a_frozen_listing_reads_each_shard_without_the_others() {
     for (name, samples) in [("classes.parquet", 7), ("rows", 8), ("plain.parquet", 4), ("two.parquet/left", 3)] {
         let shelf = Shelf::new();
         let source = look(name);
-        Input::freeze(&source, 3, &shelf.path("work")).unwrap();
+        Input::freeze(look(name).into(), 3, &shelf.path("work")).unwrap();
         let input = Input::open(&shelf.path("work")).unwrap();
         assert_eq!(input.samples(), samples, "{name}");
         // In any order.

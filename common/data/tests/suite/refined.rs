@@ -30,7 +30,7 @@ pub(crate) fn begun(shelf: &Shelf, destination: &str, layout: Layout) -> Refinem
 pub(crate) fn begun_from(shelf: &Shelf, source: &str, destination: &str, layout: Layout) -> Refinement {
     let destination = shelf.path(destination);
     let source = shelf.look(source);
-    let frozen = Input::freeze(&source, SHARD, &destination.join(WORK)).unwrap();
+    let frozen = Input::freeze(source.into(), SHARD, &destination.join(WORK)).unwrap();
     let what = What {
         input: frozen.digest,
         samples: frozen.samples,
@@ -349,7 +349,7 @@ fn another_input_does_not_go_on_in_the_same_folder() {
     let shelf = sidecars();
     begun(&shelf, "refined", Layout::Mirror);
     shelf.grey("set/one more.png", 1);
-    let frozen = Input::freeze(&shelf.look("set"), SHARD, &shelf.path("refined").join(WORK));
+    let frozen = Input::freeze(shelf.look("set").into(), SHARD, &shelf.path("refined").join(WORK));
     assert!(matches!(frozen, Err(RefinedError::AnotherInput { .. })));
 }
 

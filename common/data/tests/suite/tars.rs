@@ -9,7 +9,8 @@ use sumac_data::{
     decode::{FILE_BYTES_MAX, Fault, Format},
     freeze::Terms,
     label::LabelKind,
-    source::{Form, Kind, Piece, Unread},
+    refined::Input,
+    source::{Form, Kind, Piece, Roll, Unread},
 };
 use tar::{Builder, EntryType, Header};
 
@@ -137,27 +138,25 @@ fn a_folder_a_range_and_a_star_name_the_same_tars_in_the_same_order() {
 }
 
 #[test]
-fn a_set_too_large_to_list_is_looked_at_tar_by_tar_in_the_same_order() {
+fn tars_that_are_listed_one_by_one_freeze_to_what_they_are_at_once() {
     let shelf = Shelf::new();
-    for (name, from) in [("set/b.tar", 2), ("set/a.tar", 0), ("set/deep/c.tar", 4)] {
-        shelf.put(name, pairs(from, 2));
+    for (name, from, count) in [("set/b.tar", 2, 5), ("set/a.tar", 0, 2), ("set/deep/c.tar", 7, 3)] {
+        shelf.put(name, pairs(from, count));
     }
-    let tars = |name: &str| Source::tars(&shelf.path(name)).unwrap();
-    let all = tars("set").unwrap();
-    let one_by_one = all.iter().flat_map(|tar| {
-        let source = Source::look(tar).unwrap();
-        let pieces = |at| (source.original(at).unwrap(), source.label_pieces(at).unwrap());
-        (0..source.samples().len()).map(pieces).collect::<Vec<_>>()
-    });
-    let source = shelf.look("set");
-    let at_once = (0..6).map(|at| (source.original(at).unwrap(), source.label_pieces(at).unwrap()));
-    assert!(one_by_one.eq(at_once));
-    assert_eq!(tars("set/?.tar").unwrap(), all[..2]);
-    assert_eq!(tars("set/b.tar").unwrap(), all[1..2]);
-    assert_eq!(tars("set/deep").unwrap(), all[2..]);
-    shelf.grey("set/picture.png", 1);
-    assert_eq!(tars("set"), None, "images that lie there themselves are the data set");
-    assert_eq!(tars("set/picture.png"), None);
+    shelf.put("set/d.tar", &pairs(10, 4)[..5 * 2048 / 2]);
+    shelf.put("set/notes.txt", "nobody's");
+    let frozen = |roll: Roll, length, name: &str| {
+        let (work, samples) = (shelf.path(name), roll.samples());
+        assert_eq!(Input::freeze(roll, length, &work).unwrap().samples, samples);
+        fs::read(work.join("input/listing")).unwrap()
+    };
+    for (at, name) in ["set", "set/?.tar", "set/b.tar", "set/deep"].into_iter().enumerate() {
+        for length in [1, 3, 100] {
+            let (one_by_one, at_once) = (Roll::look(&shelf.path(name)).unwrap(), Roll::from(shelf.look(name)));
+            let one_by_one = frozen(one_by_one, length, &format!("{at}-{length}"));
+            assert!(one_by_one == frozen(at_once, length, &format!("{at}-{length}-at-once")), "{name} by {length}");
+        }
+    }
 }
 
 #[test]

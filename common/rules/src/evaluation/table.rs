@@ -25,6 +25,8 @@ pub struct Table {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     pub arm: String,
+    /// It has refined images and no others.
+    pub is_refined: bool,
     /// Of each seed, in their order.
     pub scores: Vec<f64>,
     pub score: Mean,
@@ -59,11 +61,23 @@ impl Mean {
         Self { mean, half }
     }
 
-    /// Whether all of its interval is above 0.
+    /// What a difference says: only one whose interval leaves 0 out says anything.
     #[must_use]
-    pub fn is_above_zero(&self) -> bool {
-        self.half.is_some_and(|half| self.mean - half > 0.0)
+    pub fn verdict(&self) -> Verdict {
+        match self.half {
+            Some(half) if self.mean - half > 0.0 => Verdict::Better,
+            Some(half) if self.mean + half < 0.0 => Verdict::Worse,
+            _ => Verdict::Open,
+        }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Better,
+    Worse,
+    /// More seeds may tell them apart.
+    Open,
 }
 
 /// `figures`: of each cell in the order of [`What::cells`], as far as they are there.
@@ -118,6 +132,7 @@ pub fn table(what: &What, figures: &[Option<&Figures>]) -> Table {
     };
     let row = |arm: usize| Row {
         arm: what.arms[arm].name.clone(),
+        is_refined: matches!(what.arms[arm].parts[..], [Part::Refined { .. }]),
         scores: scores[arm].iter().map(|(_, score)| *score).collect(),
         score: mean(arm),
         over_base: over(arm, base),
@@ -236,10 +251,10 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_that_leaves_zero_out_is_above_it() {
-        assert!(Mean { mean: 2.0, half: Some(1.9) }.is_above_zero());
-        assert!(!Mean { mean: 2.0, half: Some(2.1) }.is_above_zero());
-        assert!(!Mean { mean: 2.0, half: None }.is_above_zero());
+    fn only_an_interval_that_leaves_zero_out_says_anything() {
+        let says = |mean, half| Mean { mean, half }.verdict();
+        assert_eq!((says(2.0, Some(1.9)), says(-2.0, Some(1.9))), (Verdict::Better, Verdict::Worse));
+        assert_eq!((says(2.0, Some(2.1)), says(2.0, None)), (Verdict::Open, Verdict::Open));
         assert!((student(40) - 2.021).abs() < 2e-3);
     }
 }

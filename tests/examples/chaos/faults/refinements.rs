@@ -56,10 +56,7 @@ pub(crate) fn killed(campaign: &mut Campaign, model: Model, n: u64) -> Row {
 
 /// The preset as users get it; what it has learned does not matter here.
 fn train(room: &Room) {
-    let job = Job::digits("net").set("train.steps", 6);
-    let arguments = job.write(room);
-    let up = ["up", "--workers", "1"].into_iter().chain(arguments.iter().map(String::as_str));
-    room.sumac(&up.collect::<Vec<_>>()).assert(0, &["finished"]);
+    room.train(&Job::digits("net").set("train.steps", 6), &[]);
 }
 
 fn refine(room: &Room, destination: &str, workers: usize) -> Process {
