@@ -116,6 +116,8 @@ learning: $(if $(wildcard $(PACKS)/traffic-signs),build)  ## Train on the image 
 EVALUATED := target/evaluated
 # Refiners of one kind differ by their seeds; the model that learns from their images has five of its own.
 SEEDS_OF_REFINERS := 7 8 9
+# The variants of examples/ablation.toml.
+ABLATION := as-it-is no-history global lambda-half lambda-double psi-pixels psi-coarse
 
 evaluate: $(if $(wildcard $(PACKS)/traffic-signs),build)  ## Does it help? Train refiners on the image packs, and models on what they make (under 3 hours)
 	@if [ ! -d "$(PACKS)/traffic-signs" ] || [ ! -d "$(PACKS)/digits" ] || [ ! -d "$(PACKS)/driving" ]; then
@@ -139,6 +141,11 @@ evaluate: $(if $(wildcard $(PACKS)/traffic-signs),build)  ## Does it help? Train
 	  --synthetic "$$signs/synthetic" --real "$$signs/real-unlabelled" \
 	  --real-test "$$signs/real-test" --test-labels "$$signs/real-test-labels.csv" \
 	  --real-labelled "$$signs/real-unlabelled" --real-labels "$$signs/real-unlabelled-oracle-labels.csv"
+	$(RUN)/sumac sweep examples/ablation.toml --workers 2 --state "$(EVALUATED)/state" --into "$(EVALUATED)" \
+	  --set "data.synthetic=$$signs/synthetic" --set "data.real=$$signs/real-unlabelled"
+	helps ablation $(foreach variant,$(ABLATION),"$(EVALUATED)/signs-$(variant)") --apart \
+	  --synthetic "$$signs/synthetic" --real "$$signs/real-unlabelled" \
+	  --real-test "$$signs/real-test" --test-labels "$$signs/real-test-labels.csv"
 	helps digits-help "$(EVALUATED)/digits-7" \
 	  --synthetic "$$fonts" --real "$$digits/train-images-idx3-ubyte.gz" \
 	  --real-test "$$digits/t10k-images-idx3-ubyte.gz" --real-labelled "$$digits/train-images-idx3-ubyte.gz"

@@ -3,8 +3,10 @@
 //! Everything goes over the same wire that scripts use; only `up` and `serve` also run a coordinator. Decides nothing about
 //! jobs.
 
+mod alone;
 pub mod args;
 mod ask;
+mod compare;
 mod convert;
 mod data;
 mod destination;
@@ -30,6 +32,7 @@ mod samples;
 mod show;
 mod stand;
 mod submit;
+mod sweep;
 mod up;
 mod verify;
 mod version;
@@ -64,6 +67,8 @@ pub async fn run(args: Args) -> Exit {
         Command::GiveUp(target) => ask::give_up(target).await,
         Command::Refine(refine) => refine::refine(*refine, args.verbose).await,
         Command::Evaluate(evaluate) => evaluate::evaluate(*evaluate, args.verbose).await,
+        Command::Sweep(sweep) => sweep::sweep(*sweep, args.verbose).await,
+        Command::Compare(compare) => compare::compare(compare).await,
         Command::Export(export) => export::export(export).await,
         Command::Verify(verify) => verify::verify(verify).await,
         Command::Data { data } => data::data(data).await,

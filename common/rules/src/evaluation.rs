@@ -4,6 +4,7 @@
 //! Its unit is the cell: one model trained and tested, or one set of refined images judged by itself. Cells know nothing of each
 //! other, and the same cell gives the same figures wherever it runs. Refuses to know files and tensors.
 
+pub mod choice;
 pub mod figures;
 pub mod table;
 

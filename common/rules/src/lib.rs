@@ -12,7 +12,7 @@
 //! * [`pace`]: how fast it goes, and who holds the others up
 //! * [`refinement`]: a data set to be refined; [`piecework`], [`leases`], [`workbench`]: a job in pieces and the life of each, on
 //!   both sides
-//! * [`evaluation`]: models that learn from refined images, and what is found out
+//! * [`evaluation`]: models that learn from refined images, and what is found out; [`sweep`]: one job tried with other values
 //! * [`checkpoint`]: the manifest of a saved state; [`restart`]: how soon a dead worker gets a successor
 //!
 //! It refuses to know sockets, files, clocks, dice, threads and tensors; `clippy.toml` beside `Cargo.toml` holds it to that.
@@ -39,5 +39,6 @@ pub mod refinement;
 pub mod restart;
 pub mod schedule;
 pub mod spec;
+pub mod sweep;
 pub mod tail;
 pub mod workbench;

@@ -3,7 +3,7 @@
 use crate::serve::LISTEN;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
-use sumac_common::spec::ImageShape;
+use sumac_common::{spec::ImageShape, sweep::Axis};
 
 /// Where the coordinator keeps what must survive, if nothing else is said.
 pub const STATE: &str = ".sumac";
@@ -61,6 +61,10 @@ pub enum Command {
     Refine(Box<Refine>),
     /// Does it help? Train a model on synthetic, matched and refined images, test it on labelled real ones
     Evaluate(Box<Evaluate>),
+    /// Run one job with other values, each variant a run of its own, and compare them
+    Sweep(Box<Sweep>),
+    /// Runs beside each other: losses, how far the refiner goes, who is ahead, what is out of balance
+    Compare(Compare),
     /// Check a refined data set: each image once, every byte as it was written, every label as in the source
     Verify(Verify),
     /// A trained refiner for use elsewhere: weights, a PyTorch module that loads them, the job it comes from
@@ -253,6 +257,56 @@ pub struct Submit {
     pub reach: Reach,
 }
 
+/// FILE is a job, varied by --over, or a sweep:
+///
+///   job = "signs.toml"              # beside this file
+///   [variants.as-it-is]
+///   [variants.no-history]
+///   train.history.size = 0
+///   [over]                          # each variant with each of these
+///   train.seed = [7, 8]
+///
+/// The same command goes on where it was stopped. Without a coordinator it brings its own, with workers on this machine.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Sweep {
+    /// A job file, or a sweep's
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Values to try of a field, such as train.lambda=0.5,2,8; of several fields, each with each
+    #[arg(long, value_name = "PATH=VALUE,VALUE", value_parser = Axis::read)]
+    pub over: Vec<Axis>,
+    /// Change a value of the job for all variants, such as train.steps=200
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub overrides: Vec<Override>,
+    /// Each run writes into a folder of its name in this one [default: beside the job's own output.dir]
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<PathBuf>,
+    /// Without a coordinator: so many workers are started [default: one per 2 cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub workers: Option<u32>,
+    /// Say which runs there would be; change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Without a coordinator: where its own keeps what must survive
+    #[arg(long, value_name = "DIR", default_value = STATE, env = "SUMAC_STATE_DIR")]
+    pub state: PathBuf,
+    /// The coordinator to queue them with [default: the one of ./.sumac if it runs, else none]
+    #[arg(long, value_name = "URL", env = "SUMAC_COORDINATOR")]
+    pub coordinator: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Compare {
+    /// Jobs, or output folders of runs
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<String>,
+    #[command(flatten)]
+    pub read: Read,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
 #[derive(Debug, clap::Args)]
 pub struct Wait {
     #[command(flatten)]
@@ -399,6 +453,9 @@ pub struct Evaluate {
     /// Add arms with so much of the labelled real images, such as 10%
     #[arg(long, value_name = "SHARE", value_parser = share, requires = "real_labelled")]
     pub mix: Vec<f64>,
+    /// Leave out the arms of synthetic images together with others
+    #[arg(long)]
+    pub apart: bool,
     /// Seeds that each arm's model is trained with
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub seeds: u32,

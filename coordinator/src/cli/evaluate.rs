@@ -144,8 +144,9 @@ fn arms(args: &args::Evaluate, refiners: &[String]) -> Vec<Arm> {
         refiners.iter().enumerate().map(|(refiner, name)| (format!("refined by {name}"), Part::Refined { refiner })),
     );
     let alone = single.iter().map(|(name, part)| Arm { name: name.clone(), parts: vec![*part] });
-    let together =
-        single.iter().filter(|(_, part)| !matches!(part, Part::Synthetic | Part::MomentMatched { blur: 0.0 }));
+    let together = single
+        .iter()
+        .filter(|(_, part)| !args.apart && !matches!(part, Part::Synthetic | Part::MomentMatched { blur: 0.0 }));
     let together =
         together.map(|(name, part)| Arm { name: format!("synthetic + {name}"), parts: vec![Part::Synthetic, *part] });
     let is_mixed = |part: &Part| matches!(part, Part::Synthetic | Part::ImageMatched | Part::Refined { .. });

@@ -5,18 +5,19 @@ use super::{
     args::{Output, Read},
     failure::{Exit, Failure},
     outcome::here,
-    render::{Cell, grouped, print_item, say, table as text_table},
+    render::{Cell, counted, grouped, print_item, say, table as text_table},
 };
 use std::path::Path;
 use sumac_common::evaluation::{
     Measure,
+    choice::{Veto, choice},
     figures::{Figures, Images},
     table::{self, Mean, Row, Table, Verdict},
 };
 use sumac_data::evaluated::{self, Evaluated};
 
-pub(super) const IMAGE_HEADS: [&str; 8] =
-    ["IMAGES", "CHANGE", "LABELS KEPT", "FRECHET", "WASSERSTEIN", "BRIGHTNESS", "TOLD FROM REAL", "FLAT"];
+pub(super) const IMAGE_HEADS: [&str; 9] =
+    ["IMAGES", "CHANGE", "MOVED", "LABELS KEPT", "FRECHET", "WASSERSTEIN", "BRIGHTNESS", "TOLD FROM REAL", "FLAT"];
 
 pub(super) fn show(into: &Path, read: &Read) -> Result<Exit, Failure> {
     let failed = |error: evaluated::EvaluatedError| Failure::of(Exit::Failed, &error);
@@ -120,6 +121,7 @@ fn described(arm: &str, images: &Images) -> Vec<String> {
     vec![
         arm.to_owned(),
         format!("{:.3}", images.change),
+        format!("{:.2} px", images.moved),
         format!("{:.1}%", 100.0 * images.agreement),
         format!("{:.3}", images.frechet),
         levels(&images.wasserstein),
@@ -132,6 +134,7 @@ fn described(arm: &str, images: &Images) -> Vec<String> {
 fn floor(images: &Images) -> Vec<String> {
     vec![
         "real beside real".to_owned(),
+        "-".to_owned(),
         "-".to_owned(),
         "-".to_owned(),
         format!("{:.3}", images.frechet_floor),
@@ -165,5 +168,22 @@ pub(super) fn sentences(table: &Table) -> Vec<String> {
         let by: Vec<String> = by.into_iter().flatten().collect();
         (!by.is_empty()).then(|| format!("{}: {}", row.arm, by.join(", ")))
     };
-    table.rows.iter().filter(|row| row.is_refined).filter_map(said).collect()
+    let worth = table.rows.iter().filter(|row| row.refined_by.is_some()).filter_map(said);
+    worth.chain(chosen(table)).collect()
+}
+
+/// Among several refiners, the one to take by what needs no label of a real image.
+fn chosen(table: &Table) -> Vec<String> {
+    let choice = choice(table);
+    let arm = |at: usize| &table.rows[at].arm;
+    let out = choice.out.iter().map(|(at, veto)| match veto {
+        Veto::LabelsLost { kept } => {
+            format!("{} is out: a model sees only {:.0}% of its labels", arm(*at), 100.0 * kept)
+        }
+        Veto::Flat { images } => format!("{} is out: {} show nothing", arm(*at), counted(*images, "image")),
+    });
+    let several = table.rows.iter().filter(|row| row.refined_by.is_some()).count() > 1;
+    let taken =
+        choice.taken.filter(|_| several).map(|at| format!("without any label of a real image, take: {}", arm(at)));
+    out.chain(taken).collect()
 }

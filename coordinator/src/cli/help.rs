@@ -129,6 +129,8 @@ mod tests {
                 "give-up",
                 "refine",
                 "evaluate",
+                "sweep",
+                "compare",
                 "export",
                 "version"
             ]

@@ -2,24 +2,20 @@
 //! done in the pieces.
 
 use super::{
+    alone::{Alone, alone, count},
     args::{self, Reach},
     destination::state,
     dial::Dialled,
     failure::{Exit, Failure},
     follow::Watch,
-    node::{Node, worker_program},
     progress::Progress,
     render::{counted, grouped, say},
-    stand::{self, Signals},
-    submit, up,
+    stand::Signals,
+    submit,
     view::JobView,
 };
-use crate::serve::{ADDRESS_FILE, Place};
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::Path,
-    thread::available_parallelism,
-};
+use crate::serve::ADDRESS_FILE;
+use std::path::Path;
 use sumac_common::piecework::Piecework;
 use sumac_proto::v1;
 
@@ -65,7 +61,7 @@ pub(super) async fn carry_out(work: &Piecework, wish: &Wish<'_>) -> Result<Ended
 }
 
 /// The one that was named, or the one that runs here; a cluster that is named and away is a failure.
-async fn coordinator(reach: &Reach) -> Result<Option<Dialled>, Failure> {
+pub(super) async fn coordinator(reach: &Reach) -> Result<Option<Dialled>, Failure> {
     match reach.coordinator {
         Some(_) => reach.dial().await.map(Some),
         None if Path::new(args::STATE).join(ADDRESS_FILE).exists() => Ok(reach.dial().await.ok()),
@@ -83,43 +79,21 @@ async fn on_cluster(work: &Piecework, mut dialled: Dialled, detach: bool) -> Res
     Ok(ended.map_or(Ended::Left, |job| Ended::Over { job: Box::new(job), ours: false }))
 }
 
-/// A coordinator and workers of its own, gone with it.
 async fn on_this_machine(work: &Piecework, workers: Option<u32>, verbose: bool) -> Result<Ended, Failure> {
-    let mut signals = Signals::new()?;
-    let program = worker_program()?;
-    let by_cores = || available_parallelism().map_or(1, |cores| cores.get() / 2).max(1);
-    let count = workers.unwrap_or_else(|| u32::try_from(by_cores()).unwrap_or(1));
-    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let place = Place { listen, state: state(work), insecure: false };
-    let coordinator = stand::start(place).await?;
-    let dialled = Dialled::at(coordinator.url()).await?;
-    let mut node = match Node::start(&program, count, verbose, &dialled.url) {
-        Ok(node) => node,
-        Err(failure) => {
-            stand::stop(coordinator).await?;
-            return Err(failure);
-        }
-    };
-    let stopping = coordinator.stopping();
-    let evening = async {
-        tokio::select! {
-            () = up::gather(&coordinator, count) => {}
-            () = signals.next() => return Ok(Ended::Left),
-        }
-        see_through(work, dialled.clone(), &mut signals).await
-    };
-    let ended = tokio::select! {
-        ended = evening => ended,
-        failure = node.failed() => Err(failure),
-        // Why it stopped is told by `stop` below.
-        () = stopping.cancelled() => Ok(Ended::Stopped),
-    };
-    node.stop().await;
-    stand::stop(coordinator).await?;
-    ended
+    let evening = async |dialled, signals: &mut Signals| see_through(work, dialled, signals).await;
+    Ok(match alone(state(work), count(workers), verbose, evening).await? {
+        Alone::Done(job) => Ended::Over { job: Box::new(job), ours: true },
+        Alone::Left => Ended::Left,
+        Alone::Stopped => Ended::Stopped,
+    })
 }
 
-async fn see_through(work: &Piecework, mut dialled: Dialled, signals: &mut Signals) -> Result<Ended, Failure> {
+/// `None`: a signal paused it.
+async fn see_through(
+    work: &Piecework,
+    mut dialled: Dialled,
+    signals: &mut Signals,
+) -> Result<Option<JobView>, Failure> {
     let mut last = queue(&mut dialled, work).await?;
     // Workers of an earlier command died with it, for certain: nobody waits for what they held.
     let given_up = v1::GiveUpRequest { job: last.id.clone() };
@@ -132,7 +106,7 @@ async fn see_through(work: &Piecework, mut dialled: Dialled, signals: &mut Signa
             next = watch.next() => next?,
             () = signals.next() => {
                 if pausing {
-                    return Ok(Ended::Left);
+                    return Ok(None);
                 }
                 pausing = true;
                 let pause = v1::PauseRequest { job: last.id.clone() };
@@ -148,9 +122,9 @@ async fn see_through(work: &Piecework, mut dialled: Dialled, signals: &mut Signa
     if pausing && last.state == "paused" {
         say("paused", format!("{} of {} done", grouped(last.step), counted(last.steps, work.unit())));
         say("next", "the same command goes on from there");
-        return Ok(Ended::Left);
+        return Ok(None);
     }
-    Ok(Ended::Over { job: Box::new(last), ours: true })
+    Ok(Some(last))
 }
 
 /// Submits, and says what became of it.

@@ -42,7 +42,7 @@ pub(super) async fn samples(args: args::Samples) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-async fn output_of(name: &str, reach: &Reach) -> Result<PathBuf, Failure> {
+pub(super) async fn output_of(name: &str, reach: &Reach) -> Result<PathBuf, Failure> {
     let mut dialled = reach.dial().await.map_err(|failure| {
         failure.hint(format!("`{name}` is no folder, so a coordinator was asked for a job of that name"))
     })?;

@@ -122,7 +122,7 @@ fn worker_count(args: &args::Up, spec: Option<&Spec>) -> u32 {
 }
 
 /// Workers of an earlier `up` here died with it, for certain: no job shall wait for them.
-async fn forget_the_dead(mut dialled: Dialled) -> Result<(), Failure> {
+pub(super) async fn forget_the_dead(mut dialled: Dialled) -> Result<(), Failure> {
     for job in dialled.jobs().await? {
         let job = JobView::of(job)?;
         if !job.is_over() {

@@ -2,6 +2,7 @@
 //!
 //! * [`model`]: small networks, trained from their own seeds alone, so that the same cell has the same figures anywhere
 //! * [`pictures`]: a set as one tensor, and what can be made of it without learning
+//! * `movement`: whether what is in an image stayed where it was
 //! * [`frechet`], `wasserstein`: how far two sets of images are apart
 //! * [`Studio`]: a cell in, its figures out; what several cells need is made once
 //!
@@ -12,6 +13,7 @@
 
 pub mod frechet;
 pub mod model;
+mod movement;
 pub mod pictures;
 mod studio;
 mod wasserstein;

@@ -3,6 +3,7 @@
 use super::{
     frechet::frechet_distance,
     model::{JUDGE, Model, agreement, trained},
+    movement::moved,
     pictures::{Pictures, Targets, blurred, brightness_spread, change, flat_images, image_matched, moment_matched},
     wasserstein::{sliced, spread},
 };
@@ -211,6 +212,7 @@ impl Studio {
         let (images, shown) = (made.size()[0] as u64, SHOWN.min(made.size()[0] as usize) as u64);
         Ok(Some(Images {
             change: change(&made, synthetic),
+            moved: moved(synthetic, &made),
             agreement: kept,
             frechet: frechet_distance(&model.features(&made), &judge.real_nd),
             frechet_floor: judge.frechet_floor,

@@ -40,6 +40,8 @@ pub struct Errors {
 pub struct Images {
     /// mean |image - synthetic| of pixels in [-1, 1].
     pub change: f64,
+    /// Pixels by which the contours of an image moved, mean over images.
+    pub moved: f64,
     /// Share of images of which the model says the same as of the synthetic ones they were made of; of numbers, the mean
     /// |difference| of what it says.
     pub agreement: f64,

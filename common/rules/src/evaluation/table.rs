@@ -25,8 +25,8 @@ pub struct Table {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     pub arm: String,
-    /// It has refined images and no others.
-    pub is_refined: bool,
+    /// The run whose refiner made its images, if it has refined images and no others.
+    pub refined_by: Option<String>,
     /// Of each seed, in their order.
     pub scores: Vec<f64>,
     pub score: Mean,
@@ -132,7 +132,10 @@ pub fn table(what: &What, figures: &[Option<&Figures>]) -> Table {
     };
     let row = |arm: usize| Row {
         arm: what.arms[arm].name.clone(),
-        is_refined: matches!(what.arms[arm].parts[..], [Part::Refined { .. }]),
+        refined_by: match what.arms[arm].parts[..] {
+            [Part::Refined { refiner }] => what.refiners.get(refiner).map(|refiner| refiner.trained.origin.run.clone()),
+            _ => None,
+        },
         scores: scores[arm].iter().map(|(_, score)| *score).collect(),
         score: mean(arm),
         over_base: over(arm, base),
