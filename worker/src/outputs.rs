@@ -10,7 +10,7 @@ use crate::{
     state::State,
 };
 use plotters::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::{
     collections::VecDeque,
     fs::{self, File, OpenOptions},
@@ -19,8 +19,7 @@ use std::{
 };
 use sumac_common::{
     ids::Step,
-    losses::Losses,
-    schedule::{Network, Phase},
+    metrics::{self, Row},
     spec::{ImageShape, Spec},
 };
 use sumac_data::grid_png;
@@ -39,68 +38,6 @@ pub enum OutputError {
     Json { what: &'static str, source: serde_json::Error },
 }
 
-/// One committed step, as a line of `metrics.jsonl`. Means over the whole batch; absent where the phase has none.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    pub step: Step,
-    /// Outer iteration of Algorithm 1; absent in pre-training.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cycle: Option<u64>,
-    pub phase: Phase,
-    #[serde(skip_serializing_if = "is_false", default)]
-    pub skipped: bool,
-    /// realism + lambda * regularisation.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub refiner: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub realism: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub regularisation: Option<f64>,
-    /// mean |R(x) - x|.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub change: Option<f64>,
-    /// Mean of the two halves' cross-entropies.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub discriminator: Option<f64>,
-    /// Share of patches it called right.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accuracy_on_refined: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accuracy_on_real: Option<f64>,
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
-}
-
-impl Row {
-    #[must_use]
-    pub fn of(step: Step, phase: Phase, cycle: Option<u64>, skipped: bool, losses: &Losses, lambda: f64) -> Self {
-        let [realism, regularisation, change, on_refined, on_real, right_on_refined, right_on_real] =
-            losses.means().map(|mean| mean.value());
-        let refiner = match phase.network() {
-            Network::Refiner => regularisation.map(|regularisation| match phase {
-                Phase::PretrainRefiner => lambda * regularisation,
-                _ => realism.unwrap_or_default() + lambda * regularisation,
-            }),
-            Network::Discriminator => None,
-        };
-        Self {
-            step,
-            cycle,
-            phase,
-            skipped,
-            refiner,
-            realism,
-            regularisation,
-            change,
-            discriminator: on_refined.zip(on_real).map(|(refined, real)| (refined + real) / 2.0),
-            accuracy_on_refined: right_on_refined,
-            accuracy_on_real: right_on_real,
-        }
-    }
-}
-
 /// `metrics.jsonl`, and the last rows in memory: every member has them, so that whoever becomes rank 0 can fill in what its
 /// predecessor did not live to write.
 pub struct Metrics {
@@ -116,7 +53,7 @@ const RECENT: usize = 64;
 impl Metrics {
     #[must_use]
     pub fn of(output: &Path) -> Self {
-        Self { path: output.join("metrics.jsonl"), recent: VecDeque::new(), file: None }
+        Self { path: output.join(metrics::FILE), recent: VecDeque::new(), file: None }
     }
 
     fn disk(&self, attempt: &'static str) -> impl FnOnce(io::Error) -> OutputError {
@@ -233,6 +170,8 @@ pub struct Summary {
     pub images_per_second: f64,
     pub workers_seen: u64,
     pub generations: u64,
+    /// What was out of balance at the end, in words.
+    pub imbalance: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -377,6 +316,7 @@ fn panel(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sumac_common::{losses::Losses, schedule::Phase};
 
     fn row(step: u64) -> Row {
         Row::of(Step(step), Phase::Refiner, Some(step / 3), false, &Losses::default(), 0.5)

@@ -17,11 +17,13 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 use sumac_common::{
+    balance,
     checkpoint::Manifest,
     conversation::{Ending, Opening},
     ids::{Lane, Rank, Step},
     lanes,
     member::Event,
+    metrics,
     schedule::Phase,
     tail::Agreed,
 };
@@ -264,6 +266,8 @@ where
                 images_per_second: self.pace.steps_per_second() * f64::from(self.spec.what.train.batch),
                 workers_seen: opening.so_far.workers_seen,
                 generations: opening.so_far.generations,
+                imbalance: balance::imbalance(&metrics::at_the_end(&rows), &self.spec.what, *step)
+                    .map(|found| found.to_string()),
             },
         )?;
         Ok(())

@@ -4,7 +4,7 @@
 //! here changes a run: it is said, and people decide.
 
 use crate::{ids::Step, losses::Losses, spec::What};
-use std::fmt;
+use std::{fmt, mem};
 
 /// Cycles before which nothing is said: at first the discriminator always leads.
 const SETTLED_AFTER: u64 = 150;
@@ -26,6 +26,14 @@ pub enum Imbalance {
     DiscriminatorWins { on_refined: f64, on_real: f64 },
     Identity { change: f64 },
     RegularisationRules { times: f64 },
+}
+
+impl Imbalance {
+    /// The same but for its figures.
+    #[must_use]
+    pub fn is_alike(self, other: Self) -> bool {
+        mem::discriminant(&self) == mem::discriminant(&other)
+    }
 }
 
 /// By the losses of the last step of either network, when `step` updates are behind the run.

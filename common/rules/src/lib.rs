@@ -8,6 +8,7 @@
 //! * [`lanes`], [`order`], [`history`], [`schedule`], [`reduce`], [`losses`]: what a step eats and how it is added up
 //! * [`conversation`], [`cluster`], [`member`], [`entry`]: who takes part, and how a run survives them
 //! * [`tail`]: what members tell each other in each reduction, and when they agree
+//! * [`metrics`]: the figures of each step that a run leaves
 //! * [`balance`]: whether the two networks hold each other in check, in words
 //! * [`pace`]: how fast it goes, and who holds the others up
 //! * [`refinement`]: a data set to be refined; [`piecework`], [`leases`], [`workbench`]: a job in pieces and the life of each, on
@@ -30,6 +31,7 @@ pub mod lanes;
 pub mod leases;
 pub mod losses;
 pub mod member;
+pub mod metrics;
 pub mod order;
 pub mod pace;
 pub mod piecework;

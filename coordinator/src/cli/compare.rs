@@ -7,34 +7,14 @@ use super::{
     render::{Cell, grouped, print_items, table},
     samples::output_of,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::{
     fs,
     path::{Path, PathBuf},
 };
-use sumac_common::{
-    balance,
-    ids::Step,
-    losses::{Losses, Mean},
-    spec,
-};
+use sumac_common::{balance, ids::Step, losses::Losses, metrics, spec};
 
-const METRICS: &str = "metrics.jsonl";
 const SPEC: &str = "spec.toml";
-/// Of the last so many parts of a run: one step says little.
-const LAST_OF: usize = 10;
-
-/// A row of metrics.jsonl, as far as it is looked at.
-#[derive(Deserialize)]
-struct Row {
-    step: u64,
-    realism: Option<f64>,
-    regularisation: Option<f64>,
-    change: Option<f64>,
-    discriminator: Option<f64>,
-    accuracy_on_refined: Option<f64>,
-    accuracy_on_real: Option<f64>,
-}
 
 /// Means over the last tenth of a run.
 #[derive(Debug, Serialize)]
@@ -68,50 +48,34 @@ pub(super) async fn compare(args: args::Compare) -> Result<Exit, Failure> {
 
 impl Compared {
     pub(super) fn of(run: &str, folder: &Path) -> Result<Self, Failure> {
-        let path = folder.join(METRICS);
+        let path = folder.join(metrics::FILE);
         let text = fs::read_to_string(&path).map_err(|error| {
             Failure::new(Exit::Failed, format!("cannot read {}", path.display()))
                 .because(Some(&error))
                 .hint("name the output folder of a run, or its job")
         })?;
-        // The last line of a run that goes on may be half there.
-        let rows: Vec<Row> = text.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
-        let last = &rows[rows.len() - rows.len().div_ceil(LAST_OF)..];
-        let mean = |of: fn(&Row) -> Option<f64>| {
-            let values: Vec<f64> = last.iter().filter_map(of).collect();
-            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-        };
-        let mut compared = Self {
+        let rows = metrics::rows(&text);
+        let steps = rows.last().map_or(Step(0), |row| row.step.next());
+        let losses = metrics::at_the_end(&rows);
+        Ok(Self {
             run: run.to_owned(),
             output_dir: folder.to_owned(),
-            steps: rows.last().map_or(0, |row| row.step + 1),
-            realism: mean(|row| row.realism),
-            regularisation: mean(|row| row.regularisation),
-            change: mean(|row| row.change),
-            discriminator: mean(|row| row.discriminator),
-            accuracy_on_refined: mean(|row| row.accuracy_on_refined),
-            accuracy_on_real: mean(|row| row.accuracy_on_real),
-            imbalance: None,
-        };
-        compared.imbalance = compared.out_of_balance(&folder.join(SPEC));
-        Ok(compared)
+            steps: steps.0,
+            realism: losses.realism.value(),
+            regularisation: losses.regularisation.value(),
+            change: losses.change.value(),
+            discriminator: losses.on_refined.value(),
+            accuracy_on_refined: losses.right_on_refined.value(),
+            accuracy_on_real: losses.right_on_real.value(),
+            imbalance: out_of_balance(&losses, steps, &folder.join(SPEC)),
+        })
     }
+}
 
-    /// `None` also where the run has not left its spec yet.
-    fn out_of_balance(&self, spec: &Path) -> Option<String> {
-        let spec = spec::read(&fs::read_to_string(spec).ok()?, &[]).ok()?;
-        let known = |value: Option<f64>| value.map_or_else(Mean::default, |value| Mean::of(value, 1));
-        let losses = Losses {
-            realism: known(self.realism),
-            regularisation: known(self.regularisation),
-            change: known(self.change),
-            on_refined: known(self.discriminator),
-            on_real: known(self.discriminator),
-            right_on_refined: known(self.accuracy_on_refined),
-            right_on_real: known(self.accuracy_on_real),
-        };
-        Some(balance::imbalance(&losses, &spec.what, Step(self.steps))?.to_string())
-    }
+/// `None` also where the run has not left its spec yet.
+fn out_of_balance(losses: &Losses, steps: Step, spec: &Path) -> Option<String> {
+    let spec = spec::read(&fs::read_to_string(spec).ok()?, &[]).ok()?;
+    Some(balance::imbalance(losses, &spec.what, steps)?.to_string())
 }
 
 pub(super) fn print(runs: &[Compared]) {

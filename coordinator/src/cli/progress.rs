@@ -22,8 +22,6 @@ pub(super) struct Progress {
     bar: Option<ProgressBar>,
     printed: Option<Instant>,
     said: Option<String>,
-    /// Of an imbalance: it comes and goes with the steps, and is said once.
-    warned: bool,
     news: News,
 }
 
@@ -34,16 +32,12 @@ impl Progress {
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸━");
             ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(style)
         });
-        Self { bar, printed: None, said: None, warned: false, news: News::default() }
+        Self { bar, printed: None, said: None, news: News::default() }
     }
 
     pub(super) fn show(&mut self, job: &JobView) {
         for fact in self.news.of(job) {
             self.say(&fact.class, &short(&fact.what));
-        }
-        if let Some(imbalance) = job.imbalance.as_ref().filter(|_| !self.warned) {
-            self.say("balance", imbalance);
-            self.warned = true;
         }
         let has_figures = job.losses.is_some() || job.pieces.is_some() && job.state == "running";
         let waits = job.reason.clone().filter(|_| !has_figures && !job.is_over());

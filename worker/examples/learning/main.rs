@@ -141,7 +141,7 @@ impl Run {
         let rows = Metrics::of(&args.run).read()?;
         let last: Vec<_> = rows.iter().rev().filter(|row| row.phase == Phase::Discriminator).take(LAST).collect();
         ensure!(!last.is_empty(), "metrics.jsonl has no discriminator step");
-        let mean = |of: fn(&&sumac_worker::outputs::Row) -> Option<f64>| {
+        let mean = |of: fn(&&sumac_common::metrics::Row) -> Option<f64>| {
             last.iter().map(|row| of(row).unwrap_or(f64::NAN)).sum::<f64>() / last.len() as f64
         };
         let n = last.len();

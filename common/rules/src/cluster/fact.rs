@@ -38,6 +38,11 @@ pub enum Fact {
         own_us: u64,
         others_us: u64,
     },
+    /// One of its two networks rules the other, or nothing is learned.
+    OutOfBalance {
+        job: JobId,
+        what: String,
+    },
     /// It said goodbye and had nothing left to do.
     WorkerLeft {
         worker: WorkerId,
@@ -195,6 +200,7 @@ impl Fact {
                 "operator"
             }
             Self::JobSubmitted { .. }
+            | Self::OutOfBalance { .. }
             | Self::JobResumed { .. }
             | Self::RefinementResumed { .. }
             | Self::GenerationOpened { .. }
@@ -210,6 +216,7 @@ impl Fact {
     pub fn job(&self) -> Option<&JobId> {
         match self {
             Self::JobSubmitted { job }
+            | Self::OutOfBalance { job, .. }
             | Self::JobResumed { job, .. }
             | Self::RefinementResumed { job, .. }
             | Self::ShardsReturned { job, .. }
@@ -274,6 +281,7 @@ impl fmt::Display for Fact {
                     ms(others_us)
                 )
             }
+            Self::OutOfBalance { what, .. } => write!(f, "{what}"),
             Self::WorkerLeft { worker } => write!(f, "{worker} left"),
             Self::WorkerLost { worker, why, .. } => write!(f, "{worker} lost: {why}"),
             Self::WorkerEvicted { worker, .. } => write!(f, "{worker} evicted"),

@@ -33,6 +33,9 @@ impl Cluster {
                         others_us: slow.others_us as u64,
                     }));
                 }
+                if let Some(found) = job.heard_imbalance(&beat) {
+                    actions.push(Action::Note(Fact::OutOfBalance { job: job.id.clone(), what: found.to_string() }));
+                }
                 job.beat = Some(beat);
             }
             return;

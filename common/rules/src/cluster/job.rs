@@ -2,6 +2,7 @@
 
 use super::{Action, Cause, Fact, Incident};
 use crate::{
+    balance::{self, Imbalance},
     checkpoint::Saved,
     conversation::{Beat, Fingerprint, Leaving, Order, Readiness, SoFar, Standing, Wish},
     ids::{Digest, Generation, JobId, Step, WorkerId},
@@ -13,6 +14,9 @@ use std::{
     fmt,
     time::Duration,
 };
+
+/// Beats in a row, about a second each, after which an imbalance is a fact.
+const UNBALANCED_BEATS: u32 = 3;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "state", content = "why")]
@@ -146,6 +150,9 @@ pub struct Job {
     /// Named as slow in this generation.
     #[serde(skip)]
     pub(super) slow: Option<WorkerId>,
+    /// Heard with the last beats, so many in a row; a single step says little.
+    #[serde(skip)]
+    pub(super) imbalance: Option<(Imbalance, u32)>,
     /// What is not mended yet, and since when.
     #[serde(skip)]
     pub(super) incident: Option<(Duration, Incident)>,
@@ -186,6 +193,7 @@ impl Job {
             asked: None,
             beat: None,
             slow: None,
+            imbalance: None,
             incident: None,
             waits_for: None,
         }
@@ -209,6 +217,26 @@ impl Job {
     #[must_use]
     pub fn progress(&self) -> Option<&Beat> {
         self.beat.as_ref()
+    }
+
+    /// What is out of balance, once, when it has been for a while.
+    pub(super) fn heard_imbalance(&mut self, beat: &Beat) -> Option<Imbalance> {
+        let found = balance::imbalance(&beat.losses, &self.spec.what, beat.step);
+        let (known, beats) = self.imbalance.unzip();
+        let is_said = beats.is_some_and(|beats| beats >= UNBALANCED_BEATS);
+        match (found, known) {
+            (Some(found), Some(known)) if found.is_alike(known) => {
+                let beats = beats.unwrap_or(0).saturating_add(1);
+                self.imbalance = Some((found, beats));
+                (beats == UNBALANCED_BEATS).then_some(found)
+            }
+            // What was said is said again only if it is another.
+            (None, _) if is_said => None,
+            (found, _) => {
+                self.imbalance = found.map(|found| (found, 1));
+                None
+            }
+        }
     }
 
     /// How many workers it would like to have.

@@ -112,5 +112,6 @@ scripts! {
     the_worker_most_often_not_reached_is_left_out,
     what_a_member_still_holds_when_another_has_parked_does_not_count,
     what_was_offered_counts_when_another_entered,
+    what_is_out_of_balance_for_a_while_is_said_once,
     who_left_while_the_coordinator_was_away_closes_the_generation,
 }

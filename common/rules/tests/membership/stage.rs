@@ -8,6 +8,7 @@
 //! | `W ready [data D] [libtorch L]`, `W unable WHY`, `W enters STEP [again N]`, `W offers STEP`, `W saved STEP`, `W seals` | it reports |
 //! | `W at STEP` | it commits steps until it stands there |
 //! | `W waits 12s` | it beats, and says for how long it has waited for the others |
+//! | `W diverges`, `W calms` | it beats, with a loss beyond all measure, or a good one |
 //! | `W leaves`, `W breaks`, `W unformed W..` | it leaves its generation: told to, by a failed collective, without having formed |
 //! | `detach W`, `died W`, `tick` | what the coordinator notices |
 //! | `mute W`, `unmute W` | an attached worker beats at every full second, unless its process stands still |
@@ -29,7 +30,7 @@ use sumac_common::{
     cluster::{Action, Cluster, Event, Job, JobState, Settings},
     conversation::{Basis, Beat, Doing, Fingerprint, Incarnation, Leaving, Order, Readiness, Report, Seat, Wish},
     ids::{Digest, JobId, NodeId, Step, WorkerId},
-    losses::Losses,
+    losses::{Losses, Mean},
     member::{self, Member, Next},
     pace::Times,
     tail::Wishes,
@@ -200,25 +201,27 @@ impl Stage {
                 member::Event::Told(Order::Close { job, generation })
             }
             ["at", at] => return self.walk(name, step(at)),
-            ["waits", time] => return self.wait(name, seconds(time)),
+            ["waits", time] => return self.beat(name, seconds(time), 0.7),
+            ["diverges"] => return self.beat(name, Duration::ZERO, 1e9),
+            ["calms"] => return self.beat(name, Duration::ZERO, 0.7),
             _ => panic!("{name} does not know how to {does:?}"),
         };
         self.raise(name, event);
     }
 
-    fn wait(&mut self, name: &WorkerId, time: Duration) {
+    fn beat(&mut self, name: &WorkerId, waits: Duration, loss: f64) {
         let Some(standing) = self.actor(name).member.standing() else { return };
         let beat = Beat {
             job: standing.job,
             doing: Doing::Training,
             generation: standing.engaged.unwrap_or_default(),
             step: standing.holds.map(|holds| holds.step).unwrap_or_default(),
-            losses: Losses::default(),
+            losses: Losses { realism: Mean::of(loss, 1), ..Losses::default() },
             steps_per_second: 0.0,
             images_per_second: 0.0,
             history: 0,
             times: Times::default(),
-            waits_ms: time.as_millis() as u64,
+            waits_ms: waits.as_millis() as u64,
             slow: None,
             shares: None,
         };
