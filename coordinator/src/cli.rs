@@ -49,7 +49,7 @@ pub async fn run(args: Args) -> Exit {
     let ended = match args.command {
         Command::Up(up) => up::up(up, args.verbose).await,
         Command::Serve(serve) => stand::serve(serve).await,
-        Command::Submit(submit) => submit::submit(submit).await,
+        Command::Submit(submit) => submit::submit(submit, args.verbose).await,
         Command::Jobs(list) => show::jobs(list).await,
         Command::Job(describe) => show::job(describe).await,
         Command::Samples(samples) => samples::samples(samples).await,

@@ -1,6 +1,6 @@
 //! Whether refined images help, found out by real processes that are killed: the same figures whatever happened on the way.
 
-use sumac_tests::{Process, Room, TALKATIVE, kill, workers};
+use sumac_tests::{Cluster, Process, Room, TALKATIVE, kill, workers};
 
 /// Alone; together with synthetic ones; and what is judged as images.
 const CELLS: usize = 5 + 2 * (5 + 3);
@@ -69,6 +69,25 @@ fn workers_that_are_killed_and_a_command_that_is_given_again_change_no_figure() 
     command.kill();
     evaluate(&room, "found", &["--workers", "2"], &[]).finish().assert(0, &["goes on", "LEARNED FROM"]);
     assert_eq!(figures(&room, "found"), figures(&room, "peace"));
+}
+
+#[test]
+fn a_job_file_evaluates_as_its_command_does() {
+    let room = room();
+    evaluate(&room, "found", &["--workers", "2", "--apart"], &[]).finish().assert(0, &["LEARNED FROM"]);
+    room.write(
+        "helps.toml",
+        "kind = \"evaluate\"\nrefiners = [\"runs/net\"]\nsynthetic = \"data/synthetic\"\nreal = \"data/real\"\n\
+         real_test = \"other/synthetic\"\ninto = \"helps\"\nseeds = 9\nupdates = 6\nwidth = 4\napart = true\n",
+    );
+    room.sumac(&["up", "helps.toml", "--workers", "2", "--set", "seeds=2"]).assert(0, &["LEARNED FROM"]);
+    assert_eq!(figures(&room, "helps"), figures(&room, "found"));
+
+    let cluster = Cluster::start(room);
+    let refused = cluster.sumac(&["submit", "helps.toml", "--set", "seed=2"]);
+    assert_eq!(refused.code(), Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--seed") && refused.stderr.contains("with _ for -"), "{}", refused.stderr);
+    cluster.sumac(&["submit", "helps.toml", "--set", "into=queued"]).assert(0, &["job", "sumac wait queued-"]);
 }
 
 #[test]

@@ -1,20 +1,26 @@
 //! `submit`: a job file into the queue, and `-f` along with it to its end.
 
 use super::{
-    args::{self, Reach},
+    args::{self, Command, Reach},
     dial::Dialled,
+    evaluate,
     failure::{Exit, Failure},
     follow::Watch,
-    job_file, outcome,
+    job_file::{self, Job},
+    outcome,
     progress::Progress,
+    refine,
     render::{counted, say},
     view::{JobView, WorkerView},
 };
 use sumac_common::spec::Spec;
 use sumac_proto::v1::{self, submit_refused::Why, submit_reply::Answer};
 
-pub(super) async fn submit(submit: args::Submit) -> Result<Exit, Failure> {
-    let spec = job_file::read(&submit.file, &submit.overrides, submit.name.as_deref())?;
+pub(super) async fn submit(submit: args::Submit, verbose: bool) -> Result<Exit, Failure> {
+    let spec = match job_file::read_any(&submit.file, &submit.overrides, submit.name.as_deref())? {
+        Job::Train(spec) => *spec,
+        Job::Command(command) => return written_down(*command, submit, verbose).await,
+    };
     job_file::warn(&spec);
     if submit.dry_run {
         return rehearse(&spec, &submit.reach).await;
@@ -25,6 +31,25 @@ pub(super) async fn submit(submit: args::Submit) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     Ok(follow(dialled, job).await?.map_or(Exit::Interrupted, |job| outcome::tell(&job)))
+}
+
+/// A command from a job file, left to a coordinator.
+async fn written_down(command: Command, submit: args::Submit, verbose: bool) -> Result<Exit, Failure> {
+    // One that is named is needed, and none is brought along.
+    let coordinator = Some(submit.reach.dial().await?.url);
+    match command {
+        Command::Refine(mut refine) => {
+            refine.detach = !submit.follow && !submit.dry_run;
+            (refine.coordinator, refine.written.dry_run) = (coordinator, submit.dry_run);
+            refine::refine(*refine, verbose).await
+        }
+        Command::Evaluate(mut evaluate) => {
+            evaluate.detach = !submit.follow && !submit.dry_run;
+            (evaluate.coordinator, evaluate.dry_run) = (coordinator, submit.dry_run);
+            evaluate::evaluate(*evaluate, verbose).await
+        }
+        _ => Err(Failure::new(Exit::Usage, "a job file trains, refines or evaluates")),
+    }
 }
 
 /// Shows a job until it is over; `None` if ctrl-C left it to go on alone, which is said.

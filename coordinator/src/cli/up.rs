@@ -1,16 +1,17 @@
 //! `up`: a coordinator, workers and a job on this machine, in one command and gone with it.
 
 use super::{
-    args,
-    args::Subject,
+    args::{self, Command, Subject},
     data,
     dial::Dialled,
+    evaluate,
     failure::{Exit, Failure},
     follow::Watch,
-    job_file,
+    job_file::{self, Job},
     node::{Node, worker_program},
     outcome,
     progress::Progress,
+    refine,
     render::{counted, say},
     stand::{self, Signals},
     submit,
@@ -35,8 +36,12 @@ const DEMO_WORKERS: u32 = 2;
 const JOIN_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
+    let mut spec = match the_job(&args).await? {
+        Some(Job::Command(command)) => return written_down(*command, &args, verbose).await,
+        Some(Job::Train(spec)) => Some(*spec),
+        None => None,
+    };
     let mut signals = Signals::new()?;
-    let mut spec = the_job(&args).await?;
     let program = worker_program()?;
     let count = worker_count(&args, spec.as_ref());
     if let Some(spec) = &mut spec {
@@ -84,7 +89,22 @@ pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
     ended
 }
 
-async fn the_job(args: &args::Up) -> Result<Option<Spec>, Failure> {
+/// A command from a job file, with workers of its own as it has anyway.
+async fn written_down(command: Command, args: &args::Up, verbose: bool) -> Result<Exit, Failure> {
+    match command {
+        Command::Refine(mut refine) => {
+            refine.workers = args.workers.or(refine.workers);
+            refine::refine(*refine, verbose).await
+        }
+        Command::Evaluate(mut evaluate) => {
+            evaluate.workers = args.workers.or(evaluate.workers);
+            evaluate::evaluate(*evaluate, verbose).await
+        }
+        _ => Err(Failure::new(Exit::Usage, "a job file trains, refines or evaluates")),
+    }
+}
+
+async fn the_job(args: &args::Up) -> Result<Option<Job>, Failure> {
     if args.demo {
         let dir = args.state.join("demo");
         if !dir.exists() {
@@ -95,7 +115,7 @@ async fn the_job(args: &args::Up) -> Result<Option<Spec>, Failure> {
         let whole = |path| absolute(&path).unwrap_or(path);
         spec.what.data.synthetic = whole(drawn.synthetic);
         spec.what.data.real = whole(drawn.real);
-        return Ok(Some(spec));
+        return Ok(Some(Job::Train(Box::new(spec))));
     }
     let Some(file) = &args.job else {
         if !args.overrides.is_empty() {
@@ -104,9 +124,11 @@ async fn the_job(args: &args::Up) -> Result<Option<Spec>, Failure> {
         }
         return Ok(None);
     };
-    let spec = job_file::read(file, &args.overrides, None)?;
-    job_file::warn(&spec);
-    Ok(Some(spec))
+    let job = job_file::read_any(file, &args.overrides, None)?;
+    if let Job::Train(spec) = &job {
+        job_file::warn(spec);
+    }
+    Ok(Some(job))
 }
 
 /// One per two cores, if nothing else is said; never more than the job can use.

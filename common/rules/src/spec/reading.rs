@@ -50,12 +50,12 @@ fn job(root: &Section<'_>, findings: &Findings) -> Spec {
     Spec { name, what: What { data, model, train, threads }, how: How { workers, output } }
 }
 
-/// Refining and evaluating are commands; they need no file yet.
+/// Refining and evaluating are commands, whose files are read by whoever knows their options.
 fn kind(root: &Section<'_>) {
     match root.text("kind") {
         None | Some("train") => {}
-        Some("refine" | "evaluate") => root.refuse("kind", "is not yet a kind of job file", "only `train` is"),
-        Some(_) => root.refuse("kind", "must be `train`", "refine and evaluate are not yet kinds of job file"),
+        Some("refine" | "evaluate") => root.refuse("kind", "must be `train` here", "name a job that trains"),
+        Some(_) => root.refuse("kind", "is no kind of job", "one of train, refine, evaluate"),
     }
 }
 

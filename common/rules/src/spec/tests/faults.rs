@@ -88,7 +88,7 @@ fn each_fault_is_a_sentence_with_its_remedy() {
             &[("workers.min", "3"), ("workers.max", "2")],
             "workers.min = 3: must not be above workers.max = 2: write at most 2",
         ),
-        (&[("kind", "refine")], "kind = refine: is not yet a kind of job file: only `train` is"),
+        (&[("kind", "refine")], "kind = refine: must be `train` here: name a job that trains"),
         (
             &[("name", "My Eyes")],
             "name = My Eyes: must be 1 to 40 small letters, digits, `-` or `_`, a letter or digit first: such as \"eyes-2\"",
