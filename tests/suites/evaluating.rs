@@ -99,6 +99,10 @@ fn a_test_image_that_was_trained_on_is_refused() {
     let ended = evaluate(&room, "found", &[], &[]).finish();
     assert_eq!(ended.code(), Some(1), "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stderr.contains("leaked.png") && ended.stderr.contains("take them out"), "{}", ended.stderr);
+    let own = ["evaluate", "runs/net", "--synthetic", "other/synthetic", "--real", "data/real", "--cache", "cache"];
+    let own = room.sumac(&[&own[..], &["--real-test", "other/synthetic", "--into", "own"]].concat());
+    assert_eq!(own.code(), Some(1), "{}{}", own.stdout, own.stderr);
+    assert!(own.stderr.contains("among the synthetic images"), "{}", own.stderr);
 }
 
 /// The first image below a folder.

@@ -114,6 +114,46 @@ fn an_image_that_cannot_be_read_is_listed_with_its_reason() {
 }
 
 #[test]
+fn a_folder_that_holds_a_coordinators_state_and_other_files_is_nobodys_destination() {
+    let room = room();
+    let state = room.write("project/.sumac/state.db", b"a coordinator's");
+    let theirs = room.write("project/0/000000.png", b"precious");
+    for words in [
+        &["refine", "data/synthetic", "project", "--checkpoint", "runs/net"][..],
+        &["data", "convert", "data/synthetic", "project"],
+        &["evaluate", "runs/net", "--real-test", "data/synthetic", "--into", "project"],
+    ] {
+        let ended = room.sumac(words);
+        assert_eq!(ended.code(), Some(2), "{words:?} {}", ended.stderr);
+        assert!(ended.stderr.contains("is not empty"), "{}", ended.stderr);
+    }
+    assert_eq!(
+        (fs::read(state).unwrap(), fs::read(theirs).unwrap()),
+        (b"a coordinator's".to_vec(), b"precious".to_vec())
+    );
+    // Where a coordinator runs in a finished data set, its state stays.
+    refine(&room, "refined", &["--workers", "1"], &[]).finish().assert(0, &["finished"]);
+    let state = room.write("refined/.sumac/state.db", b"a coordinator's");
+    refine(&room, "refined", &["--workers", "1"], &[]).finish().assert(0, &["nothing to do", "sumac verify refined"]);
+    assert!(state.exists());
+}
+
+#[test]
+fn a_data_set_that_is_not_whole_is_nobodys_source() {
+    let room = room();
+    let mut command = refine(&room, "refined", &["--workers", "1"], &[TALKATIVE]);
+    command.says("Publish", 1);
+    command.kill();
+    for words in [&["data", "inspect", "refined"][..], &["data", "convert", "refined", "other"]] {
+        let ended = room.sumac(words);
+        assert_eq!(ended.code(), Some(1), "{words:?} {}", ended.stderr);
+        assert!(ended.stderr.contains("being written and not whole"), "{}", ended.stderr);
+    }
+    refine(&room, "refined", &["--workers", "1"], &[]).finish().assert(0, &["finished"]);
+    room.sumac(&["data", "inspect", "refined"]).assert(0, &["1,000"]);
+}
+
+#[test]
 fn another_model_cannot_go_on_in_the_same_folder() {
     let room = room();
     let mut command = refine(&room, "refined", &["--workers", "1"], &[TALKATIVE]);

@@ -62,5 +62,5 @@ fn a_sweep_with_nothing_to_vary_or_a_field_that_no_job_has_is_refused() {
     assert!(nothing.stderr.contains("with nothing to vary is one job"), "{}", nothing.stderr);
     let unknown = room.sumac(&["sweep", file, "--over", "train.lamda=1,2"]);
     assert_eq!(unknown.code(), Some(2), "{}", unknown.stderr);
-    assert!(unknown.stderr.contains("train.lamda"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("variant lamda-1") && unknown.stderr.contains("train.lamda"), "{}", unknown.stderr);
 }

@@ -78,6 +78,8 @@ pub enum Measure {
 pub struct Candidate {
     /// Unique among them.
     pub name: String,
+    /// Over all that its run is a function of: runs of one name may differ.
+    pub run: Digest,
     pub trained: Trained,
 }
 

@@ -205,7 +205,7 @@ pub struct Counts {
 pub struct Leases {
     settings: Settings,
     term: Term,
-    /// `None`: in nobody's hands, or in somebody's.
+    /// `None`: not over, whether leased or not.
     fates: Vec<Option<Fate>>,
     /// Of these, those that are quarantined: few, and asked for at every step.
     quarantined: BTreeSet<Shard>,
@@ -216,7 +216,7 @@ pub struct Leases {
     returned: BTreeSet<Shard>,
     fresh: Shard,
     leases: BTreeMap<Attempt, Lease>,
-    failures: BTreeMap<Shard, Vec<(WorkerId, String)>>,
+    failures: BTreeMap<Shard, Vec<(Attempt, WorkerId, String)>>,
     /// Mean time of a shard, by everybody who ever asked and is not gone.
     pace: BTreeMap<WorkerId, Option<Duration>>,
     /// Those who asked and got nothing yet.
@@ -232,13 +232,13 @@ impl Leases {
         let mut fates = vec![None; count as usize];
         let mut quarantined = BTreeSet::new();
         for (shard, fate) in kept {
+            // What is kept of another input is not this one's.
+            let Some(known) = fates.get_mut(shard.0 as usize) else { continue };
             counts.add(&fate);
             if let Fate::Quarantined { .. } = fate {
                 quarantined.insert(shard);
             }
-            if let Some(known) = fates.get_mut(shard.0 as usize) {
-                *known = Some(fate);
-            }
+            *known = Some(fate);
         }
         Self {
             settings,
@@ -392,7 +392,7 @@ impl Leases {
     /// Another one is to try what failed in these hands, as long as there is another one.
     fn may_try(&self, worker: &WorkerId, shard: Shard) -> bool {
         let failed = |worker: &WorkerId| {
-            self.failures.get(&shard).is_some_and(|failures| failures.iter().any(|(known, _)| known == worker))
+            self.failures.get(&shard).is_some_and(|failures| failures.iter().any(|(_, known, _)| known == worker))
         };
         !failed(worker) || self.pace.keys().all(failed)
     }
@@ -464,9 +464,13 @@ impl Leases {
         }
         self.leases.retain(|_, lease| !lease.shards.is_empty());
         let failures = self.failures.entry(shard).or_default();
-        failures.push((worker, why));
+        // A word that is said again counts once.
+        if failures.iter().any(|(known, ..)| *known == attempt) {
+            return;
+        }
+        failures.push((attempt, worker, why));
         if failures.len() >= self.settings.failures_max {
-            let sentences: Vec<String> = failures.iter().map(|(worker, why)| format!("{worker}: {why}")).collect();
+            let sentences: Vec<String> = failures.iter().map(|(_, worker, why)| format!("{worker}: {why}")).collect();
             self.end(shard, Fate::Quarantined { why: sentences.join("; ") }, actions);
         } else {
             self.give_back([shard]);

@@ -8,7 +8,7 @@ use crate::{
     ids::Digest,
     leases::Shard,
     refinement::Refinement,
-    spec::{Workers, plural},
+    spec::{Workers, in_percent, plural},
 };
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -129,8 +129,9 @@ impl Piecework {
                 };
                 let (images, most) = (plural(refinement.what.samples, "image"), refinement.what.max_bad);
                 Some(format!(
-                    "{bad} of {images} could not be refined, more than --max-bad {most} allows: {example}; mend them, or allow \
-                     more, {AGAIN}"
+                    "{bad} of {images} could not be refined, more than --max-bad {}% allows: {example}; mend them, or allow \
+                     more, {AGAIN}",
+                    in_percent(most)
                 ))
             }
             Self::Evaluate(_) if bad > 0 => {

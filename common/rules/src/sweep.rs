@@ -56,6 +56,9 @@ fn named(variants: Option<&Value>) -> Result<Vec<Variant>, String> {
     let all = variants.as_table().ok_or("`variants` must be tables, such as [variants.no-history]")?;
     let variant = |(name, changes): (&String, &Value)| {
         let changes = changes.as_table().ok_or_else(|| format!("variant `{name}` must be a table of fields"))?;
+        if fit(name).is_empty() {
+            return Err(format!("variant `{name}` needs letters or digits in its name: its job is called by them"));
+        }
         let mut flat = Vec::new();
         flatten(String::new(), changes, &mut flat);
         let changes = flat.into_iter().map(|(path, value)| (path, value.to_string())).collect();
@@ -119,11 +122,16 @@ impl Axis {
     }
 }
 
-/// Each of `named` (or the job as it is) with each choice of values, the last axis turning fastest. No two have one name.
+/// Each of `named` (or the job as it is) with each choice of values, the last axis turning fastest.
 ///
 /// # Errors
-/// If they are too many.
+/// If they are too many, or one field is on two axes.
 pub fn crossed(named: &[Variant], axes: &[Axis]) -> Result<Vec<Variant>, String> {
+    if let Some(twice) =
+        axes.iter().enumerate().find(|(at, axis)| axes[..*at].iter().any(|other| other.path == axis.path))
+    {
+        return Err(format!("`{}` is varied twice: name all of its values at once", twice.1.path));
+    }
     let mut all = if named.is_empty() { vec![Variant::default()] } else { named.to_vec() };
     for axis in axes {
         let key = axis.path.rsplit('.').next().unwrap_or_default();
@@ -143,29 +151,30 @@ pub fn crossed(named: &[Variant], axes: &[Axis]) -> Result<Vec<Variant>, String>
         }
         all = all.iter().flat_map(with).collect();
     }
-    for at in 0..all.len() {
-        let name = all[at].name.clone();
-        let taken = |name: &String| all[..at].iter().any(|other| other.name == *name);
-        let other = (2..).map(|n| format!("{name}-{n}")).find(|name| !taken(name));
-        if taken(&name)
-            && let Some(other) = other
-        {
-            all[at].name = other;
-        }
-    }
     Ok(all)
 }
 
-/// The job's name in a sweep: its own, shortened where both do not fit, and the variant's.
+/// What the job is called in each variant: its own name, shortened where both do not fit, and the variant's. No two are alike.
 #[must_use]
-pub fn name(job: &str, variant: &Variant) -> String {
-    if variant.name.is_empty() {
-        return job.to_owned();
+pub fn names(job: &str, variants: &[Variant]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for variant in variants {
+        let free = (1..).map(|n| name(job, &variant.name, n)).find(|name| !names.contains(name));
+        names.extend(free);
     }
-    let tail: String = variant.name.chars().take(NAME_MAX - 2).collect();
-    let room = NAME_MAX - 1 - tail.len();
+    names
+}
+
+/// The `n`th of this name.
+fn name(job: &str, variant: &str, n: u32) -> String {
+    let number = if n == 1 { String::new() } else { format!("-{n}") };
+    if variant.is_empty() {
+        return format!("{job}{number}");
+    }
+    let tail: String = variant.chars().take(NAME_MAX - 2 - number.len()).collect();
+    let room = NAME_MAX - 1 - tail.len() - number.len();
     let head: String = job.chars().take(room).collect();
-    format!("{}-{tail}", head.trim_end_matches(['-', '_']))
+    format!("{}-{}{number}", head.trim_end_matches(['-', '_']), tail.trim_end_matches('-'))
 }
 
 /// Letters that a job's name may have.
@@ -192,6 +201,12 @@ mod tests {
             all[1].changes,
             [("train.lambda", "0.5"), ("train.seed", "8")].map(|(a, b)| (a.to_owned(), b.to_owned()))
         );
+    }
+
+    #[test]
+    fn a_field_is_varied_once() {
+        let axes = ["train.lambda=1,2", "train.lambda=3"].map(|axis| Axis::read(axis).unwrap());
+        assert!(crossed(&[], &axes).unwrap_err().contains("varied twice"));
     }
 
     #[test]
@@ -236,6 +251,7 @@ mod tests {
             ("job = \"a\"\nover.train.lambda = 1", "must be a list"),
             ("job = \"a\"\nvariants = 1", "must be tables"),
             ("job = \"a\"\nvariants.a = 1", "table of fields"),
+            ("job = \"a\"\n[variants.\"ü\"]", "letters or digits"),
         ] {
             assert!(read(text).unwrap().unwrap_err().contains(said), "{text}");
         }
@@ -243,13 +259,16 @@ mod tests {
 
     #[test]
     fn names_fit_a_job_and_differ() {
-        let long = "a-very-long-name-of-a-job-that-uses-it-all";
         let variant = |name: &str| Variant { name: name.to_owned(), changes: vec![] };
-        assert_eq!(name("signs", &variant("lambda-2")), "signs-lambda-2");
-        assert_eq!(name("signs", &Variant::default()), "signs");
-        let both = name(long, &variant("lambda-2"));
-        assert!(both.len() <= NAME_MAX && both.ends_with("-lambda-2"), "{both}");
-        let same = crossed(&[variant("a"), variant("a")], &[]).unwrap();
-        assert_eq!(names(&same), ["a", "a-2"]);
+        let of = |job: &str, variants: &[&str]| {
+            super::names(job, &variants.iter().map(|name| variant(name)).collect::<Vec<_>>())
+        };
+        assert_eq!(of("signs", &["lambda-2", "", "lambda-2"]), ["signs-lambda-2", "signs", "signs-lambda-2-2"]);
+        let long = "a-very-long-name-of-a-job-that-uses-it-all";
+        let same = "the-folder-of-the-camera-on-the-left-of-2026";
+        let other = "the-folder-of-the-camera-on-the-left-of-2027";
+        let cut = of(long, &["lambda-2", same, other]);
+        assert!(cut.iter().all(|name| name.len() <= NAME_MAX) && cut[0].ends_with("-lambda-2"), "{cut:?}");
+        assert_ne!(cut[1], cut[2]);
     }
 }

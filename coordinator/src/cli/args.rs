@@ -359,7 +359,7 @@ pub struct Refine {
     #[arg(long, conflicts_with = "dry_run")]
     pub detach: bool,
     /// Without any coordinator: do one of N shares, I from 0 to N - 1, as a task of an array job; `merge` then puts them together
-    #[arg(long, value_name = "I/N", conflicts_with_all = ["detach", "dry_run", "workers"])]
+    #[arg(long, value_name = "I/N", value_parser = share_of, conflicts_with_all = ["detach", "dry_run", "workers"])]
     pub shard_of: Option<String>,
     /// The coordinator to queue it with [default: the one of ./.sumac if it runs, else none]
     #[arg(long, value_name = "URL", env = "SUMAC_COORDINATOR")]
@@ -583,6 +583,15 @@ fn share(text: &str) -> Result<f64, String> {
     };
     let share = share.ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "must be a share such as 0.1% or 0.001".to_owned())
+}
+
+/// `3/8`: one of so many shares, from 0 on.
+fn share_of(text: &str) -> Result<String, String> {
+    let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse::<u32>().ok()?, n.parse::<u32>().ok()?)));
+    match numbers {
+        Some((i, n)) if i < n => Ok(text.to_owned()),
+        _ => Err("must be I/N, I from 0 to N - 1, such as 0/8".to_owned()),
+    }
 }
 
 #[derive(Debug, Subcommand)]

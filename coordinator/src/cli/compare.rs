@@ -55,6 +55,11 @@ impl Compared {
                 .hint("name the output folder of a run, or its job")
         })?;
         let rows = metrics::rows(&text);
+        // The last line of a run that goes on may be half there.
+        if rows.is_empty() || rows.len() + 1 < text.lines().count() {
+            let what = format!("line {} of {} is no step of a run", rows.len() + 1, path.display());
+            return Err(Failure::new(Exit::Failed, what).hint("a run that goes on writes its first steps soon"));
+        }
         let steps = rows.last().map_or(Step(0), |row| row.step.next());
         let losses = metrics::at_the_end(&rows);
         Ok(Self {

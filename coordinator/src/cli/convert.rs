@@ -5,7 +5,7 @@ use super::{
     data::bar,
     destination::{Laid, Plan, blocking, fit, tidy, word},
     failure::{Exit, Failure},
-    outcome::here,
+    outcome::{here, pasted},
     render::{grouped, say},
 };
 use std::path::Path;
@@ -53,6 +53,6 @@ pub(super) async fn convert(
     if manifest.bad > 0 {
         say("bad", format!("{}   each with its reason", written.join(ERRORS).display()));
     }
-    say("check", format!("sumac verify {} --source {}", written.display(), here(&order.how.source).display()));
+    say("check", format!("sumac verify {} --source {}", pasted(&written), pasted(&order.how.source)));
     Ok(Exit::Done)
 }

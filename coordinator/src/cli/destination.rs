@@ -4,7 +4,7 @@
 use super::{
     args::{self, FitWord, FormatWord, LayoutWord, Written},
     failure::{Exit, Failure},
-    outcome::here,
+    outcome::{here, pasted},
     refiner::Trained,
     render::{counted, grouped, say},
 };
@@ -106,6 +106,7 @@ impl Plan<'_> {
         };
         if is_done(&refinement)? {
             say("finished", format!("{} holds this very data set: nothing to do", here(&destination).display()));
+            say("check", format!("sumac verify {} --source {}", pasted(&destination), pasted(self.source)));
             return Ok(Laid::Nothing);
         }
         let file = self.refiner.map(|trained| &trained.file[..]);
@@ -220,8 +221,13 @@ fn is_done(refinement: &Refinement) -> Result<bool, Failure> {
 
 /// What a finished data set needs no more.
 pub(super) fn tidy(refinement: &Refinement) -> Result<(), Failure> {
-    refined::clear_away(&refinement.how.destination).map_err(|error| Failure::of(Exit::Failed, &error))?;
-    let state = state(&Piecework::Refine(refinement.clone()));
+    forget_state(&Piecework::Refine(refinement.clone()))?;
+    refined::clear_away(&refinement.how.destination).map_err(|error| Failure::of(Exit::Failed, &error))
+}
+
+/// Of a coordinator of its own, which is gone.
+pub(super) fn forget_state(work: &Piecework) -> Result<(), Failure> {
+    let state = state(work);
     match fs::remove_dir_all(&state) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(&state, &error)),
         _ => Ok(()),

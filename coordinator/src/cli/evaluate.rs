@@ -4,7 +4,7 @@
 
 use super::{
     args::{self, EvaluateAbout, NetWord, Reach, TaskWord},
-    destination::{apart, blocking, job_name, state, unusable},
+    destination::{apart, blocking, forget_state, job_name, unusable},
     evaluation,
     failure::{Exit, Failure},
     outcome::here,
@@ -15,15 +15,14 @@ use super::{
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
-    fs,
     io::{self, IsTerminal as _},
     path::{Path, PathBuf},
     thread::available_parallelism,
 };
 use sumac_common::{
-    evaluation::{Arm, Candidate, Downstream, Evaluation, How, Labelled, Measure, Net, Part, Task, What},
+    evaluation::{Arm, Downstream, Evaluation, How, Labelled, Measure, Net, Part, Task, What},
     piecework::Piecework,
-    spec::{Data, Device, Workers},
+    spec::{Data, Device, Workers, in_percent},
 };
 use sumac_data::{
     evaluated::{self, Evaluated, Sets, class_names},
@@ -112,13 +111,8 @@ fn tell(found: &Evaluated) -> Result<Exit, Failure> {
 
 /// What a finished evaluation needs no more.
 fn tidy(evaluation: &Evaluation) -> Result<(), Failure> {
-    for folder in [state(&Piecework::Evaluate(evaluation.clone())), evaluation.work()] {
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(&folder, &error)),
-            _ => {}
-        }
-    }
-    Ok(())
+    forget_state(&Piecework::Evaluate(evaluation.clone()))?;
+    evaluated::clear_away(evaluation).map_err(failed)
 }
 
 /// As they were named, without the folders before: a run's folder, a job.
@@ -151,7 +145,7 @@ fn arms(args: &args::Evaluate, refiners: &[String]) -> Vec<Arm> {
         together.map(|(name, part)| Arm { name: format!("synthetic + {name}"), parts: vec![Part::Synthetic, *part] });
     let is_mixed = |part: &Part| matches!(part, Part::Synthetic | Part::ImageMatched | Part::Refined { .. });
     let mixed = args.mix.iter().flat_map(|share| {
-        let real = (format!("{}% real", share * 100.0), Part::Real { share: *share });
+        let real = (format!("{}% real", in_percent(*share)), Part::Real { share: *share });
         let only = Arm { name: real.0.clone(), parts: vec![real.1] };
         let with = single
             .iter()
@@ -220,7 +214,7 @@ async fn frozen(args: &args::Evaluate, data: Data, arms: Vec<Arm>, trained: &[Tr
             image: data.image,
             resize: data.resize,
             max_bad: data.max_bad,
-            refiners: candidates.map(|(name, trained)| Candidate { name, trained: trained.as_submitted() }).collect(),
+            refiners: candidates.map(|(name, trained)| trained.as_candidate(name)).collect(),
             arms,
             seeds: args.seeds,
             model: Downstream {

@@ -11,7 +11,7 @@ use std::path::Path;
 use sumac_common::evaluation::{
     Measure,
     choice::{Veto, choice},
-    figures::{Figures, Images},
+    figures::{Figures, Images, Kept},
     table::{self, Mean, Row, Table, Verdict},
 };
 use sumac_data::evaluated::{self, Evaluated};
@@ -109,6 +109,14 @@ fn difference(mean: Mean, measure: Measure) -> String {
     format!("{sign}{}", score(mean, measure))
 }
 
+/// Of classes a share; of numbers a difference, which is to be small.
+fn kept(kept: Kept) -> String {
+    match kept {
+        Kept::Classes(share) => format!("{:.1}%", 100.0 * share),
+        Kept::Numbers(difference) => format!("to {difference:.2} sd"),
+    }
+}
+
 /// Of each arm that has images of its own; the last row is what real images are from real ones, and nothing can be expected to
 /// be nearer.
 pub(super) fn images(table: &Table) -> Vec<Vec<String>> {
@@ -122,7 +130,7 @@ fn described(arm: &str, images: &Images) -> Vec<String> {
         arm.to_owned(),
         format!("{:.3}", images.change),
         format!("{:.2} px", images.moved),
-        format!("{:.1}%", 100.0 * images.agreement),
+        kept(images.kept),
         format!("{:.3}", images.frechet),
         levels(&images.wasserstein),
         format!("{:.3}", images.brightness_spread),
@@ -177,13 +185,17 @@ fn chosen(table: &Table) -> Vec<String> {
     let choice = choice(table);
     let arm = |at: usize| &table.rows[at].arm;
     let out = choice.out.iter().map(|(at, veto)| match veto {
-        Veto::LabelsLost { kept } => {
-            format!("{} is out: a model sees only {:.0}% of its labels", arm(*at), 100.0 * kept)
+        Veto::LabelsLost(lost) => {
+            format!("{} is out: its labels are lost to a model (kept: {})", arm(*at), kept(*lost))
         }
         Veto::Flat { images } => format!("{} is out: {} show nothing", arm(*at), counted(*images, "image")),
     });
     let several = table.rows.iter().filter(|row| row.refined_by.is_some()).count() > 1;
-    let taken =
-        choice.taken.filter(|_| several).map(|at| format!("without any label of a real image, take: {}", arm(at)));
+    let taken = choice.taken.filter(|_| several).map(|at| {
+        let row = &table.rows[at];
+        let informs = row.information.map_or_else(String::new, |nats| format!("information {nats:.3}, "));
+        let near = row.images.as_ref().map_or_else(String::new, |images| format!("Fréchet {:.3}", images.frechet));
+        format!("without any label of a real image, take: {} ({informs}{near})", row.arm)
+    });
     out.chain(taken).collect()
 }

@@ -114,9 +114,11 @@ fn reachable(path: &Path) -> PathBuf {
 
 /// What is allowed and yet probably not meant.
 pub(super) fn warn(spec: &Spec) {
-    for warning in spec.warnings() {
-        anstream::eprintln!("{} {warning}", "warning:".yellow().bold());
-    }
+    spec.warnings().iter().for_each(|warning| warn_of(warning));
+}
+
+pub(super) fn warn_of(warning: &str) {
+    anstream::eprintln!("{} {warning}", "warning:".yellow().bold());
 }
 
 #[cfg(test)]

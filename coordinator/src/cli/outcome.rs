@@ -84,5 +84,32 @@ fn figures(summary: &Value) {
 /// From where one stands, if it is below.
 pub(super) fn here(path: &Path) -> PathBuf {
     let below = env::current_dir().ok().and_then(|here| path.strip_prefix(here).map(Path::to_owned).ok());
-    below.unwrap_or_else(|| path.to_owned())
+    match below {
+        Some(below) if below.as_os_str().is_empty() => PathBuf::from("."),
+        Some(below) => below,
+        None => path.to_owned(),
+    }
+}
+
+/// The same as a word of a command that a shell takes back.
+pub(super) fn pasted(path: &Path) -> String {
+    let path = here(path).display().to_string();
+    let path = if path.starts_with('-') { format!("./{path}") } else { path };
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:,@%".contains(letter);
+    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_a_command_is_one_word_and_no_option() {
+        for (path, word) in
+            [("sets/a.tar", "sets/a.tar"), ("with space", "'with space'"), ("-x", "./-x"), ("it's", r"'it'\''s'")]
+        {
+            assert_eq!(pasted(Path::new(path)), word);
+        }
+        assert_eq!(here(&env::current_dir().unwrap()), Path::new("."));
+    }
 }

@@ -64,7 +64,14 @@ pub(super) async fn carry_out(work: &Piecework, wish: &Wish<'_>) -> Result<Ended
 pub(super) async fn coordinator(reach: &Reach) -> Result<Option<Dialled>, Failure> {
     match reach.coordinator {
         Some(_) => reach.dial().await.map(Some),
-        None if Path::new(args::STATE).join(ADDRESS_FILE).exists() => Ok(reach.dial().await.ok()),
+        None if Path::new(args::STATE).join(ADDRESS_FILE).exists() => {
+            let dialled = reach.dial().await.ok();
+            if let Some(dialled) = &dialled {
+                let other = "it runs in this folder; --coordinator names another";
+                say("cluster", format!("{}   {other}", dialled.url));
+            }
+            Ok(dialled)
+        }
         None => Ok(None),
     }
 }

@@ -7,7 +7,7 @@ use super::{
     destination::{Laid, Plan, blocking, fit, tidy, unusable, word},
     failure::{Exit, Failure},
     node::worker_program,
-    outcome::here,
+    outcome::{here, pasted},
     piecework::{Ended, Wish, carry_out},
     refiner,
     render::{counted, grouped, print_item, say, span},
@@ -71,7 +71,7 @@ async fn share_of(refinement: &Refinement, share: &str) -> Result<Exit, Failure>
     if env::var_os("SUMAC_LOG").is_none() {
         command.env("SUMAC_LOG", "warn");
     }
-    let mut signals = Signals::new()?;
+    let (mut signals, mut interrupted) = (Signals::new()?, false);
     let mut task = command.spawn().map_err(|error| {
         Failure::new(Exit::Failed, format!("cannot start {}", program.display())).because(Some(&error))
     })?;
@@ -79,19 +79,22 @@ async fn share_of(refinement: &Refinement, share: &str) -> Result<Exit, Failure>
         tokio::select! {
             status = task.wait() => break status,
             // In an array job the signal may be for this process alone.
-            () = signals.next() => if let Some(pid) = task.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+            () = signals.next() => {
+                interrupted = true;
+                if let Some(pid) = task.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
                 // It may have ended meanwhile.
-                let _ = kill_process(pid, Signal::TERM);
+                    let _ = kill_process(pid, Signal::TERM);
+                }
             },
         }
     };
     let status =
         status.map_err(|error| Failure::new(Exit::Failed, "cannot wait for the worker").because(Some(&error)))?;
     if !status.success() {
-        return Ok(Exit::Failed);
+        return Ok(if interrupted { Exit::Interrupted } else { Exit::Failed });
     }
-    say("share", format!("{share} of {} is done", counted(refinement.what.shards().into(), "shard")));
-    say("next", format!("when all tasks are done: sumac refine merge {}", here(&refinement.how.destination).display()));
+    say("share", format!("{share} is done, of {} in all", counted(refinement.what.shards().into(), "shard")));
+    say("next", format!("when all tasks are done: sumac refine merge {}", pasted(&refinement.how.destination)));
     Ok(Exit::Done)
 }
 
@@ -129,17 +132,18 @@ fn tell(refinement: &Refinement, job: &JobView) -> Result<Exit, Failure> {
     if job.state != "finished" {
         return Ok(job.exit());
     }
+    // The manifest counts what was bad before anything was refined, too; it may lie where this machine does not reach.
     let known = job.pieces.as_ref();
-    let (refined, bad) = known.map_or((0, 0), |known| (known.done, known.bad));
+    let (refined, bad) = match refined::sealed(destination) {
+        Ok(Some(sealed)) => (sealed.images, sealed.bad),
+        _ => known.map_or((0, 0), |known| (known.done, known.bad)),
+    };
     say("images", format!("{} refined, {} bad", grouped(refined), grouped(bad)));
     if bad > 0 {
         say("bad", format!("{}   each with its reason", here(&destination.join(refined::ERRORS)).display()));
     }
     say("refined", format!("{}   {}", here(destination).display(), word(refinement.what.layout)));
-    say(
-        "check",
-        format!("sumac verify {} --source {}", here(destination).display(), here(&refinement.how.source).display()),
-    );
+    say("check", format!("sumac verify {} --source {}", pasted(destination), pasted(&refinement.how.source)));
     Ok(job.exit())
 }
 
@@ -151,7 +155,10 @@ struct Status {
     /// refining or finished
     state: &'static str,
     source: Option<PathBuf>,
+    /// All of the source; of a finished one those that are there.
     images: u64,
+    /// Once it is finished.
+    bad: Option<u64>,
     shards: u64,
     /// Shards whose output has its final names.
     published: u64,
@@ -170,7 +177,8 @@ async fn tell_about(about: RefineAbout) -> Result<Exit, Failure> {
             if let Some(source) = &status.source {
                 say("source", source.display());
             }
-            say("images", grouped(status.images));
+            let bad = status.bad.map_or_else(String::new, |bad| format!(" refined, {} bad", grouped(bad)));
+            say("images", format!("{}{bad}", grouped(status.images)));
             say("shards", format!("{} of {}", grouped(status.published), grouped(status.shards)));
         }
     }
@@ -179,9 +187,9 @@ async fn tell_about(about: RefineAbout) -> Result<Exit, Failure> {
 
 fn status(destination: &Path) -> Result<Status, Failure> {
     if let Some(sealed) = refined::sealed(destination).map_err(|error| Failure::of(Exit::Failed, &error))? {
-        let (images, shards) = (sealed.images, sealed.shards());
+        let (images, bad, shards) = (sealed.images, Some(sealed.bad), sealed.shards());
         let destination = destination.to_owned();
-        return Ok(Status { destination, state: "finished", source: None, images, shards, published: shards });
+        return Ok(Status { destination, state: "finished", source: None, images, bad, shards, published: shards });
     }
     let order = refined::order(destination).map_err(|error| Failure::of(Exit::Failed, &error))?;
     let refinement = order.ok_or_else(|| no_refinement(destination))?;
@@ -192,6 +200,7 @@ fn status(destination: &Path) -> Result<Status, Failure> {
         state: "refining",
         source: Some(refinement.how.source.clone()),
         images: samples,
+        bad: None,
         shards: refinement.what.shards().into(),
         published,
     })

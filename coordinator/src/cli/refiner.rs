@@ -13,6 +13,7 @@ use std::{
 };
 use sumac_common::{
     checkpoint,
+    evaluation::Candidate,
     ids::{Digest, Step},
     refinement,
     spec::{self, Spec, model::Matching},
@@ -29,7 +30,7 @@ const PREFIXES: [&str; 2] = ["ema.", "refiner."];
 const LIGHTS: [&str; 2] = ["match.mean", "match.deviation"];
 /// What PyTorch's own files say of themselves.
 const FORMAT: (&str, &str) = ("format", "pt");
-const WAYS: &str = "--checkpoint takes a job (`sumac jobs`), JOB@STEP, a run's output folder, a checkpoint's folder or a refiner.safetensors";
+const WAYS: &str = "--checkpoint takes a job (`sumac jobs`), JOB@STEP, a run's output folder, a checkpoint's folder (RUN/checkpoints/step-...) or a refiner.safetensors";
 
 /// A refiner that was trained.
 #[derive(Debug)]
@@ -167,6 +168,11 @@ impl Trained {
                 seed: what.train.seed,
             },
         }
+    }
+
+    /// As an evaluation names it. Checkpoints of one run have one run, however long it is to be.
+    pub(super) fn as_candidate(&self, name: String) -> Candidate {
+        Candidate { name, run: self.spec.what.identity(), trained: self.as_submitted() }
     }
 
     /// The tensors that the spec's refiner has, of its shapes, and no others.

@@ -65,6 +65,10 @@ fn newest(folder: &Path, step: Option<u64>) -> Result<PathBuf, Failure> {
         }
     };
     path.filter(|path| path.exists()).ok_or_else(|| {
+        if let Some(step) = step {
+            return Failure::new(Exit::Failed, format!("{} has no pictures of step {step}", folder.display()))
+                .hint(format!("those that are there lie in {}", on_the_way.display()));
+        }
         let there = on_the_way.display();
         Failure::new(Exit::Failed, format!("there are no pictures yet in {}", folder.display()))
             .hint(format!("output.samples_every says how often they are made; those that are there lie in {there}"))

@@ -9,7 +9,7 @@ use super::{
     failure::{Exit, Failure},
     follow::Watch,
     job_file,
-    outcome::here,
+    outcome::{here, pasted},
     piecework::coordinator,
     progress::Progress,
     render::{counted, say},
@@ -18,6 +18,7 @@ use super::{
     view::JobView,
 };
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf, absolute},
 };
@@ -27,10 +28,14 @@ use sumac_common::{
 };
 use sumac_proto::v1;
 
+/// Fields that follow from the variant.
+const OWN: [&str; 2] = ["name", "output.dir"];
+
 pub(super) async fn sweep(args: args::Sweep, verbose: bool) -> Result<Exit, Failure> {
     let specs = specs(&args)?;
-    for spec in &specs {
-        job_file::warn(spec);
+    let warnings: BTreeSet<String> = specs.iter().flat_map(Spec::warnings).collect();
+    for warning in warnings {
+        job_file::warn_of(&warning);
     }
     if args.dry_run {
         for spec in &specs {
@@ -75,21 +80,38 @@ fn specs(args: &args::Sweep) -> Result<Vec<Spec>, Failure> {
             .hint("name values to try: --over train.lambda=0.5,2,8; or run it as it is: sumac up, sumac submit"));
     }
     let into = args.into.as_ref().map(|into| absolute(into).unwrap_or_else(|_| into.clone()));
-    variants.iter().map(|variant| spec(&file, args, variant, into.as_deref())).collect()
+    if variants.iter().any(|variant| variant.changes.iter().any(|(path, _)| OWN.contains(&path.as_str()))) {
+        return Err(usage(format!(
+            "a sweep itself gives its runs their names and folders, so it varies none of {}",
+            OWN.join(", ")
+        ))
+        .hint("--into DIR puts all of them into one folder"));
+    }
+    let mut specs = Vec::new();
+    for variant in &variants {
+        let of_variant = |failure: Failure| match variant.name.as_str() {
+            "" => failure,
+            name => Failure::new(failure.exit, format!("variant {name}: {}", failure.what())),
+        };
+        specs.push(spec(&file, args, variant).map_err(of_variant)?);
+    }
+    let job = specs.first().map(|spec| spec.name.clone()).unwrap_or_default();
+    for (spec, name) in specs.iter_mut().zip(sweep::names(&job, &variants)) {
+        // Beside where the job as it is would write.
+        let output = &mut spec.how.output.dir;
+        *output = match &into {
+            Some(into) => into.join(&name),
+            None => output.parent().map_or_else(|| PathBuf::from(&name), |beside| beside.join(&name)),
+        };
+        spec.name = name;
+    }
+    Ok(specs)
 }
 
-fn spec(file: &Path, args: &args::Sweep, variant: &Variant, into: Option<&Path>) -> Result<Spec, Failure> {
+fn spec(file: &Path, args: &args::Sweep, variant: &Variant) -> Result<Spec, Failure> {
     let own = variant.changes.iter().map(|(path, value)| Override { path: path.clone(), value: value.clone() });
     let overrides: Vec<Override> = args.overrides.iter().cloned().chain(own).collect();
-    let mut spec = job_file::read(file, &overrides, None)?;
-    spec.name = sweep::name(&spec.name, variant);
-    // Beside where the job as it is would write.
-    let output = &mut spec.how.output.dir;
-    *output = match into {
-        Some(into) => into.join(&spec.name),
-        None => output.parent().map_or_else(|| PathBuf::from(&spec.name), |beside| beside.join(&spec.name)),
-    };
-    Ok(spec)
+    job_file::read(file, &overrides, None)
 }
 
 /// There will be no other workers.
@@ -176,13 +198,17 @@ fn tell(jobs: &[JobView]) -> Result<Exit, Failure> {
     let mut finished = Vec::new();
     for job in jobs {
         match job.exit() {
-            Exit::Done => finished.push(Compared::of(&job.id, Path::new(&job.output_dir))?),
+            // Its output may lie where this machine does not reach: the others are compared all the same.
+            Exit::Done => match Compared::of(&job.id, Path::new(&job.output_dir)) {
+                Ok(compared) => finished.push(compared),
+                Err(failure) => say("unread", format!("{}   {}", job.id, failure.what())),
+            },
             _ => say(job.state, format!("{}   {}", job.id, job.reason.as_deref().unwrap_or_default())),
         }
     }
     compare::print(&finished);
     if !finished.is_empty() {
-        let folders: Vec<String> = finished.iter().map(|run| here(&run.output_dir).display().to_string()).collect();
+        let folders: Vec<String> = finished.iter().map(|run| pasted(&run.output_dir)).collect();
         say("next", format!("do they help? sumac evaluate {} --real-test DIR --into DIR", folders.join(" ")));
     }
     Ok(jobs.iter().map(JobView::exit).find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done))

@@ -1,6 +1,7 @@
 //! `up`: a coordinator, workers and a job on this machine, in one command and gone with it.
 
 use super::{
+    alone,
     args::{self, Command, Subject},
     data,
     dial::Dialled,
@@ -21,7 +22,6 @@ use crate::serve::{Coordinator, Place};
 use std::{
     collections::BTreeSet,
     path::{Path, absolute},
-    thread::available_parallelism,
     time::Duration,
 };
 use sumac_common::{cluster::Presence, spec::Spec};
@@ -133,8 +133,7 @@ async fn the_job(args: &args::Up) -> Result<Option<Job>, Failure> {
 
 /// One per two cores, if nothing else is said; never more than the job can use.
 fn worker_count(args: &args::Up, spec: Option<&Spec>) -> u32 {
-    let by_cores = || available_parallelism().map_or(1, |cores| u32::try_from(cores.get() / 2).unwrap_or(1)).max(1);
-    let wanted = args.workers.unwrap_or_else(|| if args.demo { DEMO_WORKERS } else { by_cores() });
+    let wanted = alone::count(args.workers.or(args.demo.then_some(DEMO_WORKERS)));
     let most = spec.map_or(u32::MAX, |spec| spec.how.workers.max.max(1));
     if args.workers.is_some_and(|workers| workers > most) {
         let workers = counted(most.into(), "worker");
@@ -150,7 +149,10 @@ pub(super) async fn forget_the_dead(mut dialled: Dialled) -> Result<(), Failure>
         if !job.is_over() {
             let given_up = v1::GiveUpRequest { job: job.id.clone() };
             dialled.operator.give_up(given_up).await.map_err(|status| dialled.failed(&status))?;
-            say("earlier", format!("{} goes on from its last checkpoint", job.id));
+            say(
+                "earlier",
+                format!("{0} goes on from its last checkpoint, before all others; `sumac cancel {0}` ends it", job.id),
+            );
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::{
     args::{self, Output},
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, print_hint},
     outcome::here,
     render::{counted, grouped, print_item, say},
 };
@@ -48,10 +48,13 @@ pub(super) async fn verify(args: args::Verify) -> Result<Exit, Failure> {
             }
             match verified.findings.len() {
                 0 => say("whole", here(&args.destination).display()),
-                faults => say(
-                    "damaged",
-                    format!("{}: {}", here(&args.destination).display(), counted(faults as u64, "fault")),
-                ),
+                faults => {
+                    let (there, faults) = (here(&args.destination), counted(faults as u64, "fault"));
+                    say("damaged", format!("{}: {faults}", there.display()));
+                    print_hint(
+                        "what was refined is made again, byte for byte: remove the folder, and refine into it once more",
+                    );
+                }
             }
         }
     }

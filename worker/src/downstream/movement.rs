@@ -2,7 +2,7 @@
 //! compared and not tones, so that another light is no movement. Knows nothing of networks.
 
 use super::wasserstein::spread;
-use tch::{Kind, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 /// Pixels each way beyond which no movement is found; of small images a quarter of their shorter side.
 const REACH: i64 = 3;
@@ -15,16 +15,18 @@ const FITS: f32 = 0.05;
 /// Mean over images of the length, in pixels, of the translation that lays the contours of an image onto those of what became of
 /// it: normalised cross-correlation of gradient magnitudes, with a parabola through its peak. Both are `[n, c, h, w]`, n at
 /// least 1; an image without contours stays where it is.
-pub(super) fn moved(before_nchw: &Tensor, after_nchw: &Tensor) -> f64 {
+///
+/// Over at most 1,024 images, evenly spread.
+pub(super) fn moved(before_nchw: &Tensor, after_nchw: &Tensor) -> Result<f64, TchError> {
     let n = before_nchw.size()[0].min(IMAGES_MAX);
     let (before, after) = (contours(&spread(before_nchw, n)), contours(&spread(after_nchw, n)));
     // How the edges of the window bend a peak is seen in images that stay.
-    let (found, bent) = (translations(&before, &after), translations(&before, &before));
+    let (found, bent) = (translations(&before, &after)?, translations(&before, &before)?);
     let length = |(found, bent): (&Option<[f64; 2]>, &Option<[f64; 2]>)| match (found, bent) {
         (Some(found), Some(bent)) => (found[0] - bent[0]).hypot(found[1] - bent[1]),
         _ => 0.0,
     };
-    found.iter().zip(&bent).map(length).sum::<f64>() / n as f64
+    Ok(found.iter().zip(&bent).map(length).sum::<f64>() / n as f64)
 }
 
 /// Gradient magnitudes of the grey image, without its outermost pixels: `[n, h - 2, w - 2]`.
@@ -37,7 +39,7 @@ fn contours(images_nchw: &Tensor) -> Tensor {
 }
 
 /// Down and right, of each image; `None` where nothing fits.
-fn translations(before_nhw: &Tensor, after_nhw: &Tensor) -> Vec<Option<[f64; 2]>> {
+fn translations(before_nhw: &Tensor, after_nhw: &Tensor) -> Result<Vec<Option<[f64; 2]>>, TchError> {
     let (height, width) = (before_nhw.size()[1], before_nhw.size()[2]);
     let reach = REACH.min(height.min(width) / 4);
     let window = |of: &Tensor, down: i64, right: i64| {
@@ -55,9 +57,9 @@ fn translations(before_nhw: &Tensor, after_nhw: &Tensor) -> Vec<Option<[f64; 2]>
         })
         .collect();
     let fits = Tensor::stack(&fits, 1).contiguous().view([-1]);
-    let fits: Vec<f32> = Vec::try_from(fits).unwrap_or_default();
+    let fits: Vec<f32> = Vec::try_from(fits)?;
     let side = side as usize;
-    fits.chunks_exact(side * side).map(|fits| peak(fits, side)).collect()
+    Ok(fits.chunks_exact(side * side).map(|fits| peak(fits, side)).collect())
 }
 
 /// Where a square of values, `side` a row, is largest, from its middle.
@@ -100,7 +102,7 @@ mod tests {
     #[test]
     fn what_is_drawn_elsewhere_moved_by_as_much() {
         for (down, right) in [(1.0, 0.0), (0.0, -2.0), (0.5, 0.0), (-0.3, 0.4), (1.5, -1.5)] {
-            let (found, meant) = (moved(&drawn(0.0, 0.0), &drawn(down, right)), f64::hypot(down, right));
+            let (found, meant) = (moved(&drawn(0.0, 0.0), &drawn(down, right)).unwrap(), f64::hypot(down, right));
             assert!((found - meant).abs() < 0.1, "{found} for {meant}");
         }
     }
@@ -108,9 +110,9 @@ mod tests {
     #[test]
     fn another_light_is_no_movement() {
         let images = drawn(0.0, 0.0);
-        assert!(moved(&images, &images) < 1e-9);
+        assert!(moved(&images, &images).unwrap() < 1e-9);
         for lit in [&images * 0.5 + 0.3, &images * -1.0, images.clamp(-0.5, 0.45)] {
-            let found = moved(&images, &lit);
+            let found = moved(&images, &lit).unwrap();
             assert!(found < 0.1, "{found}");
         }
     }
@@ -118,7 +120,7 @@ mod tests {
     #[test]
     fn an_image_without_contours_stays() {
         let even = drawn(0.0, 0.0).zeros_like();
-        assert_eq!(moved(&even, &even), 0.0);
-        assert_eq!(moved(&drawn(0.0, 0.0), &even), 0.0);
+        assert_eq!(moved(&even, &even).unwrap(), 0.0);
+        assert_eq!(moved(&drawn(0.0, 0.0), &even).unwrap(), 0.0);
     }
 }

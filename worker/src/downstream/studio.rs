@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use sumac_common::{
     evaluation::{
         Cell, Downstream, Part, Task, What,
-        figures::{Classes, Errors, Figures, Images},
+        figures::{Classes, Errors, Figures, Images, Kept},
     },
     order::Order,
     random::{Stream, draw_of},
@@ -205,15 +205,15 @@ impl Studio {
         let Some(judge) = &self.judge else { return Ok(None) };
         let (synthetic, real, model) = (&self.sets.synthetic.nchw, &self.sets.real.nchw, &judge.model);
         let kept = match self.what.task {
-            Task::Classes => agreement(&model.classes(synthetic), &model.classes(&made)),
-            _ => change(&model.says(synthetic), &model.says(&made)),
+            Task::Classes => Kept::Classes(agreement(&model.classes(synthetic), &model.classes(&made))),
+            _ => Kept::Numbers(numbers_apart(&model.says(synthetic), &model.says(&made))),
         };
         let Some(told) = told_apart(&self.telling(), &made, real, go_on)? else { return Ok(None) };
         let (images, shown) = (made.size()[0] as u64, SHOWN.min(made.size()[0] as usize) as u64);
         Ok(Some(Images {
             change: change(&made, synthetic),
-            moved: moved(synthetic, &made),
-            agreement: kept,
+            moved: moved(synthetic, &made)?,
+            kept,
             frechet: frechet_distance(&model.features(&made), &judge.real_nd),
             frechet_floor: judge.frechet_floor,
             wasserstein: sliced(&made, real),
@@ -263,6 +263,12 @@ impl Studio {
         });
         Ok(())
     }
+}
+
+/// mean |difference| of what is said of images, `[n, k]` each, in deviations of what is said of the first.
+fn numbers_apart(before_nk: &Tensor, after_nk: &Tensor) -> f64 {
+    let deviation = before_nk.std_dim([0].as_slice(), true, true).clamp_min(1e-6);
+    ((after_nk - before_nk) / deviation).abs().mean(Kind::Double).double_value(&[])
 }
 
 /// Every other image, and the rest.
@@ -458,7 +464,7 @@ mod tests {
         };
         let (synthetic, refined) = (figures(0), figures(1));
         assert!((refined.change - 0.5).abs() < 1e-6 && synthetic.change == 0.0);
-        assert_eq!(synthetic.agreement, 1.0);
+        assert_eq!(synthetic.kept, Kept::Classes(1.0));
         assert!(refined.wasserstein[0] < synthetic.wasserstein[0], "{refined:?} {synthetic:?}");
         assert!(synthetic.told_from_real > refined.told_from_real, "{refined:?} {synthetic:?}");
         assert_eq!((refined.flat, refined.images, refined.shown.len()), (0, 64, 24));

@@ -22,7 +22,15 @@ impl Answers {
     pub(super) fn read(which: &'static str, frozen: &Frozen, labelled: &Labelled) -> Result<Self, EvaluatedError> {
         let found = match &labelled.table {
             Some(table) => of_table(frozen, table, &labelled.columns),
-            None => (0..frozen.len() as u64).map(|at| of_label(frozen, SampleId(at), &labelled.columns)).collect(),
+            None => {
+                let table = match which {
+                    "synthetic" => "--synthetic-labels",
+                    "labelled real" => "--real-labels",
+                    _ => "--test-labels",
+                };
+                let of = |at| of_label(frozen, SampleId(at), &labelled.columns, table);
+                (0..frozen.len() as u64).map(of).collect()
+            }
         };
         let texts = found.map_err(|what| EvaluatedError::Labels { which, what })?;
         Ok(Self { which, texts })
@@ -133,26 +141,27 @@ fn of_row(row: &[(String, String)], columns: &[String]) -> Result<String, String
     Ok(columns.iter().map(field).collect::<Result<Vec<_>, _>>()?.join(" "))
 }
 
-fn of_label(frozen: &Frozen, id: SampleId, columns: &[String]) -> Result<String, String> {
+fn of_label(frozen: &Frozen, id: SampleId, columns: &[String], table: &str) -> Result<String, String> {
     let key = frozen.key(id).unwrap_or_default();
     match frozen.label(id) {
         Some(Label::Class { name, .. }) => Ok(name.clone()),
         Some(Label::Row(fields)) => of_row(fields, columns),
         Some(Label::Sidecars(_)) => {
-            of_json(&frozen.sidecars(id), columns).map_err(|what| format!("beside `{key}`: {what}"))
+            of_json(&frozen.sidecars(id), columns, table).map_err(|what| format!("beside `{key}`: {what}"))
         }
         Some(Label::Members(_) | Label::Arrays(_)) => {
-            Err("labels inside of tars and arrays are not read here: give them as a table, with --labels".to_owned())
+            Err(format!("labels inside of tars and arrays are not read here: give them as a table, with {table}"))
         }
-        None => Err(format!("`{key}` has no label: give a table that names the images, with --labels")),
+        None => Err(format!("`{key}` has no label: give a table that names the images, with {table}")),
     }
 }
 
 /// The value at a dotted path, as `eye_details.look_vec`.
-fn of_json(files: &[std::path::PathBuf], columns: &[String]) -> Result<String, String> {
+fn of_json(files: &[std::path::PathBuf], columns: &[String], table: &str) -> Result<String, String> {
     let is_json =
         |file: &&std::path::PathBuf| file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
-    let file = files.iter().find(is_json).ok_or("there is no JSON: give a table of labels, with --labels")?;
+    let file =
+        files.iter().find(is_json).ok_or_else(|| format!("there is no JSON: give a table of labels, with {table}"))?;
     if columns.is_empty() {
         return Err("say with --label which of its values is the label, as eye_details.look_vec".to_owned());
     }

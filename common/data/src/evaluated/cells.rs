@@ -21,6 +21,7 @@ pub const RESULT: &str = "evaluation.json";
 const ORDER: &str = "evaluation.json";
 const ATTEMPTS: &str = "attempts";
 const CELLS: &str = "cells";
+const REFINER: &str = "refiner";
 
 /// An evaluation and all that was found out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,10 +42,41 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
-/// Nothing is there, or an evaluation. Nothing of anybody's is overwritten.
+/// Nothing is there, or an evaluation. Nothing of anybody's is overwritten; a coordinator may have its own state in a folder of
+/// the same name.
 pub fn is_free(destination: &Path) -> Result<bool, EvaluatedError> {
-    let is_ours = [WORK, RESULT].iter().any(|name| storage::stands(&destination.join(name)).is_ok());
-    Ok(is_ours || storage::is_empty(destination).map_err(EvaluatedError::unreadable(destination))?)
+    let unreadable = EvaluatedError::unreadable(destination);
+    if storage::is_file(&destination.join(WORK).join(ORDER)).map_err(unreadable)?
+        || matches!(evaluated(destination), Ok(Some(_)))
+    {
+        return Ok(true);
+    }
+    // Killed before it was laid down.
+    storage::holds_only(destination, WORK, is_own).map_err(EvaluatedError::unreadable(destination))
+}
+
+fn is_own(name: &str) -> bool {
+    [ORDER, ATTEMPTS, CELLS].contains(&name) || name.starts_with(REFINER) || name.starts_with(ORDER)
+}
+
+/// Deletes what a finished evaluation needs no more. Others may keep something of their own beside it.
+pub fn clear_away(order: &Evaluation) -> Result<(), EvaluatedError> {
+    let work = order.work();
+    let cleared = || {
+        for folder in [ATTEMPTS, CELLS] {
+            match storage::remove_folder(&work.join(folder)) {
+                // A late worker may be writing there at this moment.
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                removed => removed?,
+            }
+        }
+        for at in 0..order.what.refiners.len() {
+            storage::remove_file(&work.join(refiner_name(at)))?;
+        }
+        storage::remove_file(&work.join(ORDER))?;
+        storage::remove_if_empty(&work)
+    };
+    cleared().map_err(EvaluatedError::unwritable(&work))
 }
 
 /// Lays the evaluation and its refiners into the destination, for whoever works on it.
@@ -179,7 +211,7 @@ fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), EvaluatedError> {
 }
 
 fn refiner_name(at: usize) -> String {
-    format!("refiner-{at}.safetensors")
+    format!("{REFINER}-{at}.safetensors")
 }
 
 fn attempt_name(cell: Shard, attempt: Attempt) -> String {

@@ -13,11 +13,11 @@ pub enum EvaluatedError {
     #[error("the {which} images: {what}")]
     Labels { which: &'static str, what: String },
     #[error(
-        "{} of the real test images are among the {which} images too, `{test}` as `{real}` for one: take them out, or the test proves \
+        "{} of the real test images are among the {which} images too, `{test}` as `{trained}` for one: take them out, or the test proves \
          nothing",
         count
     )]
-    Leak { count: usize, which: &'static str, test: String, real: String },
+    Leak { count: usize, which: &'static str, test: String, trained: String },
     #[error("{} holds another evaluation: name another folder", path.display())]
     AnotherOrder { path: PathBuf },
     #[error("{}: another refiner than was submitted", path.display())]

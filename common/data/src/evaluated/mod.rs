@@ -9,7 +9,8 @@ mod sets;
 
 pub use answers::{Answers, class_names};
 pub use cells::{
-    Evaluated, Outcome, RESULT, discard, evaluated, is_free, lay_down, order, publish, published, refiner, seal, write,
+    Evaluated, Outcome, RESULT, clear_away, discard, evaluated, is_free, lay_down, order, publish, published, refiner,
+    seal, write,
 };
 pub use error::EvaluatedError;
 pub use sets::{LabelledSet, Sets};

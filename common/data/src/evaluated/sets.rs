@@ -68,19 +68,20 @@ impl Sets {
 
     /// A test image that a refiner or a model may have seen makes the test worthless.
     fn keep_test_apart(&self) -> Result<(), EvaluatedError> {
-        let real = [
+        let trained_on = [
+            ("synthetic", Some(&self.synthetic.frozen)),
             ("unlabelled real", Some(&self.real)),
             ("labelled real", self.real_labelled.as_ref().map(|set| &set.frozen)),
         ];
-        for (which, real) in real.into_iter().filter_map(|(which, real)| Some((which, real?))) {
+        for (which, set) in trained_on.into_iter().filter_map(|(which, set)| Some((which, set?))) {
             let seen: HashMap<Digest, &str> =
-                real.manifest().samples.iter().map(|sample| (sample.pixels, sample.key.as_str())).collect();
+                set.manifest().samples.iter().map(|sample| (sample.pixels, sample.key.as_str())).collect();
             let tested = self.test.frozen.manifest().samples.iter();
             let both: Vec<(&str, &str)> =
                 tested.filter_map(|sample| Some((sample.key.as_str(), *seen.get(&sample.pixels)?))).collect();
-            if let Some((test, real)) = both.first() {
-                let (test, real) = ((*test).to_owned(), (*real).to_owned());
-                return Err(EvaluatedError::Leak { count: both.len(), which, test, real });
+            if let Some((test, trained)) = both.first() {
+                let (test, trained) = ((*test).to_owned(), (*trained).to_owned());
+                return Err(EvaluatedError::Leak { count: both.len(), which, test, trained });
             }
         }
         Ok(())

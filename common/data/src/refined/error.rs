@@ -25,8 +25,8 @@ pub enum RefinedError {
     #[error("`{}` holds a file `{name}`, a name that a refined data set uses itself: rename it", path.display())]
     OwnName { path: PathBuf, name: String },
     #[error(
-        "`{}` was begun with another input, {found}, and this one is {wanted}: something in it changed since; \
-         refine into another folder, or delete this one", path.display()
+        "`{}` was begun with another input ({}, this one is {}): another data set, or something in it changed since; \
+         name another folder, or delete this one", path.display(), found.short(), wanted.short()
     )]
     AnotherInput { path: PathBuf, found: Digest, wanted: Digest },
     #[error(
@@ -58,7 +58,7 @@ pub enum RefinedError {
         "a stack of {}x{} pixels is not mirrored as one of {}x{}: use --layout shards", found.0, found.1, wanted.0, wanted.1
     )]
     StackSize { found: (u32, u32), wanted: (u32, u32) },
-    #[error("{what} are not mirrored: refine them with --layout shards")]
+    #[error("{what} are not mirrored: use --layout shards")]
     NotMirrored { what: &'static str },
     #[error(
         "`{key}` would be called `{name}`, but its table names it as it is: keep --format same, or use --layout shards"

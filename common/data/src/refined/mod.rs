@@ -47,6 +47,11 @@ pub const PROVENANCE: &str = "provenance.jsonl";
 /// Names at the root of a refined data set that are no part of the one it was made of.
 pub(crate) const OWN_NAMES: [&str; 3] = [MANIFEST, ERRORS, PROVENANCE];
 
+/// Written by a refinement or a conversion that has not come to its end.
+pub(crate) fn is_under_way(root: &std::path::Path) -> bool {
+    !is_sealed(root) && crate::storage::is_file(&root.join(order::PATH)).unwrap_or(false)
+}
+
 pub(crate) fn is_sealed(root: &std::path::Path) -> bool {
     crate::storage::is_file(&root.join(MANIFEST)).unwrap_or(false)
 }

@@ -1,6 +1,10 @@
 //! What the work in a destination is the work of: the refinement, and its refiner. Laid down once, before any shard.
 
-use super::{MANIFEST, RefinedError};
+use super::{
+    RefinedError, input,
+    manifest::sealed,
+    places::{ATTEMPTS, CLAIMS, RECORDS, SHARDS},
+};
 use crate::storage::{self, Unfinished};
 use std::{
     io::{self, Write as _},
@@ -12,9 +16,12 @@ use sumac_common::{
 };
 
 /// In the folder of work in progress.
-pub(super) const REFINER: &str = "refiner.safetensors";
-pub(super) const ORDER: &str = "refinement.json";
-pub(super) const OWN: [&str; 3] = [ORDER, REFINER, FINGERPRINT];
+const REFINER: &str = "refiner.safetensors";
+const ORDER: &str = "refinement.json";
+/// Below the destination.
+pub(super) const PATH: &str = ".sumac/refinement.json";
+const OWN: [&str; 3] = [ORDER, REFINER, FINGERPRINT];
+const OWN_FOLDERS: [&str; 5] = [ATTEMPTS, CLAIMS, RECORDS, SHARDS, input::FOLDER];
 
 /// Lays the refinement and its refiner into the destination, for whoever works on it. An error if another one is there: two
 /// refinements in one folder would be none.
@@ -74,16 +81,39 @@ pub fn refiner(refinement: &Refinement) -> Result<(&Trained, Vec<u8>), RefinedEr
     submitted.map(|refiner| (refiner, file)).ok_or(RefinedError::AnotherRefiner { path })
 }
 
-/// Whether a refinement may be written there: nothing is there, or a refinement. Nothing of anybody's is overwritten.
+/// Whether a refinement may be written there: nothing is there, or a refinement. Nothing of anybody's is overwritten; a
+/// coordinator may have its own state in a folder of the same name.
 pub fn is_free(destination: &Path) -> Result<bool, RefinedError> {
-    let is_ours = [WORK, MANIFEST].iter().any(|name| storage::stands(&destination.join(name)).is_ok());
-    Ok(is_ours || storage::is_empty(destination).map_err(RefinedError::unreadable(destination))?)
+    let is_begun =
+        storage::is_file(&destination.join(WORK).join(ORDER)).map_err(RefinedError::unreadable(destination))?;
+    if is_begun || matches!(sealed(destination), Ok(Some(_))) {
+        return Ok(true);
+    }
+    // Killed before it was laid down.
+    let ours = |name: &str| {
+        let begins = |own: &&str| name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.ends_with(".part"));
+        OWN.iter().chain(&OWN_FOLDERS).any(begins)
+    };
+    storage::holds_only(destination, WORK, ours).map_err(RefinedError::unreadable(destination))
 }
 
-/// Deletes what a finished data set needs no more.
+/// Deletes what a finished data set needs no more. Others may keep something of their own beside it.
 pub fn clear_away(destination: &Path) -> Result<(), RefinedError> {
     let work = destination.join(WORK);
-    storage::remove_folder(&work).map_err(RefinedError::unwritable(&work))
+    let cleared = || {
+        for folder in OWN_FOLDERS {
+            match storage::remove_folder(&work.join(folder)) {
+                // Whoever is late with an attempt may be writing it at this moment: what stays of that does no harm.
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                removed => removed?,
+            }
+        }
+        for file in OWN {
+            storage::remove_file(&work.join(file))?;
+        }
+        storage::remove_if_empty(&work)
+    };
+    cleared().map_err(RefinedError::unwritable(&work))
 }
 
 /// The refinement that a destination is the work of, while it is not sealed.

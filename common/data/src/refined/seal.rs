@@ -2,10 +2,9 @@
 //! the manifest comes last. Run again after any death it goes on, and gives the same bytes.
 
 use super::{
-    ERRORS, Input, MANIFEST, Manifest, PROVENANCE, RefinedError, input,
+    ERRORS, Input, MANIFEST, Manifest, PROVENANCE, RefinedError, clear_away,
     manifest::{self, FORMAT, Part, PartFile, anywhere},
-    order,
-    places::{self, ATTEMPTS, CLAIMS, RECEIPT, RECORDS, SHARDS},
+    places::{self, ATTEMPTS, RECEIPT, SHARDS},
     publish::publish,
     receipt::{Fate, Receipt, Row, line},
     rows,
@@ -42,7 +41,7 @@ pub fn seal(
         if !sealed.is_of(order) {
             return Err(RefinedError::SealedOtherwise { path: destination.clone() });
         }
-        tidy(order)?;
+        clear_away(&order.how.destination)?;
         return Ok(sealed);
     }
     let input = Input::open(&order.work())?;
@@ -70,7 +69,7 @@ pub fn seal(
         file.finish_if_first(destination, MANIFEST)
     };
     write().map_err(RefinedError::unwritable(destination.join(MANIFEST)))?;
-    tidy(order)?;
+    clear_away(&order.how.destination)?;
     Ok(manifest)
 }
 
@@ -310,23 +309,4 @@ impl Read for OneAfterTheOther {
             }
         }
     }
-}
-
-/// What a sealed data set needs no more. Others may keep something of their own beside it.
-fn tidy(order: &Refinement) -> Result<(), RefinedError> {
-    let work = order.work();
-    let tidied = || {
-        for folder in [ATTEMPTS, CLAIMS, RECORDS, SHARDS, input::FOLDER] {
-            match storage::remove_folder(&work.join(folder)) {
-                // Whoever is late with an attempt may be writing it at this moment: what stays of that does no harm.
-                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-                removed => removed?,
-            }
-        }
-        for file in order::OWN {
-            storage::remove_file(&work.join(file))?;
-        }
-        storage::remove_if_empty(&work)
-    };
-    tidied().map_err(RefinedError::unwritable(&work))
 }

@@ -22,6 +22,14 @@ pub enum SourceError {
         path.display()
     )]
     NotRecognised { path: PathBuf },
+    #[error(
+        "`{}` is a data set that is being written and not whole: give the command again that writes it, `sumac refine status` says \
+         how far it is",
+        path.display()
+    )]
+    HalfWritten { path: PathBuf },
+    #[error("`{}` has no room for the listing of all tars: {source}; name another folder in TMPDIR", path.display())]
+    Spool { path: PathBuf, source: io::Error },
     #[error("`{}` holds several stacks of images ({names}): name the one that is meant", path.display())]
     SeveralStacks { path: PathBuf, names: String },
     #[error(

@@ -262,6 +262,9 @@ impl Source {
     }
 
     fn folder(root: PathBuf) -> Result<Self, SourceError> {
+        if refined::is_under_way(&root) {
+            return Err(SourceError::HalfWritten { path: root });
+        }
         let mut folder = Folder::walk(&root)?;
         folder.others = beside(&root, folder.others);
         if folder.images.is_empty() {

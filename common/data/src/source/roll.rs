@@ -51,8 +51,8 @@ impl Roll {
         source.list_tars(|source, samples| {
             count += samples.len() as u64;
             let spool = |sample: &Sample| {
-                // What lies in a tar has no path of its own, which might be no text.
-                let Ok(line) = source.line(sample, false) else { return Ok(()) };
+                let line = source.line(sample, false);
+                let line = line.map_err(|NotUtf8(path)| io::Error::other(format!("{} is no text", path.display())))?;
                 file.write_all(&json(&line))
             };
             samples.iter().try_for_each(spool).map_err(unspooled)
@@ -105,5 +105,5 @@ impl Roll {
 }
 
 fn unspooled(source: io::Error) -> SourceError {
-    SourceError::unreadable(&env::temp_dir(), source)
+    SourceError::Spool { path: env::temp_dir(), source }
 }

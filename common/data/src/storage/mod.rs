@@ -79,16 +79,23 @@ pub(crate) fn stamp(path: &Path) -> io::Result<Stamp> {
     }
 }
 
-/// Whether nothing is there: no folder, or an empty one.
-pub(crate) fn is_empty(folder: &Path) -> io::Result<bool> {
-    let found = match remote(folder)? {
-        Some(remote) => remote.stands().map(|_| false),
-        None => fs::read_dir(folder).map(|mut entries| entries.next().is_none()),
-    };
-    match found {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        found => found,
+/// Whether nothing is there but perhaps a folder of this name, with nothing in it but what is `ours`.
+pub(crate) fn holds_only(folder: &Path, name: &str, ours: impl Fn(&str) -> bool) -> io::Result<bool> {
+    if let Some(remote) = remote(folder)? {
+        let is_ours = |key: &str| {
+            let inside = key.strip_prefix(name).and_then(|rest| rest.strip_prefix('/'));
+            inside.and_then(|inside| inside.split('/').next()).is_some_and(&ours)
+        };
+        return Ok(remote.below()?.iter().all(|(key, _)| is_ours(key)));
     }
+    let names = |folder: &Path| match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    };
+    let is = |wanted: &dyn Fn(&str) -> bool, found: &std::ffi::OsString| found.to_str().is_some_and(wanted);
+    Ok(names(folder)?.iter().all(|found| is(&|found| found == name, found))
+        && names(&folder.join(name))?.iter().all(|found| is(&ours, found)))
 }
 
 /// Whether there is a file of this name.

@@ -5,11 +5,17 @@
 //! say sure and varied things of real ones: distances between runs say little, for images that lost their labels come nearest of
 //! all. What lost its labels, or shows nothing, is out before.
 
-use super::table::{Row, Table};
+use super::{
+    figures::{Images, Kept},
+    table::{Row, Table},
+};
+use crate::ids::Digest;
 use std::collections::BTreeMap;
 
-/// Labels that a model still sees in refined images: with fewer they are lost.
+/// Classes that a model still sees in refined images: with fewer they are lost.
 pub const KEPT_MIN: f64 = 0.6;
+/// Of numbers, the difference beyond which they are: half of what it is between images that have nothing to do with each other.
+pub const DIFFERENCE_MAX: f64 = 0.5;
 /// Share of images that show nothing, beyond that of the synthetic ones.
 pub const FLAT_MAX: f64 = 0.005;
 
@@ -23,10 +29,11 @@ pub struct Choice {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Veto {
-    /// So large a share of labels is kept.
-    LabelsLost { kept: f64 },
+    LabelsLost(Kept),
     /// So many images show nothing.
-    Flat { images: u64 },
+    Flat {
+        images: u64,
+    },
 }
 
 /// Among the rows of refined images that have figures of them.
@@ -34,28 +41,39 @@ pub enum Veto {
 pub fn choice(table: &Table) -> Choice {
     let flat_anyway = table.rows[table.base].images.as_ref().map_or(0, |images| images.flat);
     let mut choice = Choice::default();
-    let mut nearest: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
+    let mut nearest: BTreeMap<Digest, (usize, f64)> = BTreeMap::new();
     for (at, row) in table.rows.iter().enumerate() {
         let (Some(run), Some(images)) = (&row.refined_by, &row.images) else { continue };
         let flat = images.flat.saturating_sub(flat_anyway);
-        // Of numbers there is no share of labels, but a difference.
-        if row.information.is_some() && images.agreement < KEPT_MIN {
-            choice.out.push((at, Veto::LabelsLost { kept: images.agreement }));
+        if are_lost(images) {
+            choice.out.push((at, Veto::LabelsLost(images.kept)));
         } else if flat as f64 > FLAT_MAX * images.images as f64 {
             choice.out.push((at, Veto::Flat { images: images.flat }));
         } else {
-            let best = nearest.entry(run).or_insert((at, images.frechet));
-            if images.frechet < best.1 {
+            let best = nearest.entry(*run).or_insert((at, images.frechet));
+            // A distance that is no number is no distance.
+            if images.frechet < best.1 || best.1.is_nan() {
                 *best = (at, images.frechet);
             }
         }
     }
     let informs = |row: &Row| row.information.unwrap_or(f64::NEG_INFINITY);
     let worth = |(at, frechet): &(usize, f64)| (informs(&table.rows[*at]), -frechet);
-    let better =
-        |a: &(usize, f64), b: &(usize, f64)| worth(a).partial_cmp(&worth(b)).unwrap_or(std::cmp::Ordering::Equal);
+    let better = |a: &(usize, f64), b: &(usize, f64)| {
+        let ((informs, near), (other_informs, other_near)) = (worth(a), worth(b));
+        informs.total_cmp(&other_informs).then(near.total_cmp(&other_near))
+    };
     choice.taken = nearest.into_values().max_by(better).map(|(at, _)| at);
     choice
+}
+
+/// A figure that is no number keeps nothing.
+fn are_lost(images: &Images) -> bool {
+    let are_kept = match images.kept {
+        Kept::Classes(share) => share >= KEPT_MIN,
+        Kept::Numbers(difference) => difference <= DIFFERENCE_MAX,
+    };
+    !are_kept
 }
 
 #[cfg(test)]
@@ -65,11 +83,11 @@ mod tests {
         *,
     };
 
-    fn images(frechet: f64, agreement: f64, flat: u64) -> Images {
+    fn images(frechet: f64, kept: f64, flat: u64) -> Images {
         Images {
             change: 0.1,
             moved: 0.0,
-            agreement,
+            kept: Kept::Classes(kept),
             frechet,
             frechet_floor: 0.0,
             wasserstein: vec![],
@@ -88,7 +106,7 @@ mod tests {
     fn row(run: Option<&str>, score: f64, information: f64, images: Images) -> Row {
         Row {
             arm: String::new(),
-            refined_by: run.map(str::to_owned),
+            refined_by: run.map(|run| Digest::of(run.as_bytes())),
             scores: vec![score],
             score: Mean { mean: score, half: None },
             over_base: None,
@@ -132,8 +150,25 @@ mod tests {
             row(Some("a"), 0.9, 9.0, images(0.1, 0.9, 10)),
             row(Some("a"), 0.3, 1.0, images(0.9, 0.9, 9)),
         ]);
-        let out = vec![(1, Veto::LabelsLost { kept: 0.59 }), (2, Veto::Flat { images: 10 })];
+        let out = vec![(1, Veto::LabelsLost(Kept::Classes(0.59))), (2, Veto::Flat { images: 10 })];
         assert_eq!(found, Choice { taken: Some(3), out });
         assert_eq!(of(vec![]), Choice::default());
+    }
+
+    #[test]
+    fn numbers_that_differ_by_half_of_what_they_vary_are_lost() {
+        let numbers = |frechet, difference| Images { kept: Kept::Numbers(difference), ..images(frechet, 0.0, 0) };
+        let found = of(vec![row(Some("a"), 0.9, 1.0, numbers(0.1, 0.51)), row(Some("a"), 0.3, 1.0, numbers(0.9, 0.5))]);
+        assert_eq!(found, Choice { taken: Some(2), out: vec![(1, Veto::LabelsLost(Kept::Numbers(0.51)))] });
+    }
+
+    #[test]
+    fn what_is_no_number_is_never_taken_for_a_good_one() {
+        let found = of(vec![
+            row(Some("a"), 0.9, 1.0, images(f64::NAN, 0.9, 0)),
+            row(Some("a"), 0.3, 1.0, images(0.9, 0.9, 0)),
+            row(Some("b"), 0.3, 9.0, images(0.1, f64::NAN, 0)),
+        ]);
+        assert_eq!((found.taken, found.out.len()), (Some(2), 1));
     }
 }

@@ -34,6 +34,17 @@ pub struct Errors {
     pub within: Vec<(f64, f64)>,
 }
 
+/// What a model says of images, beside what it says of the synthetic ones they were made of.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kept {
+    /// Share of images of which it says the same class.
+    Classes(f64),
+    /// Mean difference of the numbers that it says, in deviations of what it says of the synthetic ones; 1 is as if it were told
+    /// nothing.
+    Numbers(f64),
+}
+
 /// Images beside what they were made of and beside the real ones. What is compared by features is compared by those of a model that
 /// was trained on the synthetic images and on a moment-matched copy of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,9 +53,8 @@ pub struct Images {
     pub change: f64,
     /// Pixels by which the contours of an image moved, mean over images.
     pub moved: f64,
-    /// Share of images of which the model says the same as of the synthetic ones they were made of; of numbers, the mean
-    /// |difference| of what it says.
-    pub agreement: f64,
+    /// What a model still sees of the labels.
+    pub kept: Kept,
     /// Fréchet distance of features to the unlabelled real images (Heusel et al. 2017) ...
     pub frechet: f64,
     /// ... and of one half of the real ones to the other: its floor.

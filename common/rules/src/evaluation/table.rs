@@ -8,6 +8,7 @@ use super::{
     Arm, Cell, Measure, Part, What,
     figures::{Figures, Images},
 };
+use crate::ids::Digest;
 
 /// The arms in the order of the evaluation.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +27,7 @@ pub struct Table {
 pub struct Row {
     pub arm: String,
     /// The run whose refiner made its images, if it has refined images and no others.
-    pub refined_by: Option<String>,
+    pub refined_by: Option<Digest>,
     /// Of each seed, in their order.
     pub scores: Vec<f64>,
     pub score: Mean,
@@ -133,7 +134,7 @@ pub fn table(what: &What, figures: &[Option<&Figures>]) -> Table {
     let row = |arm: usize| Row {
         arm: what.arms[arm].name.clone(),
         refined_by: match what.arms[arm].parts[..] {
-            [Part::Refined { refiner }] => what.refiners.get(refiner).map(|refiner| refiner.trained.origin.run.clone()),
+            [Part::Refined { refiner }] => what.refiners.get(refiner).map(|refiner| refiner.run),
             _ => None,
         },
         scores: scores[arm].iter().map(|(_, score)| *score).collect(),

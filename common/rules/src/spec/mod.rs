@@ -18,6 +18,7 @@ mod words;
 mod writing;
 
 pub use fault::{Fault, Faults, Place};
+pub use quantity::in_percent;
 pub(crate) use quantity::plural;
 pub use reading::read;
 

@@ -60,6 +60,12 @@ pub(crate) fn plural(count: u64, noun: &str) -> String {
     format!("{} {noun}{ending}", grouped(count))
 }
 
+/// A share in percent, to the hundredth.
+#[must_use]
+pub fn in_percent(share: f64) -> f64 {
+    (share * 10_000.0).round() / 100.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
