@@ -7,6 +7,7 @@
 //! Errors are panics that say what was attempted: a harness that cannot go on is a failed test.
 
 mod binaries;
+mod browser;
 mod cluster;
 mod fault;
 mod job;
@@ -17,6 +18,7 @@ mod room;
 mod tree;
 
 pub use binaries::{Binaries, binaries};
+pub use browser::{Page, browse};
 pub use cluster::Cluster;
 pub use fault::Fault;
 pub use job::Job;

@@ -138,6 +138,9 @@ pub struct How {
     pub test: Labelled,
     /// Of real images to train with.
     pub real_labelled: Option<Labelled>,
+    /// Where the runs of the refiners lie, in their order, if that is known: for their curves.
+    #[serde(default)]
+    pub runs: Vec<Option<PathBuf>>,
     /// Where the figures are written, reachable from every worker; work in progress is below [`WORK`] in it.
     pub destination: PathBuf,
     pub workers: Workers,

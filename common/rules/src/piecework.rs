@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Piecework {
-    Refine(Refinement),
-    Evaluate(Evaluation),
+    Refine(Box<Refinement>),
+    Evaluate(Box<Evaluation>),
 }
 
 impl Piecework {

@@ -136,7 +136,7 @@ impl World {
         cluster.remember(Term(1), vec![]);
         let (now, disk) = (Duration::ZERO, Disk::default());
         let mut world = Self { refinement: refinement.clone(), cluster, term: 1, now, processes, disk };
-        world.raise(Event::Piecework { job: job(), work: Box::new(Piecework::Refine(refinement)) });
+        world.raise(Event::Piecework { job: job(), work: Box::new(Piecework::Refine(Box::new(refinement))) });
         world
     }
 

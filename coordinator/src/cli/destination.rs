@@ -221,7 +221,7 @@ fn is_done(refinement: &Refinement) -> Result<bool, Failure> {
 
 /// What a finished data set needs no more.
 pub(super) fn tidy(refinement: &Refinement) -> Result<(), Failure> {
-    forget_state(&Piecework::Refine(refinement.clone()))?;
+    forget_state(&Piecework::Refine(Box::new(refinement.clone())))?;
     refined::clear_away(&refinement.how.destination).map_err(|error| Failure::of(Exit::Failed, &error))
 }
 

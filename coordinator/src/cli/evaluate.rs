@@ -63,7 +63,7 @@ pub(super) async fn evaluate(args: args::Evaluate, verbose: bool) -> Result<Exit
     }
     let files: Vec<Vec<u8>> = trained.into_iter().map(|trained| trained.file).collect();
     evaluated::lay_down(&evaluation, &files).map_err(failed)?;
-    let work = Piecework::Evaluate(evaluation.clone());
+    let work = Piecework::Evaluate(Box::new(evaluation.clone()));
     let by_cores = || available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok());
     let workers = args.workers.or_else(by_cores);
     let ended = carry_out(&work, &Wish { reach: &reach, workers, detach: args.detach, verbose }).await?;
@@ -111,7 +111,7 @@ fn tell(found: &Evaluated) -> Result<Exit, Failure> {
 
 /// What a finished evaluation needs no more.
 fn tidy(evaluation: &Evaluation) -> Result<(), Failure> {
-    forget_state(&Piecework::Evaluate(evaluation.clone()))?;
+    forget_state(&Piecework::Evaluate(Box::new(evaluation.clone())))?;
     evaluated::clear_away(evaluation).map_err(failed)
 }
 
@@ -160,7 +160,7 @@ fn arms(args: &args::Evaluate, refiners: &[String]) -> Vec<Arm> {
 
 /// The evaluation of all sets as they are now.
 async fn frozen(args: &args::Evaluate, data: Data, arms: Vec<Arm>, trained: &[Trained]) -> Result<Evaluation, Failure> {
-    let how = how(args, &data)?;
+    let how = How { runs: trained.iter().map(|trained| trained.output.clone()).collect(), ..how(args, &data)? };
     if !evaluated::is_free(&how.destination).map_err(failed)? {
         let what = format!("{} is not empty, and no evaluation", how.destination.display());
         return Err(Failure::new(Exit::Usage, what).hint("name a new or an empty folder"));
@@ -279,6 +279,7 @@ fn how(args: &args::Evaluate, data: &Data) -> Result<How, Failure> {
         real: whole(real)?,
         test: labelled(&test, &args.test_labels)?,
         real_labelled: args.real_labelled.as_ref().map(|images| labelled(images, &args.real_labels)).transpose()?,
+        runs: Vec::new(),
         destination,
         workers: Workers { min: 1, max: args.workers.unwrap_or(u32::MAX), device: Device::Auto },
     })

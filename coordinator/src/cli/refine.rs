@@ -50,7 +50,7 @@ pub(super) async fn refine(mut args: args::Refine, verbose: bool) -> Result<Exit
     if let Some(share) = &args.shard_of {
         return share_of(&refinement, share).await;
     }
-    let work = Piecework::Refine((*refinement).clone());
+    let work = Piecework::Refine(refinement.clone());
     let wish = Wish { reach: &reach, workers: args.workers, detach: args.detach, verbose };
     let ended = carry_out(&work, &wish).await?;
     if let Ended::Over { job, ours } = &ended {

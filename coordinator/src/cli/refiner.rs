@@ -9,7 +9,7 @@ use safetensors::{SafeTensors, serialize, tensor::TensorView};
 use std::{
     collections::HashMap,
     fs, io,
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
 };
 use sumac_common::{
     checkpoint,
@@ -41,6 +41,8 @@ pub(super) struct Trained {
     pub spec: Spec,
     pub run: String,
     pub step: u64,
+    /// The run's output, as far as it is known where that lies.
+    pub output: Option<PathBuf>,
 }
 
 /// A path if there is one of this name, else a job of the coordinator.
@@ -73,7 +75,7 @@ fn in_folder(folder: &Path) -> Result<Trained, Failure> {
                 failure.hint("a run writes its spec.toml when it ends; until then name it by its job: JOB@STEP")
             })?;
             let run = spec.name.clone();
-            Ok(Trained { file: saved(&whole.join(SAVED))?, spec, run, step })
+            Ok(Trained { file: saved(&whole.join(SAVED))?, spec, run, step, output: Some(output.to_owned()) })
         }
         _ => Err(Failure::new(Exit::Usage, format!("there is no {EXPORTED} in {}", folder.display())).hint(WAYS)),
     }
@@ -81,8 +83,9 @@ fn in_folder(folder: &Path) -> Result<Trained, Failure> {
 
 fn exported(file: &Path, spec: &Path) -> Result<Trained, Failure> {
     let spec = read_spec(spec)?;
+    let output = file.parent().and_then(|folder| absolute(folder).ok());
     let file = fs::read(file).map_err(|error| unreadable(file, &error))?;
-    Ok(Trained { file, run: spec.name.clone(), step: spec.what.train.steps.0, spec })
+    Ok(Trained { file, run: spec.name.clone(), step: spec.what.train.steps.0, spec, output })
 }
 
 async fn of_job(named: &str, reach: &Reach) -> Result<Trained, Failure> {
@@ -120,7 +123,7 @@ async fn of_job(named: &str, reach: &Reach) -> Result<Trained, Failure> {
         return Err(Failure::new(Exit::Failed, format!("{} has no checkpoint at step {step}", job.id))
             .hint(format!("`sumac checkpoints {}` lists those that are there", job.id)));
     }
-    Ok(Trained { file: saved(&file)?, spec, run: job.id, step })
+    Ok(Trained { file: saved(&file)?, spec, output: Some(output.to_owned()), run: job.id, step })
 }
 
 fn read_spec(file: &Path) -> Result<Spec, Failure> {

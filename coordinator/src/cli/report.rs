@@ -6,10 +6,13 @@ use super::{
     render::grouped,
 };
 use std::{fmt::Write as _, fs, path::PathBuf};
-use sumac_common::evaluation::{
-    Cell,
-    figures::Figures,
-    table::{Mean, Row, Table},
+use sumac_common::{
+    evaluation::{
+        Cell, Evaluation,
+        figures::Figures,
+        table::{self, Mean, Table},
+    },
+    metrics::{self, Row},
 };
 use sumac_data::evaluated::Evaluated;
 
@@ -24,6 +27,13 @@ pub(super) fn write(found: &Evaluated) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
+/// It needs nothing but itself, and runs nothing.
+const POLICY: &str = "<meta http-equiv=\"Content-Security-Policy\" \
+                      content=\"default-src 'none'; img-src data:; style-src 'nonce-sumac'\">\n\
+                      <meta name=\"viewport\" content=\"width=device-width\">\n";
+/// Points of a curve: each is the mean of what lies around it.
+const POINTS: usize = 80;
+
 const STYLE: &str = "
 :root { color-scheme: light dark; --line: #8886; --bar: #4a7dbd; --base: #999; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
@@ -31,7 +41,12 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; font-size: .8rem; text-transform: uppercase; letter-spacing: .03em; }
-img { image-rendering: pixelated; max-width: 100%; }
+.grid { display: flex; gap: .8rem; margin: 0; font-size: .8rem; }
+.grid img { image-rendering: pixelated; min-width: 0; object-fit: contain; }
+.grid ol { display: grid; grid-auto-rows: 1fr; list-style: none; margin: 0; padding: 0; align-items: center; }
+.curves { display: flex; flex-wrap: wrap; gap: 1.5rem; } .curves figure { margin: 0; width: 20rem; }
+.first, .second { fill: none; stroke-width: 1.5; } .first { stroke: var(--bar); } .second { stroke: #c77d2e; }
+.axis { stroke: var(--line); }
 pre { overflow: auto; padding: 1rem; border: 1px solid var(--line); font-size: .8rem; }
 .bar { fill: var(--bar); } .base { fill: var(--base); } .whisker { stroke: currentColor; stroke-width: 1.5; }
 svg text { fill: currentColor; font-size: 13px; }
@@ -41,11 +56,12 @@ svg text { fill: currentColor; font-size: 13px; }
 fn html(found: &Evaluated) -> String {
     let (table, what) = (tabled(found), &found.evaluation.what);
     let mut page = String::from("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n");
+    page.push_str(POLICY);
     let name = escaped(&found.evaluation.name);
     // Writing to a String cannot fail.
     let _ = write!(
         page,
-        "<title>{name}: does it help?</title>\n<style>{STYLE}</style></head><body>\n<h1>{name}: does it help?</h1>\n"
+        "<title>{name}: does it help?</title>\n<style nonce=\"sumac\">{STYLE}</style></head><body>\n<h1>{name}: does it help?</h1>\n"
     );
     for line in sentences(&table) {
         let _ = writeln!(page, "<p>{}</p>", escaped(&line));
@@ -64,6 +80,7 @@ fn html(found: &Evaluated) -> String {
     page.push_str(&html_table(&heads(&table), &rows));
     page.push_str(&the_images(found, &table));
     page.push_str(&by_class(found));
+    page.push_str(&curves(found));
     let _ = write!(
         page,
         "<h2>What was run</h2>\n<p class=\"note\">sumac {}</p>\n<pre>{}</pre>\n</body></html>\n",
@@ -87,7 +104,7 @@ fn bars(table: &Table) -> String {
     const LEFT: f64 = 320.0;
     const WIDE: f64 = 480.0;
     const HIGH: f64 = 24.0;
-    let end = |row: &Row| row.score.mean + row.score.half.unwrap_or_default();
+    let end = |row: &table::Row| row.score.mean + row.score.half.unwrap_or_default();
     let most = table.rows.iter().map(end).fold(f64::MIN_POSITIVE, f64::max);
     let at = |value: f64| LEFT + WIDE * (value / most).clamp(0.0, 1.0);
     let height = HIGH * table.rows.len() as f64;
@@ -130,13 +147,75 @@ fn the_images(found: &Evaluated, table: &Table) -> String {
         let Cell::Images { arm } = cell else { continue };
         let _ = writeln!(
             part,
-            "<h3>{0}</h3>\n<p class=\"note\">synthetic, {0}, what changed, real</p>\n\
-             <img alt=\"{0} beside synthetic and real images\" src=\"data:image/png;base64,{1}\">",
+            "<h3>{0}</h3>\n<p class=\"note\">synthetic, {0}, what changed, real; and what the first two are labelled</p>\n\
+             <figure class=\"grid\"><img alt=\"{0} beside synthetic and real images\" src=\"data:image/png;base64,{1}\">\n\
+             <ol>{2}</ol></figure>",
             escaped(&table.rows[*arm].arm),
-            escaped(&outcome.picture)
+            escaped(&outcome.picture),
+            labels(&outcome.figures)
         );
     }
     part
+}
+
+/// A line for each row of the picture.
+fn labels(figures: &Figures) -> String {
+    let Figures::Images(images) = figures else { return String::new() };
+    images.labels.iter().map(|label| format!("<li>{}</li>", escaped(label))).collect()
+}
+
+/// How the refiners were trained, where their runs can be reached.
+fn curves(found: &Evaluated) -> String {
+    let Evaluation { what, how, .. } = &found.evaluation;
+    let drawn: String = what
+        .refiners
+        .iter()
+        .zip(&how.runs)
+        .filter_map(|(refiner, run)| {
+            let rows = metrics::rows(&fs::read_to_string(run.as_ref()?.join(metrics::FILE)).ok()?);
+            Some(format!(
+                "<figure><figcaption>{}</figcaption>{}{}</figure>\n",
+                escaped(&refiner.name),
+                curve(
+                    "discriminator right on refined, on real",
+                    1.0,
+                    &[|row| row.accuracy_on_refined, |row| row.accuracy_on_real],
+                    &rows
+                ),
+                curve("mean change of a pixel", 0.0, &[|row| row.change], &rows),
+            ))
+        })
+        .collect();
+    if drawn.is_empty() { drawn } else { format!("<h2>The runs</h2>\n<div class=\"curves\">\n{drawn}</div>\n") }
+}
+
+/// Of a step.
+type Figure = fn(&Row) -> Option<f64>;
+
+/// Over the steps; up to `most`, or as high as it goes.
+fn curve(name: &str, most: f64, lines: &[Figure], rows: &[Row]) -> String {
+    const WIDE: f64 = 320.0;
+    const HIGH: f64 = 90.0;
+    let smooth = |of: &Figure| -> Vec<f64> {
+        let values: Vec<f64> = rows.iter().filter_map(of).filter(|value| value.is_finite()).collect();
+        values.chunks(values.len().div_ceil(POINTS).max(1)).map(|some| Mean::of(some).mean).collect()
+    };
+    let lines: Vec<Vec<f64>> = lines.iter().map(smooth).collect();
+    let top = lines.iter().flatten().copied().fold(most.max(f64::MIN_POSITIVE), f64::max);
+    let line = |(points, class): (&Vec<f64>, &&str)| {
+        let point = |(at, value): (usize, &f64)| {
+            let along = if points.len() > 1 { at as f64 / (points.len() - 1) as f64 } else { 0.5 };
+            format!("{:.1},{:.1}", WIDE * along, HIGH * (1.0 - value / top))
+        };
+        let points: Vec<String> = points.iter().enumerate().map(point).collect();
+        format!("<polyline class=\"{class}\" points=\"{}\"/>", points.join(" "))
+    };
+    let drawn: String = lines.iter().zip(&["first", "second"]).map(line).collect();
+    format!(
+        "<svg viewBox=\"0 -16 {WIDE} {}\" role=\"img\" aria-label=\"{name}\"><text x=\"0\" y=\"-4\">{name}, 0 to {top:.2}</text>\
+         <line class=\"axis\" x1=\"0\" x2=\"{WIDE}\" y1=\"{HIGH}\" y2=\"{HIGH}\"/>{drawn}</svg>\n",
+        HIGH + 20.0
+    )
 }
 
 /// Which classes are recognised from each single kind of images: mean over seeds.

@@ -50,7 +50,7 @@ pub(crate) fn refinement(shards: u64, destination: &Path) -> Refinement {
 }
 
 async fn submitted(url: &str, refinement: &Refinement) -> Answer {
-    let work = Piecework::Refine(refinement.clone());
+    let work = Piecework::Refine(Box::new(refinement.clone()));
     let request = v1::SubmitPieceworkRequest { work_json: work.to_json() };
     operator(url).await.submit_piecework(request).await.unwrap().into_inner().answer.unwrap()
 }
@@ -74,7 +74,7 @@ pub(crate) fn receipt(shard: Shard) -> Receipt {
 pub(crate) async fn begins(worker: &mut Played, refinement: &Refinement) -> (JobId, Attempt, Vec<Shard>) {
     let job = match worker.hears_order().await {
         Order::Piecework { job, work } => {
-            assert_eq!(*work, Piecework::Refine(refinement.clone()));
+            assert_eq!(*work, Piecework::Refine(Box::new(refinement.clone())));
             job
         }
         other => panic!("no Piecework but {other:?}"),

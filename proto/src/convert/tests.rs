@@ -223,7 +223,7 @@ fn every_order_comes_back_as_itself() {
         Order::Wish { job: job(), generation: Generation(3), wish: Wish::Park },
         Order::Release { job: job(), why: None },
         Order::Release { job: job(), why: Some("its images are others".to_owned()) },
-        Order::Piecework { job: job(), work: Box::new(Piecework::Refine(refinement())) },
+        Order::Piecework { job: job(), work: Box::new(Piecework::Refine(Box::new(refinement()))) },
         Order::Lease { job: job(), attempt: attempt(), shards: vec![Shard(0), Shard(7)] },
         Order::Publish { job: job(), attempt: attempt(), shard: Shard(7) },
         Order::Discard { job: job(), attempt: attempt(), shard: Shard(0) },

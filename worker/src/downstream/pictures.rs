@@ -74,6 +74,20 @@ impl Targets {
         all
     }
 
+    /// What is to be said of one image, for people.
+    #[must_use]
+    pub fn text(&self, at: usize, classes: &[String]) -> String {
+        match self {
+            Self::Classes { of, .. } => {
+                of.get(at).and_then(|class| classes.get(*class as usize)).cloned().unwrap_or_default()
+            }
+            Self::Numbers { of, width } => {
+                let numbers = of.iter().skip(at * width).take(*width);
+                numbers.map(|number| format!("{number:.2}")).collect::<Vec<_>>().join(" ")
+            }
+        }
+    }
+
     /// Of these images.
     #[must_use]
     pub fn of(&self, picked: &[i64]) -> Self {

@@ -210,6 +210,10 @@ impl Studio {
         };
         let Some(told) = told_apart(&self.telling(), &made, real, go_on)? else { return Ok(None) };
         let (images, shown) = (made.size()[0] as u64, SHOWN.min(made.size()[0] as usize) as u64);
+        let shown: Vec<u64> = (0..shown).map(|at| at * images / shown).collect();
+        let label =
+            |at: &u64| self.sets.synthetic.targets.as_ref().map(|said| said.text(*at as usize, &self.what.classes));
+        let labels = shown.iter().filter_map(label).collect();
         Ok(Some(Images {
             change: change(&made, synthetic),
             moved: moved(synthetic, &made)?,
@@ -224,7 +228,8 @@ impl Studio {
             told_from_real_floor: judge.told_floor,
             flat: flat_images(&made),
             images,
-            shown: (0..shown).map(|at| at * images / shown).collect(),
+            shown,
+            labels,
         }))
     }
 

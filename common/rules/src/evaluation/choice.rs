@@ -99,6 +99,7 @@ mod tests {
             flat,
             images: 1_000,
             shown: vec![],
+            labels: vec![],
         }
     }
 

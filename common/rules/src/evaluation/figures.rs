@@ -73,6 +73,7 @@ pub struct Images {
     /// Images that show nothing: pixels that deviate by less than 0.03.
     pub flat: u64,
     pub images: u64,
-    /// Places of some of the images among the synthetic ones, for people to look at.
+    /// Places of some of the images among the synthetic ones, for people to look at; and what each is labelled.
     pub shown: Vec<u64>,
+    pub labels: Vec<String>,
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 
 pub(crate) fn refinement() -> Piecework {
-    Piecework::Refine(Refinement {
+    Piecework::Refine(Box::new(Refinement {
         name: "eyes".to_owned(),
         what: What {
             input: Digest::of(b"input"),
@@ -39,7 +39,7 @@ pub(crate) fn refinement() -> Piecework {
             destination: "refined".into(),
             workers: Workers { min: 1, max: 4, device: Device::Auto },
         },
-    })
+    }))
 }
 
 fn readiness() -> Readiness {
