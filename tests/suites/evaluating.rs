@@ -61,6 +61,17 @@ fn a_table_says_what_refined_images_are_worth() {
 }
 
 #[test]
+fn of_several_refiners_one_is_named_by_validation_images_or_without_any_label() {
+    let room = room();
+    room.sumac(&["data", "demo", "digits", "few", "--count", "32", "--seed", "11"]).assert(0, &[]);
+    let two = ["runs/net", "--apart"];
+    evaluate(&room, "bare", &two, &[]).finish().assert(0, &["without any label of a real image, take: refined by net"]);
+    let words = [&two[..], &["--real-validation", "few/synthetic"]].concat();
+    evaluate(&room, "found", &words, &[]).finish().assert(0, &["by the validation images, take: refined by net"]);
+    evaluate(&room, "found", &words, &[]).finish().assert(0, &["by the validation images"]);
+}
+
+#[test]
 fn a_browser_shows_the_report_without_a_network_and_without_complaint() {
     let room = room();
     room.train(&Job::simgan("net").set("train.steps", 6), &["--state", "again"]);

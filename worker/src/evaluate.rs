@@ -75,7 +75,8 @@ mod with_torch {
     /// The sets and the refiners as they were submitted, and a studio that waits for cells.
     pub(crate) fn open(desk: &Desk<'_>, order: &Evaluation) -> Result<(Readiness, Box<dyn Line>), String> {
         let (what, how) = (&order.what, &order.how);
-        let labelled = [Some(&how.synthetic), Some(&how.test), how.real_labelled.as_ref()].into_iter().flatten();
+        let labelled = [Some(&how.synthetic), Some(&how.test), how.real_labelled.as_ref(), how.validation.as_ref()];
+        let labelled = labelled.into_iter().flatten();
         let tables = labelled.clone().filter_map(|set| set.table.as_ref());
         for path in labelled.map(|set| &set.images).chain(tables).chain([&how.real, &how.destination]) {
             desk.roots.admit(path).map_err(|outside| outside.to_string())?;
@@ -122,6 +123,7 @@ mod with_torch {
             real: unlabelled(&sets.real)?,
             test: labelled(&sets.test)?,
             real_labelled: sets.real_labelled.as_ref().map(labelled).transpose()?,
+            validation: sets.validation.as_ref().map(labelled).transpose()?,
         })
     }
 

@@ -138,6 +138,12 @@ pub struct How {
     pub test: Labelled,
     /// Of real images to train with.
     pub real_labelled: Option<Labelled>,
+    /// A few labelled real images by which refiners are chosen.
+    #[serde(default)]
+    pub validation: Option<Labelled>,
+    /// A column of the tables: no group of the test may be one of those that were learned from.
+    #[serde(default)]
+    pub group: Option<String>,
     /// Where the runs of the refiners lie, in their order, if that is known: for their curves.
     #[serde(default)]
     pub runs: Vec<Option<PathBuf>>,

@@ -440,6 +440,15 @@ pub struct Evaluate {
     /// A table with the labels of --real-labelled, if they are not with the images
     #[arg(long, value_name = "FILE", requires = "real_labelled")]
     pub real_labels: Option<PathBuf>,
+    /// A few labelled real images by which to choose among refiners; none of them may be in the test
+    #[arg(long, value_name = "DIR")]
+    pub real_validation: Option<PathBuf>,
+    /// A table with the labels of --real-validation, if they are not with the images
+    #[arg(long, value_name = "FILE", requires = "real_validation")]
+    pub validation_labels: Option<PathBuf>,
+    /// A column whose values, such as persons, may not be both in the test and among labelled images to learn or to choose from
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
     /// The column of the tables (or the path in the JSON beside each image, as eye_details.look_vec) that is the label; several are
     /// the numbers of one label
     #[arg(long, value_name = "NAME")]

@@ -189,7 +189,10 @@ async fn frozen(args: &args::Evaluate, data: Data, arms: Vec<Arm>, trained: &[Tr
     };
     let classes = if task == Task::Classes { class_names(&sets.synthetic.answers) } else { Vec::new() };
     check_labels(&sets, task, &classes)?;
-    let others = [Some(&sets.test), sets.real_labelled.as_ref()].into_iter().flatten().map(|set| set.frozen.len());
+    let others = [Some(&sets.test), sets.real_labelled.as_ref(), sets.validation.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(|set| set.frozen.len());
     say("synthetic", counted(sets.synthetic.frozen.len() as u64, "image"));
     say(
         "real",
@@ -235,9 +238,9 @@ async fn frozen(args: &args::Evaluate, data: Data, arms: Vec<Arm>, trained: &[Tr
 /// Before anything is trained: what no model could learn, or no test could ask.
 fn check_labels(sets: &Sets, task: Task, classes: &[String]) -> Result<(), Failure> {
     let usage = |error: evaluated::EvaluatedError| Failure::of(Exit::Usage, &error);
-    let all = [Some(&sets.synthetic), Some(&sets.test), sets.real_labelled.as_ref()].into_iter().flatten();
+    let all = [Some(&sets.synthetic), Some(&sets.test), sets.real_labelled.as_ref(), sets.validation.as_ref()];
     let mut width = None;
-    for set in all {
+    for set in all.into_iter().flatten() {
         if task == Task::Classes {
             set.answers.classes(classes).map_err(usage)?;
         } else {
@@ -269,7 +272,10 @@ fn how(args: &args::Evaluate, data: &Data) -> Result<How, Failure> {
     let test = needed(&args.real_test, "--real-test")?;
     let synthetic = args.synthetic.as_ref().unwrap_or(&data.synthetic);
     let real = args.real.as_ref().unwrap_or(&data.real);
-    for images in [Some(synthetic), Some(real), Some(&test), args.real_labelled.as_ref()].into_iter().flatten() {
+    for images in [Some(synthetic), Some(real), Some(&test), args.real_labelled.as_ref(), args.real_validation.as_ref()]
+        .into_iter()
+        .flatten()
+    {
         apart(images, images, &destination)?;
     }
     // Class folders need no column: `--label` is for those that have tables.
@@ -279,6 +285,12 @@ fn how(args: &args::Evaluate, data: &Data) -> Result<How, Failure> {
         real: whole(real)?,
         test: labelled(&test, &args.test_labels)?,
         real_labelled: args.real_labelled.as_ref().map(|images| labelled(images, &args.real_labels)).transpose()?,
+        validation: args
+            .real_validation
+            .as_ref()
+            .map(|images| labelled(images, &args.validation_labels))
+            .transpose()?,
+        group: args.group.clone(),
         runs: Vec::new(),
         destination,
         workers: Workers { min: 1, max: args.workers.unwrap_or(u32::MAX), device: Device::Auto },

@@ -10,7 +10,7 @@ use super::{
 use std::path::Path;
 use sumac_common::evaluation::{
     Measure,
-    choice::{Veto, choice},
+    choice::{By, Veto, choice},
     figures::{Figures, Images, Kept},
     table::{self, Mean, Row, Table, Verdict},
 };
@@ -195,7 +195,13 @@ fn chosen(table: &Table) -> Vec<String> {
         let row = &table.rows[at];
         let informs = row.information.map_or_else(String::new, |nats| format!("information {nats:.3}, "));
         let near = row.images.as_ref().map_or_else(String::new, |images| format!("Fréchet {:.3}", images.frechet));
-        format!("without any label of a real image, take: {} ({informs}{near})", row.arm)
+        match (choice.by, row.validation) {
+            (By::Validation, Some(on)) => {
+                let on = Mean { mean: on, half: None };
+                format!("by the validation images, take: {} ({} on them)", row.arm, score(on, table.measure))
+            }
+            _ => format!("without any label of a real image, take: {} ({informs}{near})", row.arm),
+        }
     });
     out.chain(taken).collect()
 }

@@ -14,7 +14,7 @@ use crate::{
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use sumac_common::{
     evaluation::{
-        Cell, Downstream, Part, Task, What,
+        Cell, Downstream, Measure, Part, Task, What,
         figures::{Classes, Errors, Figures, Images, Kept},
     },
     order::Order,
@@ -53,6 +53,7 @@ pub struct Sets {
     pub real: Pictures,
     pub test: Pictures,
     pub real_labelled: Option<Pictures>,
+    pub validation: Option<Pictures>,
 }
 
 /// For people: `[n, c, h, w]` in [-1, 1] each, row-major.
@@ -136,8 +137,25 @@ impl Studio {
         let plan = &self.what.model;
         let model = trained(plan, &images, &targets, seed.into(), go_on).map_err(DownstreamError::Images)?;
         let Some(model) = model else { return Ok(None) };
-        let said = model.says(&self.sets.test.nchw);
-        Ok(Some(match self.sets.test.targets.as_ref().ok_or(DownstreamError::Missing("label of the test images"))? {
+        let found = self.tested(&model, &self.sets.test)?;
+        let Some(validation) = &self.sets.validation else { return Ok(Some(found)) };
+        Ok(Some(match (found, self.tested(&model, validation)?) {
+            (Figures::Classes(classes), Figures::Classes(on)) => {
+                let balanced = self.what.measure == Measure::BalancedAccuracy;
+                let validation = Some(if balanced { on.balanced_accuracy } else { on.accuracy });
+                Figures::Classes(Classes { validation, ..classes })
+            }
+            (Figures::Errors(errors), Figures::Errors(on)) => {
+                Figures::Errors(Errors { validation: Some(on.mean), ..errors })
+            }
+            (found, _) => found,
+        }))
+    }
+
+    /// How a model does on labelled images.
+    fn tested(&self, model: &Model, set: &Pictures) -> Result<Figures, DownstreamError> {
+        let said = model.says(&set.nchw);
+        Ok(match set.targets.as_ref().ok_or(DownstreamError::Missing("label of the test images"))? {
             Targets::Classes { of, count } => {
                 let found: Vec<i64> = Vec::try_from(said.argmax(1, false))?;
                 let information = information(&model.says(&self.sets.real.nchw));
@@ -150,7 +168,7 @@ impl Studio {
                     _ => errors(differences(&said, of, *width), &SHARES.map(|share| share * deviation(of, *width))),
                 })
             }
-        }))
+        })
     }
 
     /// Images of an arm's part, and what is to be said of them.
@@ -319,6 +337,7 @@ fn recognised(found: &[i64], meant: &[i64], count: i64, information: f64) -> Cla
         balanced_accuracy: there.iter().sum::<f64>() / there.len().max(1) as f64,
         recognised,
         information,
+        validation: None,
     }
 }
 
@@ -330,6 +349,7 @@ fn errors(mut all: Vec<f64>, thresholds: &[f64]) -> Errors {
         mean: all.iter().sum::<f64>() / n,
         median: all.get(all.len() / 2).copied().unwrap_or_default(),
         within: thresholds.iter().map(within).collect(),
+        validation: None,
     }
 }
 
@@ -364,7 +384,7 @@ fn deviation(numbers: &[f32], width: usize) -> f64 {
 mod tests {
     use super::{super::wasserstein::noise, *};
     use sumac_common::{
-        evaluation::{Arm, Measure, Net},
+        evaluation::{Arm, Net},
         ids::Digest,
         spec::Resize,
     };
@@ -434,6 +454,7 @@ mod tests {
             real: Pictures { targets: None, ..pictures(2, 0.5) },
             test: pictures(3, 0.5),
             real_labelled: Some(pictures(4, 0.5)),
+            validation: Some(pictures(5, 0.5)),
         };
         Studio::new(what, sets, vec![Box::new(Brighter)])
     }
@@ -456,7 +477,7 @@ mod tests {
     #[test]
     fn a_model_learns_from_images_like_those_of_the_test() {
         let Figures::Classes(refined) = found(Cell::Model { arm: 1, seed: 0 }) else { panic!("no classes") };
-        assert!(refined.accuracy > 0.9, "{refined:?}");
+        assert!(refined.accuracy > 0.9 && refined.validation.is_some_and(|share| share > 0.9), "{refined:?}");
         assert_eq!(refined.recognised.len(), 2);
         assert!(refined.information > 0.1 && refined.information <= 2.0_f64.ln() + 1e-9, "{refined:?}");
     }

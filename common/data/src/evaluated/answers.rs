@@ -26,6 +26,7 @@ impl Answers {
                 let table = match which {
                     "synthetic" => "--synthetic-labels",
                     "labelled real" => "--real-labels",
+                    "real validation" => "--validation-labels",
                     _ => "--test-labels",
                 };
                 let of = |at| of_label(frozen, SampleId(at), &labelled.columns, table);

@@ -18,6 +18,11 @@ pub enum EvaluatedError {
         count
     )]
     Leak { count: usize, which: &'static str, test: String, trained: String },
+    #[error(
+        "{count} of the test's values of `{group}` are among those of the {which} images too, `{first}` for one: split the sets by it, \
+         or the test proves little"
+    )]
+    Groups { count: usize, group: String, which: &'static str, first: String },
     #[error("{} holds another evaluation: name another folder", path.display())]
     AnotherOrder { path: PathBuf },
     #[error("{}: another refiner than was submitted", path.display())]

@@ -2,7 +2,10 @@
 
 use super::{Answers, EvaluatedError};
 use crate::{Frozen, Source, freeze, freeze::Terms};
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+};
 use sumac_common::{
     evaluation::{How, Labelled},
     ids::Digest,
@@ -22,6 +25,7 @@ pub struct Sets {
     pub real: Frozen,
     pub test: LabelledSet,
     pub real_labelled: Option<LabelledSet>,
+    pub validation: Option<LabelledSet>,
 }
 
 impl Sets {
@@ -48,15 +52,19 @@ impl Sets {
             real: frozen("real", &how.real)?,
             test: labelled("real test", &how.test)?,
             real_labelled: how.real_labelled.as_ref().map(|set| labelled("labelled real", set)).transpose()?,
+            validation: how.validation.as_ref().map(|set| labelled("real validation", set)).transpose()?,
         };
         sets.keep_test_apart()?;
+        if let Some(group) = &how.group {
+            sets.keep_groups_apart(how, group)?;
+        }
         Ok(sets)
     }
 
     /// Over all images and all that is said of them.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let labelled = [Some(&self.synthetic), Some(&self.test), self.real_labelled.as_ref()];
+        let labelled = [Some(&self.synthetic), Some(&self.test), self.real_labelled.as_ref(), self.validation.as_ref()];
         labelled.into_iter().fold(self.real.manifest_hash(), |digest, set| match set {
             None => digest.then(b"none"),
             Some(set) => {
@@ -72,6 +80,7 @@ impl Sets {
             ("synthetic", Some(&self.synthetic.frozen)),
             ("unlabelled real", Some(&self.real)),
             ("labelled real", self.real_labelled.as_ref().map(|set| &set.frozen)),
+            ("real validation", self.validation.as_ref().map(|set| &set.frozen)),
         ];
         for (which, set) in trained_on.into_iter().filter_map(|(which, set)| Some((which, set?))) {
             let seen: HashMap<Digest, &str> =
@@ -82,6 +91,28 @@ impl Sets {
             if let Some((test, trained)) = both.first() {
                 let (test, trained) = ((*test).to_owned(), (*trained).to_owned());
                 return Err(EvaluatedError::Leak { count: both.len(), which, test, trained });
+            }
+        }
+        Ok(())
+    }
+
+    /// Images of one person, or of one drive, are so alike that who learned from some of them knows the others.
+    fn keep_groups_apart(&self, how: &How, group: &str) -> Result<(), EvaluatedError> {
+        let groups =
+            |which: &'static str, set: &LabelledSet, labelled: &Labelled| -> Result<BTreeSet<String>, EvaluatedError> {
+                let labelled = Labelled { columns: vec![group.to_owned()], ..labelled.clone() };
+                Ok(Answers::read(which, &set.frozen, &labelled)?.texts().iter().cloned().collect())
+            };
+        let tested = groups("real test", &self.test, &how.test)?;
+        let others = [
+            ("labelled real", self.real_labelled.as_ref().zip(how.real_labelled.as_ref())),
+            ("real validation", self.validation.as_ref().zip(how.validation.as_ref())),
+        ];
+        for (which, (set, labelled)) in others.into_iter().filter_map(|(which, set)| Some((which, set?))) {
+            let both: Vec<String> = groups(which, set, labelled)?.intersection(&tested).cloned().collect();
+            if let Some(first) = both.first() {
+                let (group, first) = (group.to_owned(), first.clone());
+                return Err(EvaluatedError::Groups { count: both.len(), group, which, first });
             }
         }
         Ok(())

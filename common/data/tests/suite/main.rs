@@ -5,6 +5,7 @@ mod alpha;
 mod arrays;
 mod converted;
 mod demo;
+mod evaluated;
 mod formats;
 mod freezing;
 #[cfg(feature = "hdf5")]

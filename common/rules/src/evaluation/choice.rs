@@ -1,11 +1,12 @@
-//! Which of several refiners to take, when no label of a real image may say so. Looks at the figures of images and at predictions
-//! on unlabelled real ones, never at what was tested.
+//! Which of several refiners to take. Never looks at what was tested: where a few labelled real images are there for it, at how models
+//! do on those; else at the figures of images and at predictions on unlabelled real ones.
 //!
 //! Of one run, the state whose images are nearest to the real ones; of several runs, the one from whose images a model learns to
 //! say sure and varied things of real ones: distances between runs say little, for images that lost their labels come nearest of
 //! all. What lost its labels, or shows nothing, is out before.
 
 use super::{
+    Measure,
     figures::{Images, Kept},
     table::{Row, Table},
 };
@@ -24,7 +25,15 @@ pub const FLAT_MAX: f64 = 0.005;
 pub struct Choice {
     /// `None`: all of them are out, or there is none.
     pub taken: Option<usize>,
+    pub by: By,
     pub out: Vec<(usize, Veto)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum By {
+    #[default]
+    NoLabel,
+    Validation,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,6 +50,8 @@ pub enum Veto {
 pub fn choice(table: &Table) -> Choice {
     let flat_anyway = table.rows[table.base].images.as_ref().map_or(0, |images| images.flat);
     let mut choice = Choice::default();
+    let sign = if table.measure == Measure::Error { -1.0 } else { 1.0 };
+    let mut best_validated: Option<(usize, f64)> = None;
     let mut nearest: BTreeMap<Digest, (usize, f64)> = BTreeMap::new();
     for (at, row) in table.rows.iter().enumerate() {
         let (Some(run), Some(images)) = (&row.refined_by, &row.images) else { continue };
@@ -50,6 +61,11 @@ pub fn choice(table: &Table) -> Choice {
         } else if flat as f64 > FLAT_MAX * images.images as f64 {
             choice.out.push((at, Veto::Flat { images: images.flat }));
         } else {
+            if let Some(score) = row.validation.map(|score| sign * score).filter(|score| !score.is_nan())
+                && best_validated.is_none_or(|(_, best)| score > best)
+            {
+                best_validated = Some((at, score));
+            }
             let best = nearest.entry(*run).or_insert((at, images.frechet));
             // A distance that is no number is no distance.
             if images.frechet < best.1 || best.1.is_nan() {
@@ -64,6 +80,9 @@ pub fn choice(table: &Table) -> Choice {
         informs.total_cmp(&other_informs).then(near.total_cmp(&other_near))
     };
     choice.taken = nearest.into_values().max_by(better).map(|(at, _)| at);
+    if let Some((at, _)) = best_validated {
+        (choice.taken, choice.by) = (Some(at), By::Validation);
+    }
     choice
 }
 
@@ -79,7 +98,7 @@ fn are_lost(images: &Images) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Measure, figures::Images, table::Mean},
+        super::{figures::Images, table::Mean},
         *,
     };
 
@@ -114,6 +133,7 @@ mod tests {
             over_rival: None,
             closed: None,
             information: Some(information),
+            validation: None,
             images: Some(images),
         }
     }
@@ -131,7 +151,7 @@ mod tests {
             row(Some("a"), 0.3, 1.0, images(0.2, 0.8, 0)),
             row(Some("a"), 0.9, 3.0, images(0.3, 0.8, 0)),
         ]);
-        assert_eq!(found, Choice { taken: Some(2), out: vec![] });
+        assert_eq!(found, Choice { taken: Some(2), by: By::NoLabel, out: vec![] });
     }
 
     #[test]
@@ -152,7 +172,7 @@ mod tests {
             row(Some("a"), 0.3, 1.0, images(0.9, 0.9, 9)),
         ]);
         let out = vec![(1, Veto::LabelsLost(Kept::Classes(0.59))), (2, Veto::Flat { images: 10 })];
-        assert_eq!(found, Choice { taken: Some(3), out });
+        assert_eq!(found, Choice { taken: Some(3), by: By::NoLabel, out });
         assert_eq!(of(vec![]), Choice::default());
     }
 
@@ -160,7 +180,10 @@ mod tests {
     fn numbers_that_differ_by_half_of_what_they_vary_are_lost() {
         let numbers = |frechet, difference| Images { kept: Kept::Numbers(difference), ..images(frechet, 0.0, 0) };
         let found = of(vec![row(Some("a"), 0.9, 1.0, numbers(0.1, 0.51)), row(Some("a"), 0.3, 1.0, numbers(0.9, 0.5))]);
-        assert_eq!(found, Choice { taken: Some(2), out: vec![(1, Veto::LabelsLost(Kept::Numbers(0.51)))] });
+        assert_eq!(
+            found,
+            Choice { taken: Some(2), by: By::NoLabel, out: vec![(1, Veto::LabelsLost(Kept::Numbers(0.51)))] }
+        );
     }
 
     #[test]
@@ -171,5 +194,15 @@ mod tests {
             row(Some("b"), 0.3, 9.0, images(0.1, f64::NAN, 0)),
         ]);
         assert_eq!((found.taken, found.out.len()), (Some(2), 1));
+    }
+
+    #[test]
+    fn validation_images_choose_where_there_are_some_and_vetoes_stay() {
+        let validated = |score, frechet, kept| Row {
+            validation: Some(score),
+            ..row(Some("a"), 0.5, 1.0, images(frechet, kept, 0))
+        };
+        let found = of(vec![validated(0.9, 0.1, 0.1), validated(0.5, 0.1, 0.9), validated(0.6, 0.9, 0.9)]);
+        assert_eq!((found.taken, found.by, found.out.len()), (Some(3), By::Validation, 1));
     }
 }

@@ -22,6 +22,9 @@ pub struct Classes {
     /// Mutual information of its predictions on the unlabelled real images, in nats: entropy of the mean prediction less mean
     /// entropy. It knows no label, and is large where predictions are sure and varied.
     pub information: f64,
+    /// The measure on the validation images, where there are some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<f64>,
 }
 
 /// How a regression did on the real test images.
@@ -32,6 +35,9 @@ pub struct Errors {
     pub median: f64,
     /// (threshold, share of the images whose error is at most that).
     pub within: Vec<(f64, f64)>,
+    /// The mean error on the validation images, where there are some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<f64>,
 }
 
 /// What a model says of images, beside what it says of the synthetic ones they were made of.

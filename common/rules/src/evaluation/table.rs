@@ -38,6 +38,8 @@ pub struct Row {
     pub closed: Option<f64>,
     /// Mean over seeds: of classes, the mutual information on unlabelled real images.
     pub information: Option<f64>,
+    /// Mean over seeds of the measure on the validation images.
+    pub validation: Option<f64>,
     /// The images themselves.
     pub images: Option<Images>,
 }
@@ -125,6 +127,15 @@ pub fn table(what: &What, figures: &[Option<&Figures>]) -> Table {
         let all: Vec<f64> = by_seed(arm).iter().filter_map(of).collect();
         (!all.is_empty()).then(|| Mean::of(&all).mean)
     };
+    let validation = |arm: usize| {
+        let of = |(_, figures): &(u32, &Figures)| match figures {
+            Figures::Classes(classes) => classes.validation,
+            Figures::Errors(errors) => errors.validation,
+            Figures::Images(_) => None,
+        };
+        let all: Vec<f64> = by_seed(arm).iter().filter_map(of).collect();
+        (!all.is_empty()).then(|| Mean::of(&all).mean)
+    };
     let images = |arm: usize| {
         found().find_map(|(cell, figures)| match (cell, figures) {
             (Cell::Images { arm: other }, Figures::Images(images)) if other == arm => Some(images.clone()),
@@ -143,6 +154,7 @@ pub fn table(what: &What, figures: &[Option<&Figures>]) -> Table {
         over_rival: rival.and_then(|rival| over(arm, rival)),
         closed: closed(arm),
         information: information(arm),
+        validation: validation(arm),
         images: images(arm),
     };
     Table { measure: what.measure, rows: (0..what.arms.len()).map(row).collect(), base, rival, ceiling }
@@ -194,7 +206,13 @@ mod tests {
     }
 
     fn accuracy(accuracy: f64) -> Figures {
-        Figures::Classes(Classes { accuracy, balanced_accuracy: accuracy / 2.0, recognised: vec![], information: 1.0 })
+        Figures::Classes(Classes {
+            accuracy,
+            balanced_accuracy: accuracy / 2.0,
+            recognised: vec![],
+            information: 1.0,
+            validation: None,
+        })
     }
 
     fn three() -> What {
@@ -239,7 +257,9 @@ mod tests {
     #[test]
     fn of_errors_less_is_better() {
         let what = What { task: Task::Numbers, measure: Measure::Error, classes: vec![], ..three() };
-        let error = |mean| Figures::Errors(crate::evaluation::figures::Errors { mean, median: mean, within: vec![] });
+        let error = |mean| {
+            Figures::Errors(crate::evaluation::figures::Errors { mean, median: mean, within: vec![], validation: None })
+        };
         let models = [error(4.0), error(3.0), error(1.0)];
         let figures: Vec<Option<&Figures>> = [None, None].into_iter().chain(models.iter().map(Some)).collect();
         let rows = table(&what, &figures).rows;
