@@ -30,12 +30,19 @@ pub(super) async fn export(args: args::Export) -> Result<Exit, Failure> {
     let folder = &args.folder;
     fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
     let spec = trained.spec.to_toml();
-    for (name, bytes, what) in [
+    let files = [
         ("refiner.safetensors", trained.file.as_slice(), "its weights"),
         ("refiner.json", shape.as_slice(), "its shape"),
         ("refiner.py", LOADER.as_bytes(), "a PyTorch module: `from refiner import load`"),
         ("spec.toml", spec.as_bytes(), "the job it comes from"),
-    ] {
+    ];
+    let is_another =
+        |(name, bytes, _): &&(&str, &[u8], &str)| fs::read(folder.join(name)).is_ok_and(|there| there != *bytes);
+    if let Some((name, ..)) = files.iter().find(is_another) {
+        let what = format!("{} is there already, and another", here(&folder.join(name)).display());
+        return Err(Failure::new(Exit::Usage, what).hint("name a new or an empty folder"));
+    }
+    for (name, bytes, what) in files {
         let file = folder.join(name);
         fs::write(&file, bytes).map_err(|error| unwritable(&file, &error))?;
         say("wrote", format!("{}   {what}", here(&file).display()));

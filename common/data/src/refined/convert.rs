@@ -30,10 +30,11 @@ pub fn convert(order: &Refinement, progress: &dyn Fn(u64, u64)) -> Result<Manife
         if !is_published(order, shard)? {
             let source = input.shard(what.shard_samples, shard)?;
             let attempted = attempt(order, &source, shard, &name, &|done| progress(begin + done, what.samples));
-            if attempted.is_err() {
-                discard(order, shard, &name)?;
+            if let Err(error) = attempted {
+                // Why it failed says more than that the rest of it stays, which the next attempt does not mind.
+                let _ = discard(order, shard, &name);
+                return Err(error);
             }
-            attempted?;
             publish_if_first(order, shard, &name)?;
         }
         progress(what.samples_of(shard).end, what.samples);

@@ -55,7 +55,7 @@ fn a_test_image_that_is_in_any_other_set_is_named() {
         let how = how(&shelf);
         shelf.grey(&format!("{set}/again.png"), 55);
         let table = std::fs::read_to_string(shelf.path(&format!("{set}.csv"))).unwrap();
-        shelf.put(&format!("{set}.csv"), &format!("{table}again.png,1,x\n"));
+        shelf.put(&format!("{set}.csv"), format!("{table}again.png,1,x\n"));
         let said = open(&shelf, &how).unwrap_err().to_string();
         assert!(said.contains("`55.png` as `again.png`") && said.contains(&format!("{set} images")), "{said}");
     }
