@@ -124,6 +124,7 @@ mod with_torch {
             test: labelled(&sets.test)?,
             real_labelled: sets.real_labelled.as_ref().map(labelled).transpose()?,
             validation: sets.validation.as_ref().map(labelled).transpose()?,
+            points: sets.points.clone(),
         })
     }
 

@@ -144,6 +144,9 @@ pub struct How {
     /// A column of the tables: no group of the test may be one of those that were learned from.
     #[serde(default)]
     pub group: Option<String>,
+    /// What in the labels of the synthetic images is a point, as [`Labelled::columns`] are: x and y in pixels from the upper left.
+    #[serde(default)]
+    pub point: Vec<String>,
     /// Where the runs of the refiners lie, in their order, if that is known: for their curves.
     #[serde(default)]
     pub runs: Vec<Option<PathBuf>>,

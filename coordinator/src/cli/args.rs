@@ -446,6 +446,10 @@ pub struct Evaluate {
     /// A table with the labels of --real-validation, if they are not with the images
     #[arg(long, value_name = "FILE", requires = "real_validation")]
     pub validation_labels: Option<PathBuf>,
+    /// What in the labels of the synthetic images is a point, as --label names it, such as pupil: x and y in pixels from the upper
+    /// left. How far it moves in refining is said
+    #[arg(long, value_name = "NAME")]
+    pub point: Vec<String>,
     /// A column whose values, such as persons, may not be both in the test and among labelled images to learn or to choose from
     #[arg(long, value_name = "NAME")]
     pub group: Option<String>,

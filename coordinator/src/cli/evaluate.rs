@@ -291,6 +291,7 @@ fn how(args: &args::Evaluate, data: &Data) -> Result<How, Failure> {
             .map(|images| labelled(images, &args.validation_labels))
             .transpose()?,
         group: args.group.clone(),
+        point: args.point.clone(),
         runs: Vec::new(),
         destination,
         workers: Workers { min: 1, max: args.workers.unwrap_or(u32::MAX), device: Device::Auto },

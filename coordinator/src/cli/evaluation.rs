@@ -109,6 +109,11 @@ fn difference(mean: Mean, measure: Measure) -> String {
     format!("{sign}{}", score(mean, measure))
 }
 
+fn moved(images: &Images) -> String {
+    let at_points = images.point_moved.map_or_else(String::new, |moved| format!(", points {moved:.2}"));
+    format!("{:.2} px{at_points}", images.moved)
+}
+
 /// Of classes a share; of numbers a difference, which is to be small.
 fn kept(kept: Kept) -> String {
     match kept {
@@ -129,7 +134,7 @@ fn described(arm: &str, images: &Images) -> Vec<String> {
     vec![
         arm.to_owned(),
         format!("{:.3}", images.change),
-        format!("{:.2} px", images.moved),
+        moved(images),
         kept(images.kept),
         format!("{:.3}", images.frechet),
         levels(&images.wasserstein),

@@ -7,6 +7,8 @@ use tch::{Kind, TchError, Tensor};
 /// Pixels each way beyond which no movement is found; of small images a quarter of their shorter side.
 const REACH: i64 = 3;
 const IMAGES_MAX: i64 = 1_024;
+/// Side of the window around a point, in pixels.
+const WINDOW: i64 = 19;
 /// So much better than staying has a movement to fit.
 const BETTER: f32 = 1e-4;
 /// A correlation below this is that of nothing with something.
@@ -27,6 +29,23 @@ pub(super) fn moved(before_nchw: &Tensor, after_nchw: &Tensor) -> Result<f64, Tc
         _ => 0.0,
     };
     Ok(found.iter().zip(&bent).map(length).sum::<f64>() / n as f64)
+}
+
+/// The same within a window around a point of each image, x and y in pixels; windows do not leave the image.
+pub(super) fn moved_at(before_nchw: &Tensor, after_nchw: &Tensor, points: &[[f32; 2]]) -> Result<f64, TchError> {
+    let (all, _, height, width) = before_nchw.size4()?;
+    let n = all.min(IMAGES_MAX);
+    let (high, wide) = (WINDOW.min(height), WINDOW.min(width));
+    let windows = |of: &Tensor| -> Result<Tensor, TchError> {
+        let window = |at: i64| {
+            let image = at * all / n.max(1);
+            let [x, y] = points.get(image as usize).copied().unwrap_or_default();
+            let from = |point: f32, long: i64, side: i64| (point as i64 - long / 2).clamp(0, side - long);
+            of.f_get(image)?.f_narrow(1, from(y, high, height), high)?.f_narrow(2, from(x, wide, width), wide)
+        };
+        Tensor::f_stack(&(0..n).map(window).collect::<Result<Vec<_>, _>>()?, 0)
+    };
+    moved(&windows(before_nchw)?, &windows(after_nchw)?)
 }
 
 /// Gradient magnitudes of the grey image, without its outermost pixels: `[n, h - 2, w - 2]`.
@@ -105,6 +124,16 @@ mod tests {
             let (found, meant) = (moved(&drawn(0.0, 0.0), &drawn(down, right)).unwrap(), f64::hypot(down, right));
             assert!((found - meant).abs() < 0.1, "{found} for {meant}");
         }
+    }
+
+    #[test]
+    fn around_a_point_only_what_lies_there_counts() {
+        // Two discs side by side, of which the right one moves.
+        let beside = |moved: f64| Tensor::cat(&[drawn(0.0, 0.0), drawn(moved, 0.0)], 3);
+        let (before, after) = (beside(0.0), beside(1.5));
+        let at = |x: f32| moved_at(&before, &after, &[[x, 11.5]; 12]).unwrap();
+        assert!(at(11.5) < 0.05, "{}", at(11.5));
+        assert!((at(35.5) - 1.5).abs() < 0.2, "{}", at(35.5));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{
     frechet::frechet_distance,
     model::{JUDGE, Model, agreement, trained},
-    movement::moved,
+    movement::{moved, moved_at},
     pictures::{Pictures, Targets, blurred, brightness_spread, change, flat_images, image_matched, moment_matched},
     wasserstein::{sliced, spread},
 };
@@ -54,6 +54,8 @@ pub struct Sets {
     pub test: Pictures,
     pub real_labelled: Option<Pictures>,
     pub validation: Option<Pictures>,
+    /// Of each synthetic image, x and y in pixels.
+    pub points: Option<Vec<[f32; 2]>>,
 }
 
 /// For people: `[n, c, h, w]` in [-1, 1] each, row-major.
@@ -235,6 +237,7 @@ impl Studio {
         Ok(Some(Images {
             change: change(&made, synthetic),
             moved: moved(synthetic, &made)?,
+            point_moved: self.sets.points.as_ref().map(|points| moved_at(synthetic, &made, points)).transpose()?,
             kept,
             frechet: frechet_distance(&model.features(&made), &judge.real_nd),
             frechet_floor: judge.frechet_floor,
@@ -455,6 +458,7 @@ mod tests {
             test: pictures(3, 0.5),
             real_labelled: Some(pictures(4, 0.5)),
             validation: Some(pictures(5, 0.5)),
+            points: None,
         };
         Studio::new(what, sets, vec![Box::new(Brighter)])
     }

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 use sumac_common::{
-    evaluation::{How, Labelled},
+    evaluation::{How, Labelled, Task},
     ids::Digest,
     spec::{ImageShape, Labels, Resize},
 };
@@ -26,6 +26,8 @@ pub struct Sets {
     pub test: LabelledSet,
     pub real_labelled: Option<LabelledSet>,
     pub validation: Option<LabelledSet>,
+    /// Of each synthetic image, if its label names one: x and y in pixels.
+    pub points: Option<Vec<[f32; 2]>>,
 }
 
 impl Sets {
@@ -47,8 +49,11 @@ impl Sets {
             let answers = Answers::read(which, &frozen, labelled)?;
             Ok(LabelledSet { frozen, answers })
         };
+        let synthetic = labelled("synthetic", &how.synthetic)?;
+        let points = if how.point.is_empty() { None } else { Some(points(&synthetic, how, resize)?) };
         let sets = Self {
-            synthetic: labelled("synthetic", &how.synthetic)?,
+            points,
+            synthetic,
             real: frozen("real", &how.real)?,
             test: labelled("real test", &how.test)?,
             real_labelled: how.real_labelled.as_ref().map(|set| labelled("labelled real", set)).transpose()?,
@@ -65,7 +70,9 @@ impl Sets {
     #[must_use]
     pub fn digest(&self) -> Digest {
         let labelled = [Some(&self.synthetic), Some(&self.test), self.real_labelled.as_ref(), self.validation.as_ref()];
-        labelled.into_iter().fold(self.real.manifest_hash(), |digest, set| match set {
+        let points = self.points.iter().flatten().flatten().map(f32::to_string).collect::<Vec<_>>().join(" ");
+        let start = self.real.manifest_hash().then(points.as_bytes());
+        labelled.into_iter().fold(start, |digest, set| match set {
             None => digest.then(b"none"),
             Some(set) => {
                 let said = set.answers.texts().join("\n");
@@ -116,5 +123,20 @@ impl Sets {
             }
         }
         Ok(())
+    }
+}
+
+fn points(synthetic: &LabelledSet, how: &How, resize: Resize) -> Result<Vec<[f32; 2]>, EvaluatedError> {
+    let fault = |what: &str| EvaluatedError::Labels { which: "synthetic", what: what.to_owned() };
+    if resize != Resize::Exact {
+        return Err(fault(
+            "points are in pixels of the images as they lie there, and these are brought to another size",
+        ));
+    }
+    let labelled = Labelled { columns: how.point.clone(), ..how.synthetic.clone() };
+    let answers = Answers::read("synthetic", &synthetic.frozen, &labelled)?;
+    match answers.numbers(Task::Numbers)? {
+        (numbers, 2) => Ok(numbers.as_chunks().0.to_vec()),
+        (_, width) => Err(fault(&format!("a point is x and y, and --point names {width} numbers"))),
     }
 }

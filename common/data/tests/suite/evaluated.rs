@@ -29,6 +29,7 @@ fn how(shelf: &Shelf) -> How {
         real_labelled: Some(real),
         validation: Some(draw(shelf, "validation", 70..80, "v")),
         group: Some("person".to_owned()),
+        point: vec![],
         runs: vec![],
         destination: PathBuf::new(),
         workers: Workers { min: 1, max: 1, device: Device::Auto },

@@ -106,6 +106,7 @@ mod tests {
         Images {
             change: 0.1,
             moved: 0.0,
+            point_moved: None,
             kept: Kept::Classes(kept),
             frechet,
             frechet_floor: 0.0,

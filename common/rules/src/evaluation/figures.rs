@@ -59,6 +59,9 @@ pub struct Images {
     pub change: f64,
     /// Pixels by which the contours of an image moved, mean over images.
     pub moved: f64,
+    /// The same of what lies around a point that the labels name, such as a pupil.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point_moved: Option<f64>,
     /// What a model still sees of the labels.
     pub kept: Kept,
     /// Fréchet distance of features to the unlabelled real images (Heusel et al. 2017) ...
