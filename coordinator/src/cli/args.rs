@@ -58,10 +58,21 @@ pub enum Command {
     /// All members of a job are lost for good: go back to its last checkpoint
     GiveUp(Target),
     /// Turn a labelled simulator data set into a refined one, with a refiner that was trained
+    ///
+    /// The same command goes on where it was stopped, and finds a finished data set finished. Without a coordinator it brings its
+    /// own, with workers on this machine, as `up` does.
     Refine(Box<Refine>),
     /// Does it help? Train a model on synthetic, matched and refined images, test it on labelled real ones
+    ///
+    /// The same small model learns from each kind of images, with the same seeds and the same number of updates, and is tested on
+    /// real images that nothing was trained on: as the synthetic ones are, lit as real ones without any learning (moment-match,
+    /// image-match), refined, and synthetic ones together with each. The table says by how much each is better, seed by seed.
+    ///
+    /// The same command goes on where it was stopped, and prints the table of a finished evaluation. Without a coordinator it brings
+    /// its own, with workers on this machine.
     Evaluate(Box<Evaluate>),
     /// Run one job with other values, each variant a run of its own, and compare them
+    #[command(long_about = SWEEP)]
     Sweep(Box<Sweep>),
     /// Runs beside each other: losses, how far the refiner goes, who is ahead, what is out of balance
     Compare(Compare),
@@ -257,18 +268,8 @@ pub struct Submit {
     pub reach: Reach,
 }
 
-/// FILE is a job, varied by --over, or a sweep:
-///
-///   job = "signs.toml"              # beside this file
-///   [variants.as-it-is]
-///   [variants.no-history]
-///   train.history.size = 0
-///   [over]                          # each variant with each of these
-///   train.seed = [7, 8]
-///
-/// The same command goes on where it was stopped. Without a coordinator it brings its own, with workers on this machine.
+/// One job with other values.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Sweep {
     /// A job file, or a sweep's
     #[arg(value_name = "FILE")]
@@ -307,6 +308,20 @@ pub struct Compare {
     pub reach: Reach,
 }
 
+const SWEEP: &str = "\
+Run one job with other values, each variant a run of its own, and compare them.
+
+FILE is a job, varied by --over, or a sweep:
+
+  job = \"signs.toml\"              # beside this file
+  [variants.as-it-is]
+  [variants.no-history]
+  train.history.size = 0
+  [over]                          # each variant with each of these
+  train.seed = [7, 8]
+
+The same command goes on where it was stopped. Without a coordinator it brings its own, with workers on this machine.";
+
 #[derive(Debug, clap::Args)]
 pub struct Wait {
     #[command(flatten)]
@@ -328,8 +343,7 @@ pub struct Cancel {
     pub yes: bool,
 }
 
-/// The same command goes on where it was stopped, and finds a finished data set finished. Without a coordinator it brings its
-/// own, with workers on this machine, as `up` does.
+/// A data set through a refiner.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Refine {
@@ -402,12 +416,7 @@ pub enum RefineAbout {
     },
 }
 
-/// The same small model learns from each kind of images, with the same seeds and the same number of updates, and is tested on real
-/// images that nothing was trained on: as the synthetic ones are, lit as real ones without any learning (moment-match,
-/// image-match), refined, and synthetic ones together with each. The table says by how much each is better, seed by seed.
-///
-/// The same command goes on where it was stopped, and prints the table of a finished evaluation. Without a coordinator it brings
-/// its own, with workers on this machine.
+/// Models that learn from refined images.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Evaluate {
