@@ -106,12 +106,12 @@ pub(super) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{s}", grouped(number))
 }
 
-/// The two largest units: 41s, 8m10s, 3h05m, 2d04h; below ten seconds with a tenth.
+/// The two largest units: 41s, 8m10s, 3h05m, 2d04h; below ten seconds with a tenth, unless it is of whole seconds.
 pub(super) fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
-        0..10 => format!("{:.1}s", duration.as_secs_f64()),
-        10..60 => format!("{seconds}s"),
+        0..10 if duration.subsec_nanos() > 0 => format!("{:.1}s", duration.as_secs_f64()),
+        0..60 => format!("{seconds}s"),
         60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
         _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_span_shows_its_two_largest_units() {
-        let spans = [300, 41_000, 490_000, 11_100_000, 187_200_000].map(|ms| span(Duration::from_millis(ms)));
-        assert_eq!(spans, ["0.3s", "41s", "8m10s", "3h05m", "2d04h"]);
+        let spans = [300, 6_000, 41_000, 490_000, 11_100_000, 187_200_000].map(|ms| span(Duration::from_millis(ms)));
+        assert_eq!(spans, ["0.3s", "6s", "41s", "8m10s", "3h05m", "2d04h"]);
     }
 }

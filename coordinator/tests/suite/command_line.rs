@@ -176,7 +176,7 @@ async fn a_job_that_does_not_run_has_losses_and_no_speed() {
     let running = job_when(&url, &job.id, |job| job.step == 600).await;
     assert_eq!(running.state(), v1::JobState::Running);
     let described = sumac.at(&url, &["job", &job.id]).await.with(0).stdout;
-    assert!(described.contains("11.8 step/s  6,042 images/s   eta 0.0s"), "{described}");
+    assert!(described.contains("11.8 step/s  6,042 images/s   eta 0s"), "{described}");
 
     a.ends(&opening, 600, Ending::Finished).await;
     job_when(&url, &job.id, |job| job.state() == v1::JobState::Finished).await;
