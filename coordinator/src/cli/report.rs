@@ -109,7 +109,7 @@ fn bars(table: &Table) -> String {
     let at = |value: f64| LEFT + WIDE * (value / most).clamp(0.0, 1.0);
     let height = HIGH * table.rows.len() as f64;
     let mut svg =
-        format!("<svg viewBox=\"0 0 {} {height}\" role=\"img\" aria-label=\"scores by arm\">\n", LEFT + WIDE + 110.0);
+        format!("<svg viewBox=\"0 0 {} {height}\" role=\"img\" aria-label=\"scores by arm\">\n", LEFT + WIDE + 170.0);
     for (place, row) in table.rows.iter().enumerate() {
         let (top, middle) = (HIGH * place as f64, HIGH * (place as f64 + 0.5));
         let class = if place == table.base { "base" } else { "bar" };
@@ -145,6 +145,10 @@ fn the_images(found: &Evaluated, table: &Table) -> String {
     part.push_str(&html_table(&IMAGE_HEADS, &rows));
     for (cell, outcome) in found.evaluation.what.cells().iter().zip(&found.cells) {
         let Cell::Images { arm } = cell else { continue };
+        // Beside themselves there is nothing to see.
+        if *arm == table.base {
+            continue;
+        }
         let _ = writeln!(
             part,
             "<h3>{0}</h3>\n<p class=\"note\">synthetic, {0}, what changed, real; and what the first two are labelled</p>\n\
