@@ -24,6 +24,37 @@ pub enum GridError {
     Empty,
 }
 
+/// Where the images of a grid lie, in pixels of the PNG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sheet {
+    /// By so much each pixel is larger than in its image.
+    pub scale: usize,
+    pub width: usize,
+    pub height: usize,
+    cell: (usize, usize),
+}
+
+impl Sheet {
+    #[must_use]
+    pub fn of(shape: ImageShape, columns: usize, rows: usize) -> Self {
+        let (width, height) = (shape.width as usize, shape.height as usize);
+        let scale = (HEIGHT_WANTED / height.max(1)).clamp(1, SCALE_MAX);
+        let cell = (width * scale, height * scale);
+        Self {
+            scale,
+            width: columns * cell.0 + columns.saturating_sub(1) * COLUMN_GAP + 2 * GAP,
+            height: rows * (cell.1 + GAP) + GAP,
+            cell,
+        }
+    }
+
+    /// The left and the top of an image.
+    #[must_use]
+    pub fn corner(&self, column: usize, row: usize) -> (usize, usize) {
+        (GAP + column * (self.cell.0 + COLUMN_GAP), GAP + row * (self.cell.1 + GAP))
+    }
+}
+
 /// Each column is `[n, channels, height, width]` in [-1, 1]; columns may differ in n, what is missing stays blank.
 pub fn grid_png(shape: ImageShape, columns: &[&[f32]]) -> Result<Vec<u8>, GridError> {
     let (width, height, channels) = (shape.width as usize, shape.height as usize, shape.channels as usize);
@@ -38,19 +69,18 @@ pub fn grid_png(shape: ImageShape, columns: &[&[f32]]) -> Result<Vec<u8>, GridEr
     let rows =
         columns.iter().map(|values| values.len() / image).max().filter(|&rows| rows > 0).ok_or(GridError::Empty)?;
 
-    let scale = (HEIGHT_WANTED / height).clamp(1, SCALE_MAX);
+    let sheet = Sheet::of(shape, columns.len(), rows);
+    let Sheet { scale, width: full_width, height: full_height, .. } = sheet;
     let (cell_width, cell_height) = (width * scale, height * scale);
-    let full_width = columns.len() * cell_width + (columns.len() - 1) * COLUMN_GAP + 2 * GAP;
-    let full_height = rows * (cell_height + GAP) + GAP;
-    let mut sheet = vec![GAP_TONE; full_width * full_height * channels];
+    let mut pixels_there = vec![GAP_TONE; full_width * full_height * channels];
     for (column, values) in columns.iter().enumerate() {
         for (row, pixels) in values.chunks_exact(image).enumerate() {
-            let (left, top) = (GAP + column * (cell_width + COLUMN_GAP), GAP + row * (cell_height + GAP));
+            let (left, top) = sheet.corner(column, row);
             for y in 0..cell_height {
                 for x in 0..cell_width {
                     for channel in 0..channels {
                         let value = pixels[(channel * height + y / scale) * width + x / scale];
-                        sheet[((top + y) * full_width + left + x) * channels + channel] = tone(value);
+                        pixels_there[((top + y) * full_width + left + x) * channels + channel] = tone(value);
                     }
                 }
             }
@@ -59,7 +89,7 @@ pub fn grid_png(shape: ImageShape, columns: &[&[f32]]) -> Result<Vec<u8>, GridEr
     let colour = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
     let mut png = Vec::new();
     PngEncoder::new(&mut png)
-        .write_image(&sheet, full_width as u32, full_height as u32, colour)
+        .write_image(&pixels_there, full_width as u32, full_height as u32, colour)
         .expect("the sheet has as many values as pixels, and memory takes any bytes");
     Ok(png)
 }

@@ -9,12 +9,13 @@ use std::{fmt::Write as _, fs, path::PathBuf};
 use sumac_common::{
     evaluation::{
         Cell, Evaluation,
-        figures::Figures,
+        figures::{Figures, Images},
         table::{self, Mean, Table},
     },
     metrics::{self, Row},
+    spec::ImageShape,
 };
-use sumac_data::evaluated::Evaluated;
+use sumac_data::{evaluated::Evaluated, grid::Sheet};
 
 const REPORT: &str = "report.html";
 
@@ -31,6 +32,8 @@ pub(super) fn write(found: &Evaluated) -> Result<PathBuf, Failure> {
 const POLICY: &str = "<meta http-equiv=\"Content-Security-Policy\" \
                       content=\"default-src 'none'; img-src data:; style-src 'nonce-sumac'\">\n\
                       <meta name=\"viewport\" content=\"width=device-width\">\n";
+/// Synthetic, made of it, what changed, real.
+const COLUMNS: usize = 4;
 /// Points of a curve: each is the mean of what lies around it.
 const POINTS: usize = 80;
 
@@ -41,9 +44,9 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; font-size: .8rem; text-transform: uppercase; letter-spacing: .03em; }
-.grid { display: flex; gap: .8rem; margin: 0; font-size: .8rem; }
-.grid img { image-rendering: pixelated; min-width: 0; object-fit: contain; }
-.grid ol { display: grid; grid-auto-rows: 1fr; list-style: none; margin: 0; padding: 0; align-items: center; }
+.sheet { max-width: 100%; height: auto; image-rendering: pixelated; }
+svg .label { fill: #fff; stroke: #000; stroke-width: 2.5; paint-order: stroke; font-size: 12px; }
+.point { fill: none; stroke: #f33; stroke-width: 1.5; }
 .curves { display: flex; flex-wrap: wrap; gap: 1.5rem; } .curves figure { margin: 0; width: 20rem; }
 .first, .second { fill: none; stroke-width: 1.5; } .first { stroke: var(--bar); } .second { stroke: #c77d2e; }
 .axis { stroke: var(--line); }
@@ -149,23 +152,42 @@ fn the_images(found: &Evaluated, table: &Table) -> String {
         if *arm == table.base {
             continue;
         }
+        let Figures::Images(images) = &outcome.figures else { continue };
+        let arm = escaped(&table.rows[*arm].arm);
         let _ = writeln!(
             part,
-            "<h3>{0}</h3>\n<p class=\"note\">synthetic, {0}, what changed, real; and what the first two are labelled</p>\n\
-             <figure class=\"grid\"><img alt=\"{0} beside synthetic and real images\" src=\"data:image/png;base64,{1}\">\n\
-             <ol>{2}</ol></figure>",
-            escaped(&table.rows[*arm].arm),
-            escaped(&outcome.picture),
-            labels(&outcome.figures)
+            "<h3>{arm}</h3>\n<p class=\"note\">synthetic, {arm}, what changed, real; over the first two what they are labelled</p>\n{}",
+            picture(&arm, found.evaluation.what.image, images, &outcome.picture)
         );
     }
     part
 }
 
-/// A line for each row of the picture.
-fn labels(figures: &Figures) -> String {
-    let Figures::Images(images) = figures else { return String::new() };
-    images.labels.iter().map(|label| format!("<li>{}</li>", escaped(label))).collect()
+/// The images side by side, with their labels over both.
+fn picture(arm: &str, image: ImageShape, images: &Images, png: &str) -> String {
+    let sheet = Sheet::of(image, COLUMNS, images.shown.len());
+    let mut svg = format!(
+        "<svg class=\"sheet\" width=\"{0}\" viewBox=\"0 0 {0} {1}\" role=\"img\" aria-label=\"{arm} beside synthetic and real \
+         images\"><image width=\"{0}\" height=\"{1}\" href=\"data:image/png;base64,{2}\"/>\n",
+        sheet.width,
+        sheet.height,
+        escaped(png)
+    );
+    for (row, column) in (0..images.shown.len()).flat_map(|row| [(row, 0), (row, 1)]) {
+        let (left, top) = sheet.corner(column, row);
+        if let Some(label) = images.labels.get(row) {
+            let (_, below) = sheet.corner(column, row + 1);
+            let _ =
+                write!(svg, "<text class=\"label\" x=\"{}\" y=\"{}\">{}</text>", left + 3, below - 6, escaped(label));
+        }
+        if let Some([x, y]) = images.points.get(row) {
+            // Pixels are counted by their middles.
+            let at = |side: f32, from: usize| from as f32 + (side + 0.5) * sheet.scale as f32;
+            let _ = write!(svg, "<circle class=\"point\" cx=\"{}\" cy=\"{}\" r=\"4\"/>", at(*x, left), at(*y, top));
+        }
+    }
+    svg.push_str("</svg>\n");
+    svg
 }
 
 /// How the refiners were trained, where their runs can be reached.

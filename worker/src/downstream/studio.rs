@@ -249,6 +249,7 @@ impl Studio {
             told_from_real_floor: judge.told_floor,
             flat: flat_images(&made),
             images,
+            points: shown.iter().filter_map(|at| self.sets.points.as_ref()?.get(*at as usize).copied()).collect(),
             shown,
             labels,
         }))

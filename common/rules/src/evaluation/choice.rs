@@ -120,6 +120,7 @@ mod tests {
             images: 1_000,
             shown: vec![],
             labels: vec![],
+            points: vec![],
         }
     }
 

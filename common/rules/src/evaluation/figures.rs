@@ -85,4 +85,7 @@ pub struct Images {
     /// Places of some of the images among the synthetic ones, for people to look at; and what each is labelled.
     pub shown: Vec<u64>,
     pub labels: Vec<String>,
+    /// The points of those, x and y in pixels, if their labels name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points: Vec<[f32; 2]>,
 }
