@@ -61,9 +61,12 @@ pub(super) async fn sweep(args: args::Sweep, verbose: bool) -> Result<Exit, Fail
     tell(&jobs)
 }
 
-/// The variants as jobs, all checked before any of them is queued.
-fn specs(args: &args::Sweep) -> Result<Vec<Spec>, Failure> {
-    let usage = |what: String| Failure::new(Exit::Usage, what).hint("sumac sweep --help");
+fn usage(what: String) -> Failure {
+    Failure::new(Exit::Usage, what).hint("sumac sweep --help")
+}
+
+/// The job's file, and what is made of it.
+fn variants(args: &args::Sweep) -> Result<(PathBuf, Vec<Variant>), Failure> {
     let shown = args.file.display();
     let text = fs::read_to_string(&args.file)
         .map_err(|error| Failure::new(Exit::Usage, format!("cannot read {shown}")).because(Some(&error)))?;
@@ -79,14 +82,19 @@ fn specs(args: &args::Sweep) -> Result<Vec<Spec>, Failure> {
         return Err(usage(format!("{shown} with nothing to vary is one job"))
             .hint("name values to try: --over train.lambda=0.5,2,8; or run it as it is: sumac up, sumac submit"));
     }
-    let into = args.into.as_ref().map(|into| absolute(into).unwrap_or_else(|_| into.clone()));
-    if variants.iter().any(|variant| variant.changes.iter().any(|(path, _)| OWN.contains(&path.as_str()))) {
+    if variants.iter().flat_map(|variant| &variant.changes).any(|(path, _)| OWN.contains(&path.as_str())) {
+        let own = OWN.join(", ");
         return Err(usage(format!(
-            "a sweep itself gives its runs their names and folders, so it varies none of {}",
-            OWN.join(", ")
+            "a sweep itself gives its runs their names and folders, so it varies none of {own}"
         ))
         .hint("--into DIR puts all of them into one folder"));
     }
+    Ok((file, variants))
+}
+
+/// The variants as jobs, all checked before any of them is queued.
+fn specs(args: &args::Sweep) -> Result<Vec<Spec>, Failure> {
+    let (file, variants) = variants(args)?;
     let mut specs = Vec::new();
     for variant in &variants {
         let of_variant = |failure: Failure| match variant.name.as_str() {
@@ -95,6 +103,7 @@ fn specs(args: &args::Sweep) -> Result<Vec<Spec>, Failure> {
         };
         specs.push(spec(&file, args, variant).map_err(of_variant)?);
     }
+    let into = args.into.as_ref().map(|into| absolute(into).unwrap_or_else(|_| into.clone()));
     let job = specs.first().map(|spec| spec.name.clone()).unwrap_or_default();
     for (spec, name) in specs.iter_mut().zip(sweep::names(&job, &variants)) {
         // Beside where the job as it is would write.
