@@ -194,6 +194,9 @@ fn chosen(table: &Table) -> Vec<String> {
             format!("{} is out: its labels are lost to a model (kept: {})", arm(*at), kept(*lost))
         }
         Veto::Flat { images } => format!("{} is out: {} show nothing", arm(*at), counted(*images, "image")),
+        Veto::OneLight { share } => {
+            format!("{} is out: its brightness varies by {:.0}% of what real images' does", arm(*at), 100.0 * share)
+        }
     });
     let several = table.rows.iter().filter(|row| row.refined_by.is_some()).count() > 1;
     let taken = choice.taken.filter(|_| several).map(|at| {

@@ -3,7 +3,7 @@
 //!
 //! Of one run, the state whose images are nearest to the real ones; of several runs, the one from whose images a model learns to
 //! say sure and varied things of real ones: distances between runs say little, for images that lost their labels come nearest of
-//! all. What lost its labels, or shows nothing, is out before.
+//! all. What lost its labels, shows nothing, or has one light for all, is out before.
 
 use super::{
     Measure,
@@ -19,6 +19,9 @@ pub const KEPT_MIN: f64 = 0.6;
 pub const DIFFERENCE_MAX: f64 = 0.5;
 /// Share of images that show nothing, beyond that of the synthetic ones.
 pub const FLAT_MAX: f64 = 0.005;
+
+/// Share of the real images' spread of brightness: with less of it every image has one light.
+pub const SPREAD_MIN: f64 = 0.5;
 
 /// Rows are numbered as in the table.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,6 +46,10 @@ pub enum Veto {
     Flat {
         images: u64,
     },
+    /// So little of the real images' spread of brightness is left.
+    OneLight {
+        share: f64,
+    },
 }
 
 /// Among the rows of refined images that have figures of them.
@@ -60,6 +67,9 @@ pub fn choice(table: &Table) -> Choice {
             choice.out.push((at, Veto::LabelsLost(images.kept)));
         } else if flat as f64 > FLAT_MAX * images.images as f64 {
             choice.out.push((at, Veto::Flat { images: images.flat }));
+        } else if images.brightness_spread < SPREAD_MIN * images.brightness_spread_real {
+            let share = images.brightness_spread / images.brightness_spread_real;
+            choice.out.push((at, Veto::OneLight { share }));
         } else {
             if let Some(score) = row.validation.map(|score| sign * score).filter(|score| !score.is_nan())
                 && best_validated.is_none_or(|(_, best)| score > best)
@@ -176,6 +186,14 @@ mod tests {
         let out = vec![(1, Veto::LabelsLost(Kept::Classes(0.59))), (2, Veto::Flat { images: 10 })];
         assert_eq!(found, Choice { taken: Some(3), by: By::NoLabel, out });
         assert_eq!(of(vec![]), Choice::default());
+    }
+
+    #[test]
+    fn images_in_one_light_are_out() {
+        let lit = |spread| Images { brightness_spread: spread, ..images(0.1, 0.9, 0) };
+        let found = of(vec![row(Some("a"), 0.9, 9.0, lit(0.12)), row(Some("b"), 0.3, 1.0, lit(0.15))]);
+        assert_eq!(found.taken, Some(2));
+        assert!(matches!(found.out[..], [(1, Veto::OneLight { share })] if (share - 0.4).abs() < 1e-9), "{found:?}");
     }
 
     #[test]
