@@ -20,8 +20,10 @@ pub const DIFFERENCE_MAX: f64 = 0.5;
 /// Share of images that show nothing, beyond that of the synthetic ones.
 pub const FLAT_MAX: f64 = 0.005;
 
-/// Share of the real images' spread of brightness: with less of it every image has one light.
+/// Share of the real images' spread of brightness: with less of it every image has one light ...
 pub const SPREAD_MIN: f64 = 0.5;
+/// ... and it is the refiner that gave it, where the synthetic images had more: less than this share of theirs is left.
+pub const NARROWED: f64 = 0.9;
 
 /// Rows are numbered as in the table.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,6 +58,7 @@ pub enum Veto {
 #[must_use]
 pub fn choice(table: &Table) -> Choice {
     let flat_anyway = table.rows[table.base].images.as_ref().map_or(0, |images| images.flat);
+    let given = table.rows[table.base].images.as_ref().map_or(f64::INFINITY, |images| images.brightness_spread);
     let mut choice = Choice::default();
     let sign = if table.measure == Measure::Error { -1.0 } else { 1.0 };
     let mut best_validated: Option<(usize, f64)> = None;
@@ -67,7 +70,7 @@ pub fn choice(table: &Table) -> Choice {
             choice.out.push((at, Veto::LabelsLost(images.kept)));
         } else if flat as f64 > FLAT_MAX * images.images as f64 {
             choice.out.push((at, Veto::Flat { images: images.flat }));
-        } else if images.brightness_spread < SPREAD_MIN * images.brightness_spread_real {
+        } else if images.brightness_spread < (SPREAD_MIN * images.brightness_spread_real).min(NARROWED * given) {
             let share = images.brightness_spread / images.brightness_spread_real;
             choice.out.push((at, Veto::OneLight { share }));
         } else {
@@ -194,6 +197,11 @@ mod tests {
         let found = of(vec![row(Some("a"), 0.9, 9.0, lit(0.12)), row(Some("b"), 0.3, 1.0, lit(0.15))]);
         assert_eq!(found.taken, Some(2));
         assert!(matches!(found.out[..], [(1, Veto::OneLight { share })] if (share - 0.4).abs() < 1e-9), "{found:?}");
+        // As little as there was is no fault of the refiner.
+        let dull = row(None, 0.2, 0.1, Images { brightness_spread: 0.12, ..images(1.0, 1.0, 4) });
+        let rows = vec![dull, row(Some("a"), 0.9, 9.0, lit(0.12))];
+        let found = choice(&Table { measure: Measure::Accuracy, rows, base: 0, rival: None, ceiling: None });
+        assert_eq!(found.taken, Some(1));
     }
 
     #[test]
