@@ -49,7 +49,8 @@ pub(crate) const OWN_NAMES: [&str; 3] = [MANIFEST, ERRORS, PROVENANCE];
 
 /// Written by a refinement or a conversion that has not come to its end.
 pub(crate) fn is_under_way(root: &std::path::Path) -> bool {
-    !is_sealed(root) && crate::storage::is_file(&root.join(order::PATH)).unwrap_or(false)
+    !is_sealed(root)
+        && crate::storage::is_file(&root.join(sumac_common::refinement::WORK).join(order::ORDER)).unwrap_or(false)
 }
 
 pub(crate) fn is_sealed(root: &std::path::Path) -> bool {

@@ -17,9 +17,7 @@ use sumac_common::{
 
 /// In the folder of work in progress.
 const REFINER: &str = "refiner.safetensors";
-const ORDER: &str = "refinement.json";
-/// Below the destination.
-pub(super) const PATH: &str = ".sumac/refinement.json";
+pub(super) const ORDER: &str = "refinement.json";
 const OWN: [&str; 3] = [ORDER, REFINER, FINGERPRINT];
 const OWN_FOLDERS: [&str; 5] = [ATTEMPTS, CLAIMS, RECORDS, SHARDS, input::FOLDER];
 

@@ -57,8 +57,9 @@ pub enum Veto {
 /// Among the rows of refined images that have figures of them.
 #[must_use]
 pub fn choice(table: &Table) -> Choice {
-    let flat_anyway = table.rows[table.base].images.as_ref().map_or(0, |images| images.flat);
-    let given = table.rows[table.base].images.as_ref().map_or(f64::INFINITY, |images| images.brightness_spread);
+    let synthetic = table.rows[table.base].images.as_ref();
+    let flat_anyway = synthetic.map_or(0, |images| images.flat);
+    let given = synthetic.map_or(f64::INFINITY, |images| images.brightness_spread);
     let mut choice = Choice::default();
     let sign = if table.measure == Measure::Error { -1.0 } else { 1.0 };
     let mut best_validated: Option<(usize, f64)> = None;
