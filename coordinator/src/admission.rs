@@ -44,7 +44,7 @@ pub fn admit<'j>(jobs: impl Iterator<Item = &'j Job>, spec: &Spec) -> Result<Adm
     let jobs: Vec<&Job> = jobs.collect();
     let into_the_same: Vec<&&Job> = jobs.iter().filter(|job| job.spec.how.output.dir == spec.how.output.dir).collect();
     if let Some(active) = into_the_same.iter().find(|job| !job.state.is_over()) {
-        return if is_same_run(&active.spec, spec) {
+        return if is_same_run(&active.spec, &active.resolved(spec)) {
             Ok(Admission::AlreadyThere(active.id.clone()))
         } else {
             Err(NotAdmitted::OutputTaken { dir: spec.how.output.dir.clone(), job: active.id.clone() })
@@ -53,7 +53,7 @@ pub fn admit<'j>(jobs: impl Iterator<Item = &'j Job>, spec: &Spec) -> Result<Adm
     // Only the last writer of this output can go on in it.
     if let Some(last) = into_the_same.last()
         && last.state == JobState::Paused
-        && last.spec.what.identity() == spec.what.identity()
+        && last.spec.what.identity() == last.resolved(spec).what.identity()
     {
         return Ok(Admission::GoesOn(last.id.clone()));
     }

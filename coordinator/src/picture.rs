@@ -61,7 +61,7 @@ impl Entry {
 }
 
 /// A fact of the journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Noted {
     pub at: SystemTime,
     pub fact: Fact,

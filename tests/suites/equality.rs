@@ -1,5 +1,6 @@
 //! The same job gives the same bits on any number of workers (L-2, L-3), three of which do not divide its eight lanes.
 
+use sumac_common::spec;
 use sumac_tests::{Cluster, Job, Outcome};
 
 const WORKERS: u32 = 4;
@@ -41,6 +42,25 @@ fn a_toy_is_the_same_on_one_to_four_workers() {
 #[test]
 fn a_simgan_is_the_same_on_one_to_four_workers() {
     assert_one_run(&on_each_number_of_workers(Job::simgan));
+}
+
+/// What calibration finds is a number like any other: a worker that comes later is told it, and whoever writes it into the job
+/// has the same run.
+#[test]
+fn a_calibrated_run_is_the_run_that_names_the_number_it_found() {
+    let cluster = Cluster::of(3);
+    let open = |name: &str| Job::simgan(name).set("train.lambda", "calibrated");
+    let jobs = [open("of-one").exactly(1), open("of-three").exactly(3)];
+    let found: Vec<Outcome> = jobs.iter().map(|job| cluster.run(job)).collect();
+    let resolved = cluster.room().read("runs/of-one/spec.toml");
+    let resolved = spec::read(&String::from_utf8_lossy(&resolved), &[]).expect("a run leaves a spec");
+    let lambda = resolved.what.train.lambda.expect("its spec has a number in it");
+    let named = cluster.run(&Job::simgan("named").set("train.lambda", lambda));
+    for (run, workers) in found.iter().zip(["one worker", "three workers"]) {
+        run.assert_same_run(&named, workers);
+    }
+    let other = cluster.run(&Job::simgan("other").set("train.lambda", 2.0 * lambda));
+    assert_ne!(other.text("/state_sha256"), named.text("/state_sha256"), "lambda {lambda} weighs nothing");
 }
 
 /// A hash that is always the same would pass the tests above.

@@ -101,7 +101,7 @@ mod with_torch {
         }
         let studio = Studio::new(what.clone(), pictures(order, &sets)?, refiners);
         let line = Evaluating::start(desk, order, studio)?;
-        Ok((Readiness { data: what.identity(), fingerprint }, Box::new(line)))
+        Ok((Readiness { data: what.identity(), fingerprint, lambda: None }, Box::new(line)))
     }
 
     fn pictures(order: &Evaluation, sets: &evaluated::Sets) -> Result<Sets, String> {

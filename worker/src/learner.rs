@@ -5,7 +5,7 @@
 
 use sumac_common::{
     ids::{ContentId, Lane, Step},
-    losses::Losses,
+    losses::{Losses, Mean},
     random::{self, Stream},
     schedule::Phase,
     spec::model::Matching,
@@ -170,6 +170,10 @@ pub trait Learner {
 
     /// Refined images for the eye, by the moving average where one is kept. `[n, channels, height, width]` in and out.
     fn refine(&self, images: &Images) -> Result<Images, LearnError>;
+
+    /// How strongly the discriminator pulls at images that are not refined: |d realism / d value| over all of their values, where
+    /// the realism of an image is the mean over its patches (eq. 3).
+    fn pull(&self, images: &Images) -> Result<Mean, LearnError>;
 
     /// What a finished run leaves for others: file names (`refiner.safetensors`) and their bytes.
     fn export(&self) -> Result<Vec<(&'static str, Vec<u8>)>, LearnError>;

@@ -18,6 +18,7 @@
 #![deny(unsafe_code)]
 
 pub mod bytes;
+mod calibrating;
 pub mod checkpoints;
 #[cfg(feature = "torch")]
 pub mod downstream;

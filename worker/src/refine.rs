@@ -49,7 +49,7 @@ pub(crate) fn open(desk: &Desk<'_>, order: &Refinement) -> Result<(Readiness, Bo
     let fingerprint = (desk.fingerprint)(trained.threads).map_err(|error| error.to_string())?;
     let net = pipeline::load(&trained.net, what.image.channels, &weights).map_err(|error| error.to_string())?;
     let line = Refining::start(desk, order, input, net, trained.threads)?;
-    Ok((Readiness { data: what.identity(), fingerprint }, Box::new(line)))
+    Ok((Readiness { data: what.identity(), fingerprint, lambda: None }, Box::new(line)))
 }
 
 impl Refining {

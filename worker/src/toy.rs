@@ -126,6 +126,12 @@ impl Learner for Toy {
         Ok(self.refined(images, Step(0)))
     }
 
+    /// Of a discriminator that pulls at what is bright.
+    fn pull(&self, images: &Images) -> Result<Mean, LearnError> {
+        let bright = images.pixels.iter().map(|value| f64::from(value.abs() * self.weights[1][0].abs()));
+        Ok(Mean::of(bright.sum(), images.pixels.len() as u64))
+    }
+
     fn export(&self) -> Result<Vec<(&'static str, Vec<u8>)>, LearnError> {
         let file = |weights: &Vec<f32>| {
             let mut out = Writer::default();

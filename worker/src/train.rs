@@ -5,6 +5,7 @@
 //! is here or with the other members: no step waits for the coordinator.
 
 use crate::{
+    calibrating,
     checkpoints::{CheckpointError, Checkpoints},
     entering::Damaged,
     faults::{Faults, Point},
@@ -143,6 +144,10 @@ pub type Make<L> = fn(&Spec, &Sets) -> Result<L, LearnError>;
 
 /// Data frozen and model built: what a worker does before it may be given a roster.
 pub struct Prepared<L> {
+    /// The job's, resolved.
+    spec: Spec,
+    /// What calibration found, if it was asked for.
+    calibrated: Option<f64>,
     id: RunId,
     pantry: Pantry,
     sets: Sets,
@@ -151,7 +156,8 @@ pub struct Prepared<L> {
 }
 
 impl<L: Learner> Prepared<L> {
-    pub fn of(desk: &Desk<'_>, spec: &Spec, make: Make<L>) -> Result<Self, Trouble> {
+    /// [`Trouble::Left`] where it is not `wanted` any more.
+    pub fn of(desk: &Desk<'_>, spec: &Spec, make: Make<L>, wanted: &dyn Fn() -> bool) -> Result<Self, Trouble> {
         let data = &spec.what.data;
         for path in [&data.synthetic, &data.real, &spec.how.output.dir] {
             desk.roots.admit(path).map_err(|outside| Trouble::Failed(outside.to_string()))?;
@@ -162,18 +168,25 @@ impl<L: Learner> Prepared<L> {
                 info!(which, done, of, "images frozen");
             }
         };
-        let pantry = Pantry::stock(data, &desk.cache, &heard)?;
+        let mut pantry = Pantry::stock(data, &desk.cache, &heard)?;
         let schedule = Schedule::new(&spec.what.train, pantry.synthetic_len(), pantry.real_len())?;
         let fingerprint = (desk.fingerprint)(spec.what.threads)?;
-        let id = RunId { spec: spec.what.identity(), data: pantry.digest(), fingerprint };
         let sets = pantry.sets(&spec.what.model.refiner)?;
-        let state = State::start(make(spec, &sets)?, spec.what.train.lanes);
-        Ok(Self { id, pantry, sets, schedule, state })
+        let mut spec = spec.clone();
+        let mut calibrated = None;
+        if spec.what.train.lambda.is_none() {
+            let found = calibrating::lambda(&spec, &mut pantry, &sets, make, wanted)?;
+            calibrated = Some(found.ok_or(Trouble::Left(Leaving::Told))?);
+            spec.what.train.lambda = calibrated;
+        }
+        let id = RunId { spec: spec.what.identity(), data: pantry.digest(), fingerprint };
+        let state = State::start(make(&spec, &sets)?, spec.what.train.lanes);
+        Ok(Self { spec, calibrated, id, pantry, sets, schedule, state })
     }
 
     #[must_use]
     pub fn readiness(&self) -> Readiness {
-        Readiness { data: self.id.data, fingerprint: self.id.fingerprint.clone() }
+        Readiness { data: self.id.data, fingerprint: self.id.fingerprint.clone(), lambda: self.calibrated }
     }
 }
 
@@ -230,12 +243,11 @@ where
         desk: &'a Desk<'a>,
         member: &'a mut Member,
         job: JobId,
-        spec: Spec,
         make: Make<L>,
         dial: D,
         prepared: Prepared<L>,
     ) -> Self {
-        let Prepared { id, pantry, sets, schedule, state } = prepared;
+        let Prepared { spec, calibrated: _, id, pantry, sets, schedule, state } = prepared;
         let checkpoints = Checkpoints::of(&spec.how.output.dir);
         Self {
             saving: Saving::of(&checkpoints, &desk.faults),
@@ -464,7 +476,7 @@ where
 
     fn remember(&mut self, plan: &Plan, agreed: &Agreed) -> Result<(), Trouble> {
         let (phase, cycle) = (plan.phase, self.schedule.cycle(plan.step));
-        let lambda = self.spec.what.train.lambda;
+        let lambda = self.spec.what.train.lambda.unwrap_or_default();
         self.metrics.push(Row::of(plan.step, phase, cycle, agreed.skipped, &agreed.losses, lambda))?;
         let (old, new) = (self.losses.means(), agreed.losses.means());
         self.losses = Losses::from_means(std::array::from_fn(|i| if new[i].count > 0 { new[i] } else { old[i] }));

@@ -94,21 +94,21 @@ where
     L::Sum: Flat,
     D: Dial<L::Sum>,
 {
-    match Prepared::of(desk, &spec, make) {
+    let is_released = |order: &Order| matches!(order, Order::Release { job: theirs, .. } if *theirs == job);
+    let wanted = || !desk.mailbox.closed() && !desk.mailbox.any(is_released);
+    match Prepared::of(desk, &spec, make, &wanted) {
         Ok(prepared) => {
             let readiness = prepared.readiness();
             info!(%job, data = %readiness.data.short(), "ready");
-            let mut run = Run::new(desk, member, job, spec, make, dial, prepared);
+            let mut run = Run::new(desk, member, job, make, dial, prepared);
             run.tell(Event::Prepared(readiness));
             run.train();
         }
-        Err(trouble) => {
-            let why = match trouble {
-                Trouble::Failed(why) => why,
-                Trouble::Left(why) => format!("{why:?}"),
-            };
+        Err(Trouble::Failed(why)) => {
             let reports = member.step(Event::Unprepared(why));
             desk.mailbox.report(reports, member.standing());
         }
+        // Nobody wants it any more, and what told us so is in the mailbox.
+        Err(Trouble::Left(_)) => {}
     }
 }

@@ -56,7 +56,7 @@ pub fn imbalance(losses: &Losses, what: &What, step: Step) -> Option<Imbalance> 
         return Some(Imbalance::DiscriminatorWins { on_refined, on_real });
     }
     if let (Some(realism), Some(regularisation)) = (losses.realism.value(), losses.regularisation.value()) {
-        let times = train.lambda * regularisation / realism.max(1e-6);
+        let times = train.lambda.unwrap_or_default() * regularisation / realism.max(1e-6);
         if times > RULES {
             return Some(Imbalance::RegularisationRules { times });
         }

@@ -312,6 +312,7 @@ impl Cluster {
         let fact = match self.jobs.iter_mut().find(|known| known.id == id) {
             // The same run again: it goes on from its checkpoint, perhaps with more steps or other workers.
             Some(known) if known.state.is_over() => {
+                let spec = Box::new(known.resolved(&spec));
                 let before = std::mem::replace(&mut known.spec, spec).what.train.steps;
                 known.queue_again();
                 let steps = known.spec.what.train.steps;

@@ -60,7 +60,7 @@ pub struct Holding {
 }
 
 /// Where a worker stands in a job: said when it leaves a generation and when it attaches.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
     pub job: JobId,
     /// The generation it takes part in at this moment and has not left.
@@ -92,11 +92,13 @@ impl Standing {
 }
 
 /// What a worker prepared a job with: members of one run must say the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Readiness {
     /// Over the manifests of both frozen data sets; of a job in pieces, its identity.
     pub data: Digest,
     pub fingerprint: Fingerprint,
+    /// Of a run whose spec left it open: what the worker found ([`calibration`](crate::calibration)).
+    pub lambda: Option<f64>,
 }
 
 /// Coordinator to worker.

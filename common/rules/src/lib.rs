@@ -9,7 +9,7 @@
 //! * [`conversation`], [`cluster`], [`member`], [`entry`]: who takes part, and how a run survives them
 //! * [`tail`]: what members tell each other in each reduction, and when they agree
 //! * [`metrics`]: the figures of each step that a run leaves
-//! * [`balance`]: whether the two networks hold each other in check, in words
+//! * [`calibration`]: a lambda that the images ask for; [`balance`]: whether the two networks hold each other in check, in words
 //! * [`pace`]: how fast it goes, and who holds the others up
 //! * [`refinement`]: a data set to be refined; [`piecework`], [`leases`], [`workbench`]: a job in pieces and the life of each, on
 //!   both sides
@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod balance;
+pub mod calibration;
 pub mod checkpoint;
 pub mod cluster;
 pub mod conversation;

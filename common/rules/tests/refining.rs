@@ -72,7 +72,7 @@ fn readiness(work: &Piecework) -> Readiness {
         threads: 1,
         canary: Digest::default(),
     };
-    Readiness { data: work.identity(), fingerprint }
+    Readiness { data: work.identity(), fingerprint, lambda: None }
 }
 
 /// A process with its stream to the coordinator, if it has one.

@@ -167,7 +167,7 @@ impl Trained {
             origin: refinement::Origin {
                 run: self.run.clone(),
                 step: self.step,
-                lambda: what.train.lambda,
+                lambda: what.train.lambda.unwrap_or_default(),
                 seed: what.train.seed,
             },
         }

@@ -304,7 +304,7 @@ impl LossView {
     fn of(beat: &Beat, spec: Option<&Spec>) -> Self {
         let losses = &beat.losses;
         let (realism, regularisation) = (losses.realism.value(), losses.regularisation.value());
-        let lambda = spec.map(|spec| spec.what.train.lambda);
+        let lambda = spec.and_then(|spec| spec.what.train.lambda);
         let halves = losses.on_refined.value().zip(losses.on_real.value());
         Self {
             refiner: lambda.and_then(|lambda| Some(realism? + lambda * regularisation.unwrap_or(0.0))),

@@ -121,7 +121,7 @@ pub(crate) fn readiness() -> Readiness {
         threads: 1,
         canary: Digest::of(b"canary"),
     };
-    Readiness { data: Digest::of(b"data"), fingerprint }
+    Readiness { data: Digest::of(b"data"), fingerprint, lambda: None }
 }
 
 /// In the middle of `generation`, at `step`.

@@ -206,7 +206,7 @@ impl From<Readiness> for v1::Readiness {
         let Fingerprint { libtorch, device, instructions, threads, canary } = readiness.fingerprint;
         let canary = canary.0.to_vec();
         let fingerprint = v1::Fingerprint { libtorch, device, instructions, threads, canary };
-        Self { data: readiness.data.0.to_vec(), fingerprint: Some(fingerprint) }
+        Self { data: readiness.data.0.to_vec(), fingerprint: Some(fingerprint), lambda: readiness.lambda }
     }
 }
 
@@ -220,6 +220,7 @@ impl TryFrom<v1::Readiness> for Readiness {
         Ok(Self {
             data: digest(readiness.data, "Readiness", "data")?,
             fingerprint: Fingerprint { libtorch, device, instructions, threads, canary },
+            lambda: readiness.lambda,
         })
     }
 }

@@ -36,6 +36,7 @@ fn job() -> JobId {
 fn readiness() -> Readiness {
     Readiness {
         data: Digest::of(b"both manifests"),
+        lambda: Some(0.1),
         fingerprint: Fingerprint {
             libtorch: "2.11.0".to_owned(),
             device: "cpu".to_owned(),

@@ -40,7 +40,7 @@ impl SimGan {
             let leaves = self.refiner.flat.leaves()?;
             let refined_bchw = self.refiner.net.forward(&leaves, &synthetic_bchw, &self.noise(meal)?)?;
             let distance = loss::distance(self.train.psi, &refined_bchw, &synthetic_bchw)?;
-            let mut total = distance.f_mul_scalar(self.train.lambda / self.per_batch(self.psi_values))?;
+            let mut total = distance.f_mul_scalar(self.lambda / self.per_batch(self.psi_values))?;
             let mut losses = Losses {
                 regularisation: mean(&distance, n * self.psi_values)?,
                 change: no_grad(|| {
@@ -94,6 +94,22 @@ impl SimGan {
             Ok(Portion { sum, losses, fresh: kept(meal, &fresh_bchw)? })
         };
         portion().map_err(engine("computing a lane's part of a discriminator step"))
+    }
+
+    /// The gradient of realism at images that are not refined, which nothing else is added to.
+    pub(crate) fn pull_at(&self, images: &Images) -> Result<Mean, LearnError> {
+        let images_bchw = self.tensor(&self.matched(images))?;
+        let pull = || {
+            let leaf = images_bchw.f_set_requires_grad(true)?;
+            let weights = self.discriminator_weights(&self.discriminator.flat.views()?)?;
+            let logits = self.discriminator.net.forward(&weights, &leaf)?;
+            let realism = loss::cross_entropy(&logits, Class::Real)?.f_div_scalar(self.patches as f64)?;
+            let gradients = Tensor::f_run_backward(&[&realism], &[&leaf], false, false)?;
+            let strength = gradients.first().map(|gradient| gradient.f_abs()?.f_sum(Kind::Double)).transpose()?;
+            let strength = strength.map_or(Ok(0.0), |strength| strength.f_double_value(&[]))?;
+            Ok(Mean::of(strength, images.pixels.len() as u64))
+        };
+        pull().map_err(engine("asking the discriminator where it pulls"))
     }
 
     /// The discriminator's logits of images shifted by the lane's draws for this step.

@@ -42,6 +42,7 @@ use shift::Shift;
 use spectral::SingularPair;
 use sumac_common::{
     ids::{ContentId, Lane, Step},
+    losses::Mean,
     random::{self, Stream},
     schedule::{Network, Phase},
     spec::{ImageShape, Spec, Train},
@@ -53,6 +54,7 @@ pub struct SimGan {
     place: Place,
     shape: ImageShape,
     train: Train,
+    lambda: f64,
     /// Local patches per image.
     patches: u64,
     /// Values of psi per image.
@@ -122,6 +124,8 @@ impl SimGan {
         Ok(Self {
             place,
             shape,
+            // A run has one before anything is trained.
+            lambda: train.lambda.unwrap_or_default(),
             patches: model.discriminator.patches(shape) as u64,
             psi_values: train.psi.values(shape) as u64,
             shift: Shift::up_to(train.shift),
@@ -226,6 +230,10 @@ impl Learner for SimGan {
         let draws: Vec<u64> = images.ids.iter().map(|id| self.draw(id)).collect();
         let pixels = easel.refine(&images.pixels, self.shape, &draws, &|| true)?;
         Ok(Images { ids: images.ids.clone(), pixels: pixels.expect("nobody said stop") })
+    }
+
+    fn pull(&self, images: &Images) -> Result<Mean, LearnError> {
+        self.pull_at(images)
     }
 
     fn export(&self) -> Result<Vec<(&'static str, Vec<u8>)>, LearnError> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What happened, for the journal and for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "fact")]
 pub enum Fact {
     WorkerJoined {
@@ -37,6 +37,11 @@ pub enum Fact {
         /// Mean time of its own in a step, in microseconds; and what the others would need for as many lanes.
         own_us: u64,
         others_us: u64,
+    },
+    /// Before step 0 its workers found the lambda that the job left open.
+    Calibrated {
+        job: JobId,
+        lambda: f64,
     },
     /// One of its two networks rules the other, or nothing is learned.
     OutOfBalance {
@@ -200,6 +205,7 @@ impl Fact {
                 "operator"
             }
             Self::JobSubmitted { .. }
+            | Self::Calibrated { .. }
             | Self::OutOfBalance { .. }
             | Self::JobResumed { .. }
             | Self::RefinementResumed { .. }
@@ -216,6 +222,7 @@ impl Fact {
     pub fn job(&self) -> Option<&JobId> {
         match self {
             Self::JobSubmitted { job }
+            | Self::Calibrated { job, .. }
             | Self::OutOfBalance { job, .. }
             | Self::JobResumed { job, .. }
             | Self::RefinementResumed { job, .. }
@@ -281,6 +288,7 @@ impl fmt::Display for Fact {
                     ms(others_us)
                 )
             }
+            Self::Calibrated { lambda, .. } => write!(f, "lambda calibrated: {lambda}"),
             Self::OutOfBalance { what, .. } => write!(f, "{what}"),
             Self::WorkerLeft { worker } => write!(f, "{worker} left"),
             Self::WorkerLost { worker, why, .. } => write!(f, "{worker} lost: {why}"),

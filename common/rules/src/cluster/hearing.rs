@@ -53,6 +53,10 @@ impl Cluster {
                     job.unfit.insert(worker.clone(), why.clone());
                     self.turn_away(worker, id, why, actions);
                 } else {
+                    if let Some(lambda) = job.calibrate(&readiness) {
+                        actions.push(Action::Save(id.clone()));
+                        actions.push(Action::Note(Fact::Calibrated { job: id.clone(), lambda }));
+                    }
                     job.gathering_since.get_or_insert(now);
                     let newcomer = || Standing::newcomer(id, readiness.clone());
                     job.standings.entry(worker.clone()).or_insert_with(newcomer);

@@ -105,6 +105,9 @@ pub struct Job {
     /// Data and fingerprint of the run, fixed by its first ready worker.
     pub data: Option<Digest>,
     pub fingerprint: Option<Fingerprint>,
+    /// Its spec left lambda open; the number that stands there now was found.
+    #[serde(default)]
+    pub calibrated: bool,
     pub(super) seen: BTreeSet<WorkerId>,
     pub(super) pause_wished: bool,
     /// The last generation left its state in the checkpoint: what its members may still hold does not count.
@@ -176,6 +179,7 @@ impl Job {
             so_far: SoFar::default(),
             data: None,
             fingerprint: None,
+            calibrated: false,
             seen: BTreeSet::new(),
             pause_wished: false,
             parked: false,
@@ -295,7 +299,35 @@ impl Job {
                 readiness.fingerprint
             ));
         }
+        let lambda = self.spec.what.train.lambda;
+        if let Some((theirs, ours)) = readiness.lambda.zip(lambda).filter(|(theirs, ours)| theirs != ours) {
+            return Some(format!(
+                "it calibrated lambda to {theirs}, and the run has {ours}: a run needs one kind of machine"
+            ));
+        }
         None
+    }
+
+    /// The number that a ready worker found, if the spec still asks for it.
+    pub(super) fn calibrate(&mut self, readiness: &Readiness) -> Option<f64> {
+        let lambda = &mut self.spec.what.train.lambda;
+        if lambda.is_none() {
+            *lambda = readiness.lambda;
+            self.calibrated = lambda.is_some();
+            return *lambda;
+        }
+        None
+    }
+
+    /// This spec as a spec of this job: where it leaves lambda open as this job's did, it has what was found. The same images and
+    /// the same discriminator give the same number, and nothing is gained by looking for it again.
+    #[must_use]
+    pub fn resolved(&self, spec: &Spec) -> Spec {
+        let mut spec = spec.clone();
+        if self.calibrated && spec.what.train.lambda.is_none() {
+            spec.what.train.lambda = self.spec.what.train.lambda;
+        }
+        spec
     }
 
     /// A member of the last generation opened, or of the last one entered.

@@ -25,7 +25,7 @@ fn readiness() -> Readiness {
         threads: 1,
         canary: Digest::default(),
     };
-    Readiness { data: Digest::default(), fingerprint }
+    Readiness { data: Digest::default(), fingerprint, lambda: None }
 }
 
 fn opening(job: &str, generation: u64, roster: &[&str], basis: Basis) -> Order {

@@ -49,12 +49,12 @@ impl Train {
 
 impl Spec {
     /// Lambda as the paper writes the loss, a sum over patches plus lambda times a sum over pixels. A job's own lambda
-    /// stands between means, so that it does not depend on the size of images and discriminators.
+    /// stands between means, so that it does not depend on the size of images and discriminators. `None` as long as it has none.
     #[must_use]
-    pub fn paper_lambda(&self) -> f64 {
+    pub fn paper_lambda(&self) -> Option<f64> {
         let image = self.what.data.image;
         let patches = self.what.model.discriminator.patches(image);
-        self.what.train.lambda * patches as f64 / self.what.train.psi.values(image) as f64
+        Some(self.what.train.lambda? * patches as f64 / self.what.train.psi.values(image) as f64)
     }
 
     /// Sentences about what is allowed and yet probably not meant.
@@ -97,7 +97,7 @@ impl Spec {
     }
 
     fn odd_lambda(&self) -> Option<String> {
-        let lambda = self.what.train.lambda;
+        let lambda = self.what.train.lambda?;
         let (least, most) = (LAMBDAS.start(), LAMBDAS.end());
         (!LAMBDAS.contains(&lambda)).then(|| {
             let effect =
@@ -230,13 +230,13 @@ impl Spec {
     }
 
     fn lambda(&self) -> String {
-        let train = &self.what.train;
-        format!(
-            "{:?} between means, psi {}; as the paper's sums {:.4}",
-            train.lambda,
-            train.psi.word(),
-            self.paper_lambda()
-        )
+        let Train { lambda, psi, .. } = self.what.train;
+        match lambda.zip(self.paper_lambda()) {
+            Some((lambda, sums)) => {
+                format!("{lambda:?} between means, psi {}; as the paper's sums {sums:.4}", psi.word())
+            }
+            None => format!("found before step 0, psi {}", psi.word()),
+        }
     }
 
     fn batch(&self) -> String {

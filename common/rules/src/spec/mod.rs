@@ -120,8 +120,9 @@ pub struct Train {
     pub k_refiner: u32,
     /// Discriminator updates per cycle (K_d).
     pub k_discriminator: u32,
-    /// Weight of self-regularisation: mean over patches + lambda * mean over pixels.
-    pub lambda: f64,
+    /// Weight of self-regularisation: mean over patches + lambda * mean over pixels. `None`: to be found before step 0
+    /// ([`calibration`](crate::calibration)).
+    pub lambda: Option<f64>,
     pub psi: Psi,
     pub refiner: Optimizer,
     pub discriminator: Optimizer,

@@ -132,6 +132,11 @@ impl<'f> Section<'f> {
         self.entry(field).is_some()
     }
 
+    /// Whether it is written with just this word where other kinds of values are the rule.
+    pub(super) fn is_word(&self, field: &str, word: &str) -> bool {
+        self.entry(field).is_some_and(|entry| matches!(&entry.value, Value::Text(text) if text == word))
+    }
+
     /// Whether nothing is wrong with these fields so far, nor with the defaults of those that are silent: only then can they
     /// be compared.
     pub(super) fn sound(&self, fields: &[&str]) -> bool {

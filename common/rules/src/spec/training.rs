@@ -13,6 +13,8 @@ use crate::ids::Step;
 const BATCH_MOST: u32 = 1 << 20;
 /// Images in a history.
 const HISTORY_MOST: u32 = 1 << 28;
+/// What stands for a lambda that is to be found.
+pub(super) const CALIBRATED: &str = "calibrated";
 /// Below this many, a lane is too little work for its own forward and backward pass.
 pub(super) const LANE_IMAGES: u32 = 8;
 
@@ -40,7 +42,7 @@ pub(super) fn train(section: &Section<'_>, recipe: &Recipe, image: Option<ImageS
         },
         k_refiner: section.whole("k_refiner", 1..=10_000).unwrap_or(recipe.k_refiner),
         k_discriminator: section.whole("k_discriminator", 1..=10_000).unwrap_or(recipe.k_discriminator),
-        lambda: section.real("lambda", "a number of at least 0", |lambda| lambda >= 0.0).unwrap_or(recipe.lambda),
+        lambda: lambda(section, recipe),
         psi: psi(section, recipe, image),
         refiner,
         discriminator,
@@ -48,6 +50,14 @@ pub(super) fn train(section: &Section<'_>, recipe: &Recipe, image: Option<ImageS
         shift: shift(section, image).unwrap_or(recipe.shift),
         history: history(section, batch, lanes),
     }
+}
+
+fn lambda(section: &Section<'_>, recipe: &Recipe) -> Option<f64> {
+    if section.is_word("lambda", CALIBRATED) {
+        return None;
+    }
+    let wanted = format!("a number of at least 0, or {CALIBRATED:?}");
+    Some(section.real("lambda", &wanted, |lambda| lambda >= 0.0).unwrap_or(recipe.lambda))
 }
 
 fn batch(section: &Section<'_>) -> Option<u32> {

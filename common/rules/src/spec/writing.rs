@@ -1,6 +1,6 @@
 //! A resolved spec as a job file: nothing left to defaults, and read back as the same spec.
 
-use super::{Optimizer, OptimizerKind, Spec, model::Layer, quantity, words::Choice as _};
+use super::{Optimizer, OptimizerKind, Spec, model::Layer, quantity, training::CALIBRATED, words::Choice as _};
 use std::{fmt, path::Path};
 
 impl Spec {
@@ -66,7 +66,10 @@ impl fmt::Display for Resolved<'_> {
         writeln!(f, "pretrain = {{ refiner = {}, discriminator = {} }}", pretrain.refiner, pretrain.discriminator)?;
         writeln!(f, "k_refiner = {}", train.k_refiner)?;
         writeln!(f, "k_discriminator = {}", train.k_discriminator)?;
-        writeln!(f, "lambda = {:?}", train.lambda)?;
+        match train.lambda {
+            Some(lambda) => writeln!(f, "lambda = {lambda:?}")?,
+            None => writeln!(f, "lambda = {CALIBRATED:?}")?,
+        }
         writeln!(f, "psi = \"{}\"", train.psi.word())?;
         // 0 is "none", and says so against a preset that has one.
         writeln!(f, "ema = {:?}", train.ema.unwrap_or(0.0))?;

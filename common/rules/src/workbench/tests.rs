@@ -50,7 +50,7 @@ fn readiness() -> Readiness {
         threads: 1,
         canary: Digest::of(b"song"),
     };
-    Readiness { data: Digest::of(b"what"), fingerprint }
+    Readiness { data: Digest::of(b"what"), fingerprint, lambda: None }
 }
 
 const LEASE: Attempt = Attempt { term: Term(1), number: 4 };

@@ -70,6 +70,7 @@ scripts! {
     a_job_below_its_least_waits_and_says_why,
     a_job_that_could_use_more_workers_gathers_them_for_a_moment,
     a_job_whose_data_is_at_fault_fails_and_can_be_submitted_again,
+    a_job_that_leaves_lambda_open_takes_what_its_first_worker_found,
     a_job_whose_members_are_all_silent_waits_for_one_of_them,
     a_loopback_address_is_refused_across_machines,
     a_lost_worker_and_its_guard_take_the_run_back_to_its_checkpoint,

@@ -2,10 +2,10 @@
 //!
 //! | line | what happens |
 //! |---|---|
-//! | `submit JOB [min N] [max N] [replicas N] [steps N]` | a job of 4 lanes and, if nothing else is said, 100 steps |
+//! | `submit JOB [min N] [max N] [replicas N] [steps N] [lambda open]` | a job of 4 lanes and, if nothing else is said, 100 steps |
 //! | `join W [version V] [start N] [node N]` | a worker attaches and says where it stands; its first start is 1 |
 //! | `restart W` | its process is another one from here on, with nothing in its hands |
-//! | `W ready [data D] [libtorch L]`, `W unable WHY`, `W enters STEP [again N]`, `W offers STEP`, `W saved STEP`, `W seals` | it reports |
+//! | `W ready [data D] [libtorch L] [lambda N]`, `W unable WHY`, `W enters STEP [again N]`, `W offers STEP`, `W saved STEP`, `W seals` | it reports |
 //! | `W at STEP` | it commits steps until it stands there |
 //! | `W waits 12s` | it beats, and says for how long it has waited for the others |
 //! | `W diverges`, `W calms` | it beats, with a loss beyond all measure, or a good one |
@@ -124,7 +124,11 @@ impl Stage {
                     workers_max: number("max", 4),
                     replicas: number("replicas", 1),
                 };
-                self.decide(Event::Submitted { job: JobId::from(*job), spec: spec(wanted) });
+                let mut spec = spec(wanted);
+                if named(rest, "lambda") == Some("open") {
+                    spec.what.train.lambda = None;
+                }
+                self.decide(Event::Submitted { job: JobId::from(*job), spec });
             }
             ["join", name, rest @ ..] => {
                 self.join(&WorkerId::from(*name), named(rest, "version"), named(rest, "start"), named(rest, "node"))
@@ -176,7 +180,7 @@ impl Stage {
     fn act(&mut self, name: &WorkerId, does: &[&str]) {
         let step = |step: &str| Step(step.parse().expect("a step"));
         let event = match does {
-            ["ready", rest @ ..] => member::Event::Prepared(readiness(named(rest, "data"), named(rest, "libtorch"))),
+            ["ready", rest @ ..] => member::Event::Prepared(readiness(rest)),
             ["unable", why @ ..] => member::Event::Unprepared(why.join(" ")),
             ["offers", at] => member::Event::Offered(step(at)),
             ["enters", at] => member::Event::Entered { step: step(at), redone: 0 },
@@ -342,11 +346,12 @@ fn seconds(time: &str) -> Duration {
     Duration::from_secs_f64(number.unwrap_or_else(|| panic!("`{time}` is not a time, such as 1.5s")))
 }
 
-fn readiness(data: Option<&str>, libtorch: Option<&str>) -> Readiness {
+fn readiness(words: &[&str]) -> Readiness {
     Readiness {
-        data: Digest::of(data.unwrap_or("images").as_bytes()),
+        data: Digest::of(named(words, "data").unwrap_or("images").as_bytes()),
+        lambda: named(words, "lambda").map(|lambda| lambda.parse().expect("a number")),
         fingerprint: Fingerprint {
-            libtorch: libtorch.unwrap_or("2.11").to_owned(),
+            libtorch: named(words, "libtorch").unwrap_or("2.11").to_owned(),
             device: "cpu".to_owned(),
             instructions: "avx2".to_owned(),
             threads: 1,
@@ -364,6 +369,7 @@ fn state(job: &Job) -> String {
 
 fn said(order: &Order) -> String {
     match order {
+        Order::Prepare { job, spec } if spec.what.train.lambda.is_none() => format!("prepare {job}, lambda open"),
         Order::Prepare { job, .. } => format!("prepare {job}"),
         Order::Open(opening) => {
             let roster: Vec<&str> = opening.roster.iter().map(|place| place.worker.0.as_str()).collect();

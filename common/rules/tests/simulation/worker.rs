@@ -128,7 +128,7 @@ fn readiness() -> Readiness {
         threads: 1,
         canary: Digest::default(),
     };
-    Readiness { data: Digest::default(), fingerprint }
+    Readiness { data: Digest::default(), fingerprint, lambda: None }
 }
 
 impl World {

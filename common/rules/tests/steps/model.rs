@@ -24,7 +24,7 @@ pub(crate) fn train(seed: u64, lanes: u32, half: u32, slots: u32) -> Train {
         pretrain: Pretrain { refiner: 3, discriminator: 2 },
         k_refiner: 2,
         k_discriminator: 1,
-        lambda: 1e-4,
+        lambda: Some(1e-4),
         psi: Psi::Identity,
         refiner: optimizer.clone(),
         discriminator: optimizer,

@@ -13,7 +13,7 @@ fn objective(spec: &Spec, phase: Phase, losses: &Losses) -> f64 {
     match phase.network() {
         Network::Refiner => {
             losses.realism.sum / (4.0 * 4.0)
-                + spec.what.train.lambda * losses.regularisation.sum / (4.0 * f64::from(psi_values))
+                + spec.what.train.lambda.unwrap() * losses.regularisation.sum / (4.0 * f64::from(psi_values))
         }
         Network::Discriminator => (losses.on_refined.sum / (4.0 * 4.0) + losses.on_real.sum / (4.0 * 4.0)) / 2.0,
     }
@@ -245,4 +245,37 @@ fn an_empty_gradient_is_as_long_as_the_phases_network() {
         assert_eq!(zero.numel(), tensors);
         assert_eq!(zero.abs().sum(Kind::Double).double_value(&[]), 0.0);
     }
+}
+
+/// Every value of every image, one by one: what the discriminator pulls with is the slope of each image's own mean over patches.
+#[test]
+fn a_pull_is_the_slope_of_an_images_realism() {
+    const NUDGE: f64 = 1e-6;
+    let spec = small();
+    let seed = spec.what.train.seed;
+    let simgan = SimGan::at(&spec, F64).unwrap();
+    stir(&simgan, seed, 0.6);
+    let images = meal(&spec, Phase::Refiner, 0, 0, 4).synthetic;
+    let weights = simgan.discriminator_weights(&simgan.discriminator.flat.views().unwrap()).unwrap();
+    let images_bchw = simgan.tensor(&images).unwrap();
+    let realism = || {
+        let logits = simgan.discriminator.net.forward(&weights, &images_bchw).unwrap();
+        loss::cross_entropy(&logits, loss::Class::Real).unwrap().double_value(&[]) / 4.0
+    };
+    let values = images_bchw.view([-1]);
+    let measured: f64 = (0..images.pixels.len() as i64)
+        .map(|i| {
+            let mut value = values.get(i);
+            let mut at = |nudge: f64| {
+                let _ = value.g_add_scalar_(nudge);
+                realism()
+            };
+            let slope = (at(NUDGE) - at(-2.0 * NUDGE)) / (2.0 * NUDGE);
+            let _ = at(NUDGE);
+            slope.abs()
+        })
+        .sum();
+    let pull = simgan.pull(&images).unwrap();
+    assert_eq!(pull.count, images.pixels.len() as u64);
+    assert!((pull.sum - measured).abs() < 1e-6 * measured, "seed {seed}: {} but measured {measured}", pull.sum);
 }

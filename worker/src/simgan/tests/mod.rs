@@ -73,7 +73,7 @@ fn small() -> Spec {
                 pretrain: Pretrain { refiner: 0, discriminator: 0 },
                 k_refiner: 1,
                 k_discriminator: 1,
-                lambda: 0.7,
+                lambda: Some(0.7),
                 psi: Psi::Identity,
                 refiner: optimizer.clone(),
                 discriminator: optimizer,

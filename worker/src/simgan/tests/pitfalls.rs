@@ -114,7 +114,7 @@ fn the_refiner_learns_from_the_discriminator_once_pretraining_is_over() {
 /// A step down the refiner's gradient must raise the probability of "real", not of "refined".
 #[test]
 fn the_refiner_wants_to_be_taken_for_real() {
-    let spec = small_with(|what| what.train.lambda = 0.0);
+    let spec = small_with(|what| what.train.lambda = Some(0.0));
     let mut simgan = SimGan::at(&spec, F64).unwrap();
     let meal = meal(&spec, Phase::Refiner, 0, 0, 4);
     let before = simgan.chew(&meal).unwrap();

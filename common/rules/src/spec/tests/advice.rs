@@ -10,7 +10,7 @@ use crate::{
 #[test]
 fn lambda_in_the_papers_sums_is_the_authors_for_the_authors_mean() {
     // PAPER A7: 0.01 between sums over 126 patches and 1,925 pixels is 0.15 between means.
-    let lambda = short_with(&[("train.lambda", "0.152777")]).unwrap().paper_lambda();
+    let lambda = short_with(&[("train.lambda", "0.152777")]).unwrap().paper_lambda().unwrap();
     assert!((lambda - 0.01).abs() < 1e-6, "{lambda}");
 }
 

@@ -58,8 +58,8 @@ fn each_fault_is_a_sentence_with_its_remedy() {
             &[("data.image.size", "35")],
             "data.image.size = 35: must be [height, width], not a whole number: such as size = [32, 48]",
         ),
-        (&[("train.lambda", "-1")], "train.lambda = -1: must be a number of at least 0"),
-        (&[("train.lambda", "nan")], "train.lambda = nan: must be a number of at least 0"),
+        (&[("train.lambda", "-1")], "train.lambda = -1: must be a number of at least 0, or \"calibrated\""),
+        (&[("train.lambda", "nan")], "train.lambda = nan: must be a number of at least 0, or \"calibrated\""),
         (&[("train.ema", "1")], "train.ema = 1: must be a number from 0 (none) to below 1"),
         (
             &[("train.psi", "gradient")],

@@ -62,11 +62,20 @@ fn the_default_history_is_a_hundred_batches_in_whole_lanes_and_at_least_one_batc
 #[test]
 fn an_override_wins_over_the_file_and_needs_no_quotes() {
     let train = train(&[("train.lambda", "0.2"), ("train.psi", "gradients"), ("train.lambda", "0.3")]);
-    assert_eq!((train.lambda, train.psi), (0.3, Psi::Gradients));
+    assert_eq!((train.lambda, train.psi), (Some(0.3), Psi::Gradients));
     let spec =
         short_with(&[("name", "007"), ("output.checkpoint_every", "90s"), ("model.refiner.width", "8")]).unwrap();
     assert_eq!((spec.name.as_str(), spec.what.model.refiner.width), ("007", 8));
     assert_eq!(spec.how.output.checkpoint_every, Duration::from_secs(90));
+}
+
+#[test]
+fn lambda_may_be_left_to_calibration_and_is_read_back_so() {
+    let spec = short_with(&[("train.lambda", "calibrated")]).unwrap();
+    assert_eq!(spec.what.train.lambda, None);
+    assert_eq!(read(&spec.to_toml(), &[]).unwrap(), spec);
+    assert_eq!(spec.warnings(), short_with(&[]).unwrap().warnings());
+    assert!(spec.summary().contains(&"lambda         found before step 0, psi identity".to_owned()));
 }
 
 #[test]
@@ -147,6 +156,6 @@ fn the_signs_examples_are_the_recipes_they_say_they_are() {
         let discriminator = &what.model.discriminator;
         (discriminator.map(what.data.image), discriminator.receptive_field(), what.train.lambda, what.train.psi)
     };
-    assert_eq!(seen(&signs), ((8, 8), 15, 2.0, Psi::Standardised));
-    assert_eq!(seen(&matched), ((4, 4), 31, 5.0, Psi::Identity));
+    assert_eq!(seen(&signs), ((8, 8), 15, Some(2.0), Psi::Standardised));
+    assert_eq!(seen(&matched), ((4, 4), 31, Some(5.0), Psi::Identity));
 }
