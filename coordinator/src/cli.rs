@@ -20,6 +20,9 @@ mod failure;
 mod follow;
 mod help;
 mod job_file;
+mod list;
+mod logs;
+mod machines;
 mod node;
 mod outcome;
 mod piecework;
@@ -31,8 +34,10 @@ mod report;
 mod samples;
 mod show;
 mod stand;
+mod status;
 mod submit;
 mod sweep;
+mod timeline;
 mod up;
 mod verify;
 mod version;
@@ -50,11 +55,15 @@ pub async fn run(args: Args) -> Exit {
         Command::Up(up) => up::up(up, args.verbose).await,
         Command::Serve(serve) => stand::serve(serve).await,
         Command::Submit(submit) => submit::submit(submit, args.verbose).await,
+        Command::Status(status) => status::status(status).await,
         Command::Jobs(list) => show::jobs(list).await,
         Command::Job(describe) => show::job(describe).await,
         Command::Samples(samples) => samples::samples(samples).await,
         Command::Checkpoints(describe) => show::checkpoints(describe).await,
-        Command::Nodes(list) => show::nodes(list).await,
+        Command::Nodes(list) => machines::nodes(list).await,
+        Command::Node(node) => machines::node(node).await,
+        Command::Workers(list) => machines::workers(list).await,
+        Command::Logs(logs) => logs::logs(logs).await,
         Command::Events(events) => events::events(events).await,
         Command::Wait(wait) => wait::wait(wait).await,
         Command::Cancel(cancel) => ask::cancel(cancel).await,

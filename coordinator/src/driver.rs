@@ -7,6 +7,7 @@
 
 use crate::{
     admission::{self, Admission, NotAdmitted},
+    logs::{self, Logs},
     picture::{Entry, Facts, Noted, Picture, Work},
     store::{Ended, Remembered, Store, StoreError},
 };
@@ -18,7 +19,8 @@ use std::{
 use sumac_common::{
     cluster::{Action, Cluster, Event, Fact, Settings},
     conversation::{Incarnation, Report, Seat, Standing},
-    ids::{JobId, Term, WorkerId},
+    ids::{JobId, NodeId, Term, WorkerId},
+    logging::{Level, Line},
     piecework::Piecework,
     spec::Spec,
 };
@@ -95,6 +97,7 @@ pub struct CannotSave {
 pub struct Desk {
     pub calls: mpsc::Sender<Call>,
     pub picture: watch::Receiver<Arc<Picture>>,
+    pub logs: Arc<Logs>,
 }
 
 /// Dropping it ends the stream in both directions.
@@ -120,6 +123,7 @@ pub struct Driver {
     unseen: bool,
     calls: mpsc::Receiver<Call>,
     picture: watch::Sender<Arc<Picture>>,
+    logs: Arc<Logs>,
 }
 
 impl Driver {
@@ -139,6 +143,7 @@ impl Driver {
         let blank = Picture { term, began, jobs: Vec::new(), workers: Vec::new(), facts: facts.clone(), trouble: None };
         let (picture, seen) = watch::channel(Arc::new(blank));
         let attached = BTreeMap::new();
+        let logs = Arc::new(Logs::default());
         let driver = Self {
             cluster,
             store,
@@ -152,9 +157,10 @@ impl Driver {
             unseen: false,
             calls: called,
             picture,
+            logs: logs.clone(),
         };
         driver.publish();
-        (driver, Desk { calls, picture: seen })
+        (driver, Desk { calls, picture: seen, logs })
     }
 
     /// Until `stopping`. What was called before is done; streams end when this returns.
@@ -357,8 +363,14 @@ impl Driver {
     /// Said once when it begins and once when it is over.
     fn mark(&mut self, trouble: Option<CannotSave>) {
         match (&self.trouble, &trouble) {
-            (None, Some(new)) => error!("{new}"),
-            (Some(_), None) => info!("the state can be saved again"),
+            (None, Some(new)) => {
+                error!("{new}");
+                self.log(Level::Error, new.to_string(), None);
+            }
+            (Some(_), None) => {
+                info!("the state can be saved again");
+                self.log(Level::Info, "the state can be saved again".to_owned(), None);
+            }
             _ => {}
         }
         self.trouble = trouble;
@@ -390,12 +402,20 @@ impl Driver {
 
     async fn note(&mut self, fact: Fact) -> Result<(), StoreError> {
         info!(class = fact.class(), job = fact.job().map(|job| job.0.as_str()), "{fact}");
+        let level = if fact.class() == "incident" { Level::Warn } else { Level::Info };
+        self.log(level, fact.to_string(), fact.job().cloned());
         let noted = Noted { at: SystemTime::now(), fact };
         Arc::make_mut(&mut self.facts).push(noted.clone());
         if let Some(CannotSave { why }) = excused(self.store.note(noted).await)? {
             warn!(why, "the journal lacks this");
         }
         Ok(())
+    }
+
+    /// For readers of the cluster's log: the coordinator speaks in it like its workers.
+    fn log(&self, level: Level, text: String, job: Option<JobId>) {
+        let line = Line { at: SystemTime::now(), level, text, job, generation: None, step: None };
+        self.logs.add(logs::COORDINATOR, &NodeId(logs::COORDINATOR.to_owned()), vec![line]);
     }
 
     fn publish(&self) {

@@ -6,6 +6,7 @@
 //! * [`serve`]: bind, own the state, stop politely
 //! * [`driver`]: the one task that owns the cluster; [`admission`]: what a submitted run becomes
 //! * [`rpc`]: the two services, wire to domain at the door; [`picture`]: what readers see without asking the driver
+//! * [`logs`]: the last lines that each process said
 //! * [`store`]: what has to survive: jobs, the term, the journal
 //! * [`cli`]: what people type and read
 //!
@@ -15,6 +16,7 @@
 pub mod admission;
 pub mod cli;
 pub mod driver;
+pub mod logs;
 pub mod picture;
 pub mod rpc;
 pub mod serve;

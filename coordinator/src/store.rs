@@ -79,7 +79,7 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
-    #[error("another coordinator is using the state directory {}: stop it, or name another one with --state", .0.display())]
+    #[error("another coordinator is using the state directory {}: the same command may be under way already; else stop it, or (up, serve, sweep) name another directory with --state", .0.display())]
     Held(PathBuf),
     #[error("{} was written by a newer sumac (schema {found}, this one knows {SCHEMA}): use that version", file.display())]
     Newer { file: PathBuf, found: i64 },

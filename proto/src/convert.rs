@@ -3,6 +3,7 @@
 //! Reading can fail and says which field of which message was at fault; writing cannot. Knows nothing of streams.
 
 mod down;
+mod observed;
 mod parts;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod up;
 use sumac_common::{
     conversation::{Order, Report, Seat, Standing},
     ids::Term,
+    logging::Line,
     spec,
 };
 
@@ -23,6 +25,8 @@ pub enum Up {
         standing: Option<Standing>,
     },
     Said(Report),
+    /// For people; no decision hears it.
+    Logged(Vec<Line>),
 }
 
 /// What the coordinator answers.

@@ -67,14 +67,14 @@ fn a_worker_and_its_guard_leave_together_and_nothing_is_done_again() {
     cluster.worker(&last).says("wish: Park", 1);
     cluster.release(&last);
     assert_nothing_lost(&cluster, &id, &job, 2);
-    cluster.sumac(&["nodes"]).assert(0, &["drained"]);
+    cluster.sumac(&["workers"]).assert(0, &["drained"]);
 }
 
 #[test]
 fn a_drained_machine_gives_no_more_work_until_it_is_undrained() {
     let cluster = Cluster::of(1);
     let node =
-        cluster.sumac(&["nodes", "-o", "json"]).json()["items"][0]["node"].as_str().unwrap_or_default().to_owned();
+        cluster.sumac(&["nodes", "-o", "json"]).json()["items"][0]["name"].as_str().unwrap_or_default().to_owned();
     cluster.sumac(&["drain", &node]).assert(0, &["drained", "sumac undrain"]);
     let job = Job::toy("waiting").at_most(1);
     let id = cluster.submit(&job);

@@ -9,9 +9,8 @@ use crate::{
     train::{Make, Trouble},
 };
 use sumac_common::{
-    calibration::{self, ASKED, NotCalibrated, UPDATES},
+    calibration::{self, ASKED, Found, NotCalibrated, TOLD_FROM, UPDATES},
     ids::{Lane, Step},
-    losses::Mean,
     schedule::{Progress, Schedule},
     spec::Spec,
 };
@@ -31,7 +30,7 @@ pub(crate) fn lambda<L: Learner>(
     let probe = calibration::probe(spec);
     let schedule = Schedule::new(&probe.what.train, pantry.synthetic_len(), pantry.real_len())?;
     let mut learner = make(&probe, sets)?;
-    let (mut progress, mut pull) = (Progress::default(), Mean::default());
+    let (mut progress, mut found) = (Progress::default(), Found::default());
     let steps = UPDATES.0 + ASKED;
     for step in (0..steps).map(Step) {
         if !wanted() {
@@ -49,13 +48,16 @@ pub(crate) fn lambda<L: Learner>(
         if step < UPDATES {
             let (phase, history) = (plan.phase, Default::default());
             let meal = Meal { step, phase, lane: Lane(0), synthetic, real, history, keep: 0 };
-            let Portion { sum, .. } = learner.chew(&meal)?;
+            let Portion { sum, losses, .. } = learner.chew(&meal)?;
             learner.apply(phase, step, &sum)?;
+            if step >= TOLD_FROM {
+                found.right = found.right + losses.right_on_refined + losses.right_on_real;
+            }
         } else {
-            pull = pull + learner.pull(&synthetic)?;
+            found.pull = found.pull + learner.pull(&synthetic)?;
         }
     }
-    let lambda = calibration::lambda(pull, spec.what.data.image.len())?;
+    let lambda = calibration::lambda(&found, spec.what.data.image.len(), spec.what.train.psi)?;
     info!(lambda, "lambda calibrated");
     Ok(Some(lambda))
 }

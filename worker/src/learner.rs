@@ -3,6 +3,7 @@
 //! A learner knows one lane at a time and the weights. It refuses to know workers, generations, the coordinator and files;
 //! tensors are its own business, so this file names none.
 
+use std::time::Duration;
 use sumac_common::{
     ids::{ContentId, Lane, Step},
     losses::{Losses, Mean},
@@ -122,6 +123,15 @@ pub struct Portion<S> {
     pub losses: Losses,
     /// The first `keep` freshly refined images, named (sample, this step).
     pub fresh: Images,
+    /// How long it took: no part of the result.
+    pub took: Took,
+}
+
+/// Times of one lane's work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Took {
+    pub forward: Duration,
+    pub backward: Duration,
 }
 
 /// A gradient, or part of one: a flat vector of one network. Adding is elementwise and exact in its order:

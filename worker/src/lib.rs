@@ -30,6 +30,7 @@ pub mod fingerprint;
 pub mod history;
 pub mod learner;
 pub mod link;
+pub mod logbook;
 pub mod mailbox;
 #[cfg(feature = "torch")]
 #[allow(unsafe_code)]
@@ -48,4 +49,5 @@ pub mod simgan;
 pub mod state;
 pub mod toy;
 pub mod train;
+pub mod vitals;
 pub mod work;

@@ -22,6 +22,7 @@ use sumac_data::{freeze::cache_folder, storage::Roots};
 use sumac_worker::{
     faults::Faults,
     fingerprint,
+    logbook::Logbook,
     mailbox::Mailbox,
     session::{self, SessionError},
     share::{self, Share, ShareError},
@@ -143,9 +144,10 @@ struct Parent {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    init_log();
+    let logbook = Logbook::default();
+    init_log(&logbook);
     let ended = match args.command {
-        Command::Run(args) => run(args),
+        Command::Run(args) => run(args, logbook),
         Command::Node(args) => node::run(args),
         Command::Refine(args) => refine(&args),
     };
@@ -168,7 +170,7 @@ fn ending(code: u8) -> impl Fn(&dyn std::fmt::Display) -> Ending {
     move |why| Ending { why: why.to_string(), code }
 }
 
-fn run(args: RunArgs) -> Result<(), Ending> {
+fn run(args: RunArgs, logbook: Logbook) -> Result<(), Ending> {
     let as_it_is = ending(NOT_AS_IT_IS);
     let RunArgs { place, name, start, patience } = args;
     place.parent.end_together()?;
@@ -205,7 +207,7 @@ fn run(args: RunArgs) -> Result<(), Ending> {
         let (mailbox, end) = (Arc::clone(&mailbox), Arc::clone(&end));
         thread::Builder::new()
             .name("session".to_owned())
-            .spawn(move || converse(&place.coordinator, seat, mailbox, patience, end))
+            .spawn(move || converse(&place.coordinator, seat, mailbox, logbook, patience, end))
             .map_err(|error| ending(RESTART_ME)(&error))?
     };
     let desk = Desk {
@@ -251,12 +253,13 @@ fn converse(
     address: &str,
     seat: Seat,
     mailbox: Arc<Mailbox>,
+    logbook: Logbook,
     patience: Duration,
     end: Arc<Notify>,
 ) -> Result<(), Ending> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.map_err(|error| ending(RESTART_ME)(&error)).and_then(|runtime| {
-        let attended = session::attend(address, seat, Arc::clone(&mailbox), patience, end);
+        let attended = session::attend(address, seat, Arc::clone(&mailbox), logbook, patience, end);
         runtime.block_on(attended).map_err(|error| match error {
             SessionError::Refused(_) | SessionError::Address(_) => ending(NOT_AS_IT_IS)(&error),
             _ => ending(RESTART_ME)(&error),
@@ -369,8 +372,9 @@ fn since_epoch() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
-fn init_log() {
-    use tracing_subscriber::EnvFilter;
+/// To stderr as `SUMAC_LOG` says, and into the logbook whatever is a fact.
+fn init_log(logbook: &Logbook) {
+    use tracing_subscriber::{EnvFilter, Layer as _, filter::LevelFilter, fmt, prelude::*};
     let filter = EnvFilter::try_from_env("SUMAC_LOG").or_else(|_| EnvFilter::try_from_default_env());
     let filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
     let human = match std::env::var("SUMAC_LOG_FORMAT").as_deref() {
@@ -378,8 +382,10 @@ fn init_log() {
         Ok("human") => true,
         _ => std::io::stderr().is_terminal(),
     };
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if human { log.init() } else { log.json().init() }
+    let log = fmt::layer().with_writer(std::io::stderr);
+    let log = if human { log.with_filter(filter).boxed() } else { log.json().with_filter(filter).boxed() };
+    let facts = EnvFilter::default().add_directive(LevelFilter::INFO.into());
+    tracing_subscriber::registry().with(log).with(logbook.clone().with_filter(facts)).init();
 }
 
 /// What differs between a build with libtorch and one without.

@@ -164,6 +164,8 @@ pub struct Summary {
     pub exact: bool,
     pub fingerprint: sumac_common::conversation::Fingerprint,
     pub threads: u32,
+    /// Given or calibrated.
+    pub lambda: Option<f64>,
     pub spec_sha256: String,
     pub data_sha256: String,
     /// Through this member's last generation, all workers together.

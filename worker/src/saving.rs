@@ -261,6 +261,7 @@ where
                 exact: true,
                 fingerprint: self.id.fingerprint.clone(),
                 threads: self.spec.what.threads,
+                lambda: self.spec.what.train.lambda,
                 spec_sha256: self.id.spec.to_string(),
                 data_sha256: self.id.data.to_string(),
                 images_per_second: self.pace.steps_per_second() * f64::from(self.spec.what.train.batch),

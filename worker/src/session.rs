@@ -3,7 +3,7 @@
 //! It runs on its own threads, never behind work or a lock of the loop. A lost stream is dialled again for as long as the
 //! worker lives: training does not wait for it. It refuses to know what an order means.
 
-use crate::mailbox::Mailbox;
+use crate::{logbook::Logbook, mailbox::Mailbox, vitals::Watch};
 use std::{sync::Arc, time::Duration};
 use sumac_common::conversation::{Report, Seat};
 use sumac_proto::{
@@ -22,6 +22,10 @@ use tonic::{
 use tracing::{debug, info, warn};
 
 const BEAT: Duration = Duration::from_secs(1);
+const VITALS: Duration = Duration::from_secs(3);
+const LOG: Duration = Duration::from_millis(200);
+/// Far below the largest message.
+const LINES_AT_ONCE: usize = 200;
 /// The last word is given so long to arrive.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Between two attempts to attach: doubling from the first to the last.
@@ -53,6 +57,7 @@ pub async fn attend(
     address: &str,
     seat: Seat,
     mailbox: Arc<Mailbox>,
+    logbook: Logbook,
     patience: Duration,
     end: Arc<Notify>,
 ) -> Result<(), SessionError> {
@@ -78,7 +83,7 @@ pub async fn attend(
             Ok(line) => {
                 welcomed = true;
                 pause = AGAIN.0;
-                talk(line, &mailbox, &knock, &end).await
+                talk(line, &mailbox, &logbook, &knock, &end).await
             }
             Err(error) => Err(error),
         };
@@ -126,7 +131,13 @@ async fn join(endpoint: &Endpoint, seat: &Seat, mailbox: &Mailbox) -> Result<Lin
 }
 
 /// Until it is asked to end, or the stream does.
-async fn talk(line: Line, mailbox: &Mailbox, knock: &Notify, end: &Notify) -> Result<(), SessionError> {
+async fn talk(
+    line: Line,
+    mailbox: &Mailbox,
+    logbook: &Logbook,
+    knock: &Notify,
+    end: &Notify,
+) -> Result<(), SessionError> {
     let Line { say, mut answers } = line;
     let send = |reports: Vec<Report>| {
         let sent = reports.into_iter().all(|report| say.send(report.into()).is_ok());
@@ -136,8 +147,17 @@ async fn talk(line: Line, mailbox: &Mailbox, knock: &Notify, end: &Notify) -> Re
         // Nobody knows it who was not there when it was said.
         send(vec![Report::Leaving])?;
     }
-    let mut beats = time::interval(BEAT);
-    beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let log = || {
+        let lines = logbook.take(LINES_AT_ONCE);
+        let sent = lines.is_empty() || say.send(Up::Logged(lines).into()).is_ok();
+        if sent { Ok(()) } else { Err(ended()) }
+    };
+    let [mut beats, mut looks, mut lines] = [BEAT, VITALS, LOG].map(|every| {
+        let mut ticks = time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        ticks
+    });
+    let mut watch = Watch::default();
     loop {
         tokio::select! {
             answer = answers.message() => match heard(answer)? {
@@ -155,8 +175,11 @@ async fn talk(line: Line, mailbox: &Mailbox, knock: &Notify, end: &Notify) -> Re
                 send(mailbox.reports())?;
                 send(vec![Report::Beat(mailbox.last_beat())])?;
             }
+            _ = looks.tick() => send(vec![Report::Vitals(watch.look())])?,
+            _ = lines.tick() => log()?,
             () = end.notified() => {
                 send(mailbox.reports())?;
+                log()?;
                 break;
             }
         }

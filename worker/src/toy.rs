@@ -5,7 +5,7 @@
 
 use crate::{
     bytes::{Reader, Writer},
-    learner::{Images, LearnError, Learner, Meal, Portion},
+    learner::{Images, LearnError, Learner, Meal, Portion, Took},
 };
 use sumac_common::{
     ids::{ContentId, Step},
@@ -91,7 +91,7 @@ impl Learner for Toy {
                 Losses { on_refined: ours, on_real: Mean::of(theirs, meal.real.len() as u64), ..Losses::default() }
             }
         };
-        Ok(Portion { sum, losses, fresh })
+        Ok(Portion { sum, losses, fresh, took: Took::default() })
     }
 
     fn apply(&mut self, phase: Phase, _: Step, gradient: &Vec<f32>) -> Result<(), LearnError> {

@@ -35,7 +35,8 @@ use sumac_common::{
     losses::Losses,
     member::{Event, Member, Next},
     metrics::Row,
-    pace, reduce,
+    pace::{self, Spent},
+    reduce,
     schedule::{Plan, Schedule, Unschedulable},
     spec::Spec,
     tail::{self, Agreed, Disagreement, LaneTail, Tail, Wishes},
@@ -137,6 +138,7 @@ struct Computed<S> {
     parts: Vec<S>,
     tails: Vec<LaneTail>,
     staged: Staged,
+    spent: Spent,
 }
 
 /// What makes a learner as it is before step 0.
@@ -348,13 +350,13 @@ where
         let owned = lanes::owned(self.lanes(), workers, rank);
         let plan = self.schedule.plan(step, &self.state.counters.progress);
 
-        let Computed { parts, tails: lane_tails, staged } = self.compute(&plan, owned.clone())?;
+        let Computed { parts, tails: lane_tails, staged, mut spent } = self.compute(&plan, owned.clone())?;
         let own_time = begun.elapsed();
         faults.at(Point::AfterBackward, step);
 
-        let waiting = Instant::now();
+        let guarding = Instant::now();
         self.guard(&plan, staged, workers)?;
-        let mut waited = waiting.elapsed();
+        spent.guard = guarding.elapsed();
         faults.at(Point::AfterGuard, step);
 
         let (state, lanes) = (self.digest_now_and_then(step)?, self.lanes());
@@ -376,7 +378,7 @@ where
         let lanes_max = lanes.div_ceil(workers as u32) as usize;
         let listening = Listening::to(self.desk.mailbox, self.member);
         let link = self.link.as_mut().ok_or_else(no_link)?;
-        let waiting = Instant::now();
+        let reducing = Instant::now();
         let reduced = link.reduce(
             lanes,
             parts,
@@ -386,7 +388,7 @@ where
             },
             &listening,
         )?;
-        waited += waiting.elapsed();
+        spent.reduce = reducing.elapsed();
 
         if faults.breaks(Point::BeforeApply, step) {
             return Err(Trouble::Left(Leaving::Broke("a fault that was asked for".to_owned())));
@@ -396,10 +398,12 @@ where
         let agreed = tail::agree(&tails, opening.generation, step, lanes)?;
         faults.at(Point::BeforeApply, step);
 
+        let committing = Instant::now();
         self.commit(&plan, &agreed, &reduced.gradient)?;
+        spent.optimiser = committing.elapsed();
         self.save(opening, rank, &agreed)?;
         self.show(rank)?;
-        self.pace.recent.note(lanes, &agreed.own_us, waited.as_micros() as u64);
+        self.pace.recent.note(lanes, &agreed.own_us, spent);
         faults.at(Point::AfterApply, step);
         Ok(Event::Committed { wishes: agreed.wishes, skipped_in_a_row: self.state.counters.progress.skipped_in_a_row })
     }
@@ -408,7 +412,9 @@ where
     fn compute(&mut self, plan: &Plan, owned: Range<u32>) -> Result<Computed<L::Sum>, Trouble> {
         let progress = self.state.counters.progress;
         let plans: Vec<_> = owned.clone().map(|lane| self.schedule.lane(plan, &progress, Lane(lane))).collect();
+        let begun = Instant::now();
         let groceries = self.pantry.take(&plans)?;
+        let mut spent = Spent { data: begun.elapsed(), ..Spent::default() };
         self.expect_next(plan, owned.clone());
 
         let mut tails = Vec::new();
@@ -421,7 +427,9 @@ where
             let history = self.state.lanes.get(&lane).map(|slots| slots.draw(&lane_plan.draw)).unwrap_or_default();
             let keep = plan.offered as usize;
             let meal = Meal { step: plan.step, phase: plan.phase, lane, synthetic, real, history, keep };
-            let Portion { sum, losses, fresh } = self.state.learner.chew(&meal)?;
+            let Portion { sum, losses, fresh, took } = self.state.learner.chew(&meal)?;
+            spent.forward += took.forward;
+            spent.backward += took.backward;
             let digest = self.state.counters.trace[lane.0 as usize].then(&handed(&meal));
             tails.push(LaneTail { lane, digest, losses });
             if keep > 0 {
@@ -433,7 +441,7 @@ where
             .into_iter()
             .map(|node| reduce::fold(node, &mut cook, &mut |a: L::Sum, b: L::Sum| Ok(a.plus(b))))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Computed { parts, tails, staged })
+        Ok(Computed { parts, tails, staged, spent })
     }
 
     /// Streams what was staged to this member's guard, and does not go on before it has what it guards itself.

@@ -17,7 +17,7 @@ use sumac_common::{
     spec::{Spec, model::Preset},
     workbench,
 };
-use tracing::{info, warn};
+use tracing::{info, info_span, warn};
 
 /// Makes links for either learner.
 #[cfg(feature = "torch")]
@@ -94,6 +94,7 @@ where
     L::Sum: Flat,
     D: Dial<L::Sum>,
 {
+    let _span = info_span!("job", %job).entered();
     let is_released = |order: &Order| matches!(order, Order::Release { job: theirs, .. } if *theirs == job);
     let wanted = || !desk.mailbox.closed() && !desk.mailbox.any(is_released);
     match Prepared::of(desk, &spec, make, &wanted) {

@@ -65,6 +65,17 @@ pub fn imbalance(losses: &Losses, what: &What, step: Step) -> Option<Imbalance> 
     (on_refined? > TOLD_APART).then_some(Imbalance::Identity { change })
 }
 
+/// What the discriminator can do, by the shares of patches that it calls right: chance is a half.
+#[must_use]
+pub fn discernment(on_real: f64, on_refined: f64) -> &'static str {
+    match f64::midpoint(on_real, on_refined) {
+        ..0.55 => "it cannot tell them apart",
+        0.55..0.7 => "it tells some apart",
+        0.7..0.9 => "it tells most apart",
+        _ => "it tells nearly all apart",
+    }
+}
+
 impl fmt::Display for Imbalance {
     /// What it is, and what to do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -133,6 +144,15 @@ mod tests {
             said.contains("right on 99% of refined and 97% of real") && said.contains("lower train.lambda"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn what_a_discriminator_can_do_is_said_in_words() {
+        let said =
+            [(0.5, 0.52), (0.6, 0.65), (0.8, 0.7), (0.99, 1.0)].map(|(real, refined)| discernment(real, refined));
+        let words = ["cannot tell them", "tells some", "tells most", "tells nearly all"];
+        assert!(said.iter().zip(words).all(|(said, words)| said.contains(words)), "{said:?}");
+        assert!(discernment(f64::NAN, 0.5).contains("nearly all"), "no number is no comfort");
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::{
     leases::{self, Fate, Shard},
     piecework::Piecework,
     spec::Spec,
+    vitals::Vitals,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -163,6 +164,8 @@ pub struct Worker {
     pub heard: Duration,
     pub job: Option<JobId>,
     pub beat: Option<Beat>,
+    /// As it last said it, for people.
+    pub vitals: Option<Vitals>,
     /// It is about to end.
     says_goodbye: bool,
     /// An operator wants it to be given no work.

@@ -11,6 +11,7 @@ use crate::{
     pace::{Shares, Times},
     piecework::Piecework,
     spec::Spec,
+    vitals::Vitals,
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::SocketAddr};
@@ -223,6 +224,8 @@ pub enum Report {
     },
     /// About once a second.
     Beat(Option<Beat>),
+    /// Every few seconds.
+    Vitals(Vitals),
     /// It is about to end, and waits to be let go of what it has.
     Leaving,
     /// It could do with more shards.
@@ -266,7 +269,7 @@ impl Report {
             | Self::Sealed { job } => Some(job),
             Self::Left { standing, .. } => Some(&standing.job),
             Self::Beat(beat) => beat.as_ref().map(|beat| &beat.job),
-            Self::Leaving => None,
+            Self::Leaving | Self::Vitals(_) => None,
         }
     }
 }

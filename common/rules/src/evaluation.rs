@@ -42,6 +42,9 @@ pub struct What {
     pub max_bad: f64,
     pub refiners: Vec<Candidate>,
     pub arms: Vec<Arm>,
+    /// Images of the test.
+    #[serde(default)]
+    pub tested: u64,
     /// The model is trained with each of the seeds `0..seeds`, the same for all arms.
     pub seeds: u32,
     pub model: Downstream,
@@ -127,6 +130,22 @@ pub enum Net {
     /// The gaze network of the paper (section 3.1): conv 3x3 32, 32, 64, max-pool 3x3 s2, conv 3x3 80, 192, max-pool 2x2 s2 (9,600
     /// values of 35x55 images), FC 1000, FC.
     PaperGaze,
+}
+
+/// Of the model that judges images, whatever the one is that learns from them.
+pub const JUDGE_NET: Net = Net::Small { width: 16 };
+/// With fewer images of a kind no half of them has a variance.
+pub const IMAGES_MIN: usize = 8;
+
+impl Net {
+    /// Pixels of an image's shorter side, at least: what its pools leave something of.
+    #[must_use]
+    pub fn side_min(self) -> u32 {
+        match self {
+            Self::Small { .. } => 8,
+            Self::PaperGaze => 21,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -229,6 +248,10 @@ impl Evaluation {
         }
         if (self.what.task == Task::Classes) == (self.what.measure == Measure::Error) {
             return Err("classes are measured by accuracy, numbers and directions by their error".to_owned());
+        }
+        let (side, least) = (self.what.image.height.min(self.what.image.width), model.net.side_min());
+        if side < least.max(JUDGE_NET.side_min()) {
+            return Err(format!("images of {side} pixels are too small: this model needs {least} at least"));
         }
         let parts = || arms.iter().flat_map(|arm| &arm.parts);
         if arms.iter().any(|arm| arm.parts.is_empty()) {

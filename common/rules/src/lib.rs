@@ -10,7 +10,7 @@
 //! * [`tail`]: what members tell each other in each reduction, and when they agree
 //! * [`metrics`]: the figures of each step that a run leaves
 //! * [`calibration`]: a lambda that the images ask for; [`balance`]: whether the two networks hold each other in check, in words
-//! * [`pace`]: how fast it goes, and who holds the others up
+//! * [`pace`]: how fast it goes, and who holds the others up; [`vitals`], [`logging`]: how machines are, and what processes say
 //! * [`refinement`]: a data set to be refined; [`piecework`], [`leases`], [`workbench`]: a job in pieces and the life of each, on
 //!   both sides
 //! * [`evaluation`]: models that learn from refined images, and what is found out; [`sweep`]: one job tried with other values
@@ -30,6 +30,7 @@ pub mod history;
 pub mod ids;
 pub mod lanes;
 pub mod leases;
+pub mod logging;
 pub mod losses;
 pub mod member;
 pub mod metrics;
@@ -44,4 +45,5 @@ pub mod schedule;
 pub mod spec;
 pub mod sweep;
 pub mod tail;
+pub mod vitals;
 pub mod workbench;

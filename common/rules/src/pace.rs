@@ -6,7 +6,7 @@
 
 use crate::{ids::Rank, lanes};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 /// So many of the latest steps count.
 const WINDOW: usize = 20;
@@ -25,17 +25,59 @@ pub struct Pace {
 struct Step {
     /// By rank, in microseconds: worked on its lanes.
     own_us: Vec<f64>,
-    /// This member's waiting for others, in microseconds.
-    waited_us: f64,
+    spent: Spent,
     /// Who was slow, and what the others would have needed for its lanes.
     slow: Option<(Rank, f64)>,
 }
 
-/// Mean times of a step, in microseconds.
+/// What one member measured of one step, one part after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Until the images were there.
+    pub data: Duration,
+    pub forward: Duration,
+    pub backward: Duration,
+    /// Handing staged images on, and taking in those that it guards.
+    pub guard: Duration,
+    pub reduce: Duration,
+    /// The update, the history and the metrics.
+    pub optimiser: Duration,
+}
+
+/// Where the time of a step goes: means of one member, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Times {
-    pub own_us: f64,
-    pub waited_us: f64,
+    pub data_us: f64,
+    pub forward_us: f64,
+    pub backward_us: f64,
+    pub guard_us: f64,
+    pub reduce_us: f64,
+    pub optimiser_us: f64,
+    /// For members that took longer over their lanes: it is no part of the two calls in which it passes.
+    pub waiting_us: f64,
+}
+
+impl Times {
+    /// Under their names, in the order of a step.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, f64); 7] {
+        let Self { data_us, forward_us, backward_us, guard_us, reduce_us, optimiser_us, waiting_us } = *self;
+        [
+            ("data", data_us),
+            ("forward", forward_us),
+            ("backward", backward_us),
+            ("guard", guard_us),
+            ("reduce", reduce_us),
+            ("optimiser", optimiser_us),
+            ("waiting", waiting_us),
+        ]
+    }
+
+    /// All of them together.
+    #[must_use]
+    pub fn step_us(&self) -> f64 {
+        self.named().iter().map(|(_, us)| us).sum()
+    }
 }
 
 /// Where the time goes in a refinement: the share of it that each stage is busy, 0..=1, a stage of several threads on average.
@@ -75,23 +117,31 @@ pub struct Slow {
 }
 
 impl Pace {
-    /// A committed step: what each member said it worked, by rank, and how long this one waited.
-    pub fn note(&mut self, lanes: u32, own_us: &[u64], waited_us: u64) {
+    /// A committed step: what each member said it worked, by rank, and what this one measured.
+    pub fn note(&mut self, lanes: u32, own_us: &[u64], spent: Spent) {
         if self.recent.len() == WINDOW {
             self.recent.pop_front();
         }
         let own_us: Vec<f64> = own_us.iter().map(|own| *own as f64).collect();
         let slow = slow_one(lanes, &own_us);
-        self.recent.push_back(Step { own_us, waited_us: waited_us as f64, slow });
+        self.recent.push_back(Step { own_us, spent, slow });
     }
 
     /// Of this member.
     #[must_use]
     pub fn times(&self, rank: Rank) -> Times {
         let steps = self.recent.len().max(1) as f64;
-        let own = self.recent.iter().filter_map(|step| step.own_us.get(rank.index())).sum::<f64>();
-        let waited = self.recent.iter().map(|step| step.waited_us).sum::<f64>();
-        Times { own_us: own / steps, waited_us: waited / steps }
+        let mean =
+            |of: &dyn Fn(&Times) -> f64| self.recent.iter().map(|step| of(&step.times(rank))).sum::<f64>() / steps;
+        Times {
+            data_us: mean(&|times| times.data_us),
+            forward_us: mean(&|times| times.forward_us),
+            backward_us: mean(&|times| times.backward_us),
+            guard_us: mean(&|times| times.guard_us),
+            reduce_us: mean(&|times| times.reduce_us),
+            optimiser_us: mean(&|times| times.optimiser_us),
+            waiting_us: mean(&|times| times.waiting_us),
+        }
     }
 
     /// The one that was slow most often of late, if it was often.
@@ -112,6 +162,26 @@ impl Pace {
         let own_us = mean(steps(rank).map(|step| step.own_us[rank.index()]).sum());
         let others_us = mean(steps(rank).filter_map(|step| Some(step.slow?.1)).sum());
         Some(Slow { rank, own_us, others_us })
+    }
+}
+
+impl Step {
+    /// Whoever is done first waits in the first call that needs the others, and it looks as if that call took so long.
+    fn times(&self, rank: Rank) -> Times {
+        let us = |duration: Duration| duration.as_secs_f64() * 1e6;
+        let (guard, reduce) = (us(self.spent.guard), us(self.spent.reduce));
+        let slowest = self.own_us.iter().copied().fold(0.0, f64::max);
+        let behind = slowest - self.own_us.get(rank.index()).copied().unwrap_or(slowest);
+        let waiting = behind.clamp(0.0, guard + reduce);
+        Times {
+            data_us: us(self.spent.data),
+            forward_us: us(self.spent.forward),
+            backward_us: us(self.spent.backward),
+            guard_us: (guard - waiting).max(0.0),
+            reduce_us: reduce - (waiting - guard).max(0.0),
+            optimiser_us: us(self.spent.optimiser),
+            waiting_us: waiting,
+        }
     }
 }
 
@@ -137,7 +207,7 @@ mod tests {
     fn named(own_us: &[u64], steps: usize) -> Option<(usize, Slow)> {
         let mut pace = Pace::default();
         (1..=steps).find_map(|step| {
-            pace.note(LANES, own_us, 0);
+            pace.note(LANES, own_us, Spent::default());
             Some((step, pace.slow()?))
         })
     }
@@ -169,7 +239,7 @@ mod tests {
     fn a_hiccup_names_nobody() {
         let mut pace = Pace::default();
         for step in 0..100_u64 {
-            pace.note(LANES, &[200, if step % 5 == 0 { 4_000 } else { 200 }], 0);
+            pace.note(LANES, &[200, if step % 5 == 0 { 4_000 } else { 200 }], Spent::default());
             assert_eq!(pace.slow(), None, "step {step}");
         }
     }
@@ -177,17 +247,39 @@ mod tests {
     #[test]
     fn who_is_fast_again_is_named_no_more() {
         let mut pace = Pace::default();
-        (0..20).for_each(|_| pace.note(LANES, &[200, 4_000], 0));
+        (0..20).for_each(|_| pace.note(LANES, &[200, 4_000], Spent::default()));
         assert!(pace.slow().is_some());
-        (0..20).for_each(|_| pace.note(LANES, &[200, 200], 0));
+        (0..20).for_each(|_| pace.note(LANES, &[200, 200], Spent::default()));
         assert_eq!(pace.slow(), None);
     }
 
+    /// 100 ms of own work beside 300 of another: of the 250 ms in two calls 200 are waiting.
     #[test]
-    fn own_time_and_waiting_are_told_apart() {
+    fn waiting_for_a_slower_member_is_no_part_of_the_calls_in_which_it_passes() {
+        let ms = Duration::from_millis;
+        let spent = Spent {
+            data: ms(10),
+            forward: ms(40),
+            backward: ms(50),
+            guard: ms(150),
+            reduce: ms(100),
+            optimiser: ms(5),
+        };
         let mut pace = Pace::default();
-        pace.note(LANES, &[100, 300], 250);
-        pace.note(LANES, &[200, 300], 150);
-        assert_eq!(pace.times(Rank(0)), Times { own_us: 150.0, waited_us: 200.0 });
+        pace.note(LANES, &[100_000, 300_000], spent);
+        let times = pace.times(Rank(0));
+        assert_eq!((times.guard_us, times.reduce_us, times.waiting_us), (0.0, 50_000.0, 200_000.0));
+        let slowest = pace.times(Rank(1));
+        assert_eq!((slowest.guard_us, slowest.reduce_us, slowest.waiting_us), (150_000.0, 100_000.0, 0.0));
+        assert_eq!(times.step_us(), 355_000.0);
+    }
+
+    #[test]
+    fn times_are_means_of_the_latest_steps() {
+        let mut pace = Pace::default();
+        for data in [1_000, 3_000] {
+            pace.note(LANES, &[0], Spent { data: Duration::from_micros(data), ..Spent::default() });
+        }
+        assert!((pace.times(Rank(0)).data_us - 2_000.0).abs() < 1e-6);
     }
 }

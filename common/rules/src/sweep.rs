@@ -118,6 +118,9 @@ impl Axis {
         if path.trim().is_empty() || values.iter().any(String::is_empty) {
             return Err(wanted());
         }
+        if let Some((_, twice)) = values.iter().enumerate().find(|(at, value)| values[..*at].contains(value)) {
+            return Err(format!("names {twice} twice: each value is one run"));
+        }
         Ok(Self { path: path.trim().to_owned(), values })
     }
 }

@@ -3,7 +3,7 @@
 use crate::serve::LISTEN;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
-use sumac_common::{spec::ImageShape, sweep::Axis};
+use sumac_common::{logging::Level, spec::ImageShape, sweep::Axis};
 
 /// Where the coordinator keeps what must survive, if nothing else is said.
 pub const STATE: &str = ".sumac";
@@ -27,6 +27,8 @@ pub enum Command {
     Serve(Serve),
     /// Queue a job
     Submit(Submit),
+    /// The cluster at a glance: who is here, what runs, what is wrong
+    Status(Status),
     /// List all jobs
     Jobs(List),
     /// Describe one job
@@ -35,8 +37,14 @@ pub enum Command {
     Samples(Samples),
     /// List the checkpoints of a job, oldest first
     Checkpoints(Describe),
-    /// List the workers and where they are
+    /// List the machines and how they are
     Nodes(List),
+    /// Describe one machine and the workers on it
+    Node(Nodes),
+    /// List the workers and what they do
+    Workers(List),
+    /// What workers and the coordinator log, from wherever they are
+    Logs(Logs),
     /// What happened: failures, each with its cause, and what was done
     Events(Events),
     /// Wait until a job is as far as wanted
@@ -86,7 +94,7 @@ pub enum Command {
         data: Data,
     },
     /// Versions of this tool and of the coordinator
-    Version(List),
+    Version(Version),
     /// Explain a command or a topic: `sumac help exit-codes`
     Help {
         /// A command, exit-codes or environment [default: all commands]
@@ -117,7 +125,93 @@ pub struct Reach {
 }
 
 #[derive(Debug, clap::Args)]
+pub struct Version {
+    #[command(flatten)]
+    pub read: Read,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    #[command(flatten)]
+    pub read: Read,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Columns {
+    #[default]
+    Table,
+    /// With more columns
+    Wide,
+    Json,
+    /// Nothing but names, a line each
+    Name,
+}
+
+/// How a list is read.
+#[derive(Debug, clap::Args)]
+pub struct ListRead {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Columns,
+    /// Go on, and print rows again that change
+    #[arg(short, long)]
+    pub watch: bool,
+    /// Rows alone: no heads, no sum below
+    #[arg(long)]
+    pub no_header: bool,
+}
+
+impl ListRead {
+    /// Characters of a line on this terminal; what is piped is never cut.
+    pub(super) fn width(&self) -> Option<usize> {
+        if self.output == Columns::Wide { None } else { super::render::terminal_width() }
+    }
+}
+
+#[derive(Debug, clap::Args)]
 pub struct List {
+    #[command(flatten)]
+    pub read: ListRead,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Nodes {
+    /// Its name, or enough of its beginning
+    pub node: String,
+    #[command(flatten)]
+    pub read: Read,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Logs {
+    /// A job, a worker, a node or `coordinator`, or enough of its beginning [default: everybody]
+    pub about: Option<String>,
+    /// Go on with what is said from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Of what was said before, the newest so many lines; 0 for all that are kept
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub tail: u32,
+    /// Nothing older than this, such as 10m
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub since: Option<std::time::Duration>,
+    /// Nothing that matters less: debug, info, warn or error
+    #[arg(long, default_value = "info")]
+    pub level: Level,
+    /// Of a job or a node only what this worker says
+    #[arg(long, value_name = "WORKER")]
+    pub worker: Option<String>,
+    /// Only lines that contain this
+    #[arg(long, value_name = "TEXT")]
+    pub grep: Option<String>,
     #[command(flatten)]
     pub read: Read,
     #[command(flatten)]
@@ -466,6 +560,9 @@ pub struct Evaluate {
     /// the numbers of one label
     #[arg(long, value_name = "NAME")]
     pub label: Vec<String>,
+    /// The same for the synthetic images, where theirs have other names
+    #[arg(long, value_name = "NAME")]
+    pub synthetic_label: Vec<String>,
     /// What the model is to say
     #[arg(long, value_enum, default_value_t)]
     pub task: TaskWord,

@@ -12,7 +12,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use sumac_common::{balance, ids::Step, losses::Losses, metrics, spec};
+use sumac_common::{balance, ids::Step, metrics, spec};
 
 const SPEC: &str = "spec.toml";
 
@@ -22,6 +22,8 @@ pub(super) struct Compared {
     pub run: String,
     pub output_dir: PathBuf,
     pub steps: u64,
+    /// Given or calibrated; as the imbalance, of a run that has left its spec.
+    pub lambda: Option<f64>,
     pub realism: Option<f64>,
     pub regularisation: Option<f64>,
     pub change: Option<f64>,
@@ -62,25 +64,21 @@ impl Compared {
         }
         let steps = rows.last().map_or(Step(0), |row| row.step.next());
         let losses = metrics::at_the_end(&rows);
+        let spec = fs::read_to_string(folder.join(SPEC)).ok().and_then(|text| spec::read(&text, &[]).ok());
         Ok(Self {
             run: run.to_owned(),
             output_dir: folder.to_owned(),
             steps: steps.0,
+            lambda: spec.as_ref().and_then(|spec| spec.what.train.lambda),
             realism: losses.realism.value(),
             regularisation: losses.regularisation.value(),
             change: losses.change.value(),
             discriminator: losses.on_refined.value(),
             accuracy_on_refined: losses.right_on_refined.value(),
             accuracy_on_real: losses.right_on_real.value(),
-            imbalance: out_of_balance(&losses, steps, &folder.join(SPEC)),
+            imbalance: spec.and_then(|spec| Some(balance::imbalance(&losses, &spec.what, steps)?.to_string())),
         })
     }
-}
-
-/// `None` also where the run has not left its spec yet.
-fn out_of_balance(losses: &Losses, steps: Step, spec: &Path) -> Option<String> {
-    let spec = spec::read(&fs::read_to_string(spec).ok()?, &[]).ok()?;
-    Some(balance::imbalance(losses, &spec.what, steps)?.to_string())
 }
 
 pub(super) fn print(runs: &[Compared]) {
@@ -90,6 +88,7 @@ pub(super) fn print(runs: &[Compared]) {
         [
             run.run.clone(),
             grouped(run.steps),
+            run.lambda.map_or_else(|| "-".to_owned(), |lambda| lambda.to_string()),
             figure(run.realism),
             figure(run.regularisation),
             figure(run.change),
@@ -101,7 +100,17 @@ pub(super) fn print(runs: &[Compared]) {
         .map(Cell::from)
         .to_vec()
     };
-    let heads =
-        ["RUN", "STEPS", "REALISM", "REGULARISATION", "CHANGE", "DISC", "RIGHT ON REFINED", "ON REAL", "BALANCE"];
+    let heads = [
+        "RUN",
+        "STEPS",
+        "LAMBDA",
+        "REALISM",
+        "REGULARISATION",
+        "CHANGE",
+        "DISC",
+        "RIGHT ON REFINED",
+        "ON REAL",
+        "BALANCE",
+    ];
     anstream::print!("{}", table(&heads, &runs.iter().map(row).collect::<Vec<_>>()));
 }

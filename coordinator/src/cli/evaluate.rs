@@ -7,6 +7,7 @@ use super::{
     destination::{apart, blocking, forget_state, job_name, unusable},
     evaluation,
     failure::{Exit, Failure},
+    job_file::warn_of,
     outcome::here,
     piecework::{Ended, Wish, carry_out},
     refiner::{self, Trained},
@@ -15,12 +16,13 @@ use super::{
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
+    collections::BTreeSet,
     io::{self, IsTerminal as _},
     path::{Path, PathBuf},
     thread::available_parallelism,
 };
 use sumac_common::{
-    evaluation::{Arm, Downstream, Evaluation, How, Labelled, Measure, Net, Part, Task, What},
+    evaluation::{Arm, Downstream, Evaluation, How, IMAGES_MIN, Labelled, Measure, Net, Part, Task, What},
     piecework::Piecework,
     spec::{Data, Device, Workers, in_percent},
 };
@@ -49,20 +51,42 @@ pub(super) async fn evaluate(args: args::Evaluate, verbose: bool) -> Result<Exit
         let what = format!("{} and {} were trained on images of other sizes", first.run, other.run);
         return Err(Failure::new(Exit::Usage, what).hint("evaluate them one by one, with --into folders of their own"));
     }
-    let arms = arms(&args, &names(&args.refiners));
+    if args.balanced && !matches!(args.task, TaskWord::Classes) {
+        return Err(Failure::new(Exit::Usage, "--balanced is of classes, and this task has none")
+            .hint("leave it out: errors are means over all test images"));
+    }
+    let names = names(&args.refiners, &trained);
+    if let Some((name, same)) = twice(&names, &trained) {
+        let what = format!("{name} and {same} are one refiner, weight for weight");
+        return Err(Failure::new(Exit::Usage, what).hint("name it once"));
+    }
+    let arms = arms(&args, &names);
+    let evaluation = frozen(&args, data, arms, &names, &trained).await?;
+    evaluation.check().map_err(|why| Failure::new(Exit::Usage, why))?;
     if args.dry_run {
-        for arm in &arms {
+        for arm in &evaluation.what.arms {
             say("arm", &arm.name);
         }
+        let cells = evaluation.what.cells().len() as u64;
+        say(
+            "cells",
+            format!(
+                "{} to be trained or judged, {} each arm",
+                counted(cells, "cell"),
+                counted(u64::from(args.seeds), "seed")
+            ),
+        );
         return Ok(Exit::Done);
     }
-    let evaluation = frozen(&args, data, arms, &trained).await?;
     if let Some(found) = found_already(&evaluation)? {
         tidy(&evaluation)?;
         return tell(&found);
     }
     let files: Vec<Vec<u8>> = trained.into_iter().map(|trained| trained.file).collect();
-    evaluated::lay_down(&evaluation, &files).map_err(failed)?;
+    evaluated::lay_down(&evaluation, &files).map_err(|error| match error {
+        evaluated::EvaluatedError::AnotherOrder { .. } => unfit(error),
+        other => failed(other),
+    })?;
     let work = Piecework::Evaluate(Box::new(evaluation.clone()));
     let by_cores = || available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok());
     let workers = args.workers.or_else(by_cores);
@@ -90,13 +114,17 @@ fn failed(error: evaluated::EvaluatedError) -> Failure {
     Failure::of(Exit::Failed, &error)
 }
 
+/// What was named is not what an evaluation needs.
+fn unfit(error: evaluated::EvaluatedError) -> Failure {
+    Failure::of(Exit::Usage, &error)
+}
+
 /// Finished before, under the same terms.
 fn found_already(evaluation: &Evaluation) -> Result<Option<Evaluated>, Failure> {
     let destination = &evaluation.how.destination;
     let found = evaluated::evaluated(destination).map_err(failed)?;
     if found.as_ref().is_some_and(|found| found.evaluation.what.identity() != evaluation.what.identity()) {
-        let what = format!("{} holds another evaluation, and is finished", destination.display());
-        return Err(Failure::new(Exit::Failed, what).hint("name another folder, or remove this one"));
+        return Err(unfit(evaluated::EvaluatedError::AnotherOrder { path: destination.clone() }));
     }
     Ok(found)
 }
@@ -115,15 +143,23 @@ fn tidy(evaluation: &Evaluation) -> Result<(), Failure> {
     evaluated::clear_away(evaluation).map_err(failed)
 }
 
-/// As they were named, without the folders before: a run's folder, a job.
-fn names(named: &[String]) -> Vec<String> {
+/// As they were named, without the folders before: a run's folder, a job. One of several states of a run is its run and its step.
+fn names(named: &[String], trained: &[Trained]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for named in named {
-        let name = Path::new(named).file_name().map_or(named.clone(), |name| name.to_string_lossy().into_owned());
+    for (named, trained) in named.iter().zip(trained) {
+        let last = Path::new(named).file_name().map_or(named.clone(), |name| name.to_string_lossy().into_owned());
+        let says_little = last.starts_with("step-") || last.ends_with(".safetensors");
+        let name = if says_little { format!("{}@{}", trained.run, trained.step) } else { last };
         let free = (1..).map(|n| if n == 1 { name.clone() } else { format!("{name} ({n})") });
         names.extend(free.into_iter().find(|free| !names.contains(free)));
     }
     names
+}
+
+/// Two names of one refiner: the differences between them would be those of chance.
+fn twice<'n>(names: &'n [String], trained: &[Trained]) -> Option<(&'n String, &'n String)> {
+    let same = |at: usize| (0..at).find(|before| trained[*before].file == trained[at].file);
+    (0..trained.len()).find_map(|at| Some((&names[same(at)?], &names[at])))
 }
 
 /// Plain, matched without learning, refined; synthetic ones together with each; then those with real labels.
@@ -159,7 +195,13 @@ fn arms(args: &args::Evaluate, refiners: &[String]) -> Vec<Arm> {
 }
 
 /// The evaluation of all sets as they are now.
-async fn frozen(args: &args::Evaluate, data: Data, arms: Vec<Arm>, trained: &[Trained]) -> Result<Evaluation, Failure> {
+async fn frozen(
+    args: &args::Evaluate,
+    data: Data,
+    arms: Vec<Arm>,
+    names: &[String],
+    trained: &[Trained],
+) -> Result<Evaluation, Failure> {
     let how = How { runs: trained.iter().map(|trained| trained.output.clone()).collect(), ..how(args, &data)? };
     if !evaluated::is_free(&how.destination).map_err(failed)? {
         let what = format!("{} is not empty, and no evaluation", how.destination.display());
@@ -167,6 +209,13 @@ async fn frozen(args: &args::Evaluate, data: Data, arms: Vec<Arm>, trained: &[Tr
     }
     let cache = args.cache.clone().unwrap_or_else(cache_folder);
     let terms = (data.image, data.resize, data.max_bad);
+    let trained_on: BTreeSet<PathBuf> = trained
+        .iter()
+        .flat_map(|trained| {
+            let data = &trained.spec.what.data;
+            [data.synthetic.clone(), data.real.clone()]
+        })
+        .collect();
     let opened = {
         let how = how.clone();
         blocking(move || {
@@ -176,12 +225,23 @@ async fn frozen(args: &args::Evaluate, data: Data, arms: Vec<Arm>, trained: &[Tr
                 bar.set_length(of as u64);
                 bar.set_position(done as u64);
             };
-            let opened = Sets::open(&how, terms, &cache, &progress);
+            let opened = Sets::open(&how, terms, &cache, &progress).and_then(|sets| {
+                let (gone, there): (Vec<_>, Vec<_>) =
+                    trained_on.into_iter().partition(|path| !path.to_string_lossy().contains("://") && !path.exists());
+                there.iter().try_for_each(|path| sets.keep_apart_from_training(path, terms, &cache))?;
+                Ok((sets, gone))
+            });
             bar.finish_and_clear();
             opened
         })
     };
-    let sets = opened.await?.map_err(failed)?;
+    let (sets, gone) = opened.await?.map_err(unfit)?;
+    for path in gone {
+        warn_of(&format!(
+            "a refiner was trained on {}, which is not there any more: whether it saw images of the test is not known",
+            path.display()
+        ));
+    }
     let task = match args.task {
         TaskWord::Classes => Task::Classes,
         TaskWord::Numbers => Task::Numbers,
@@ -189,6 +249,18 @@ async fn frozen(args: &args::Evaluate, data: Data, arms: Vec<Arm>, trained: &[Tr
     };
     let classes = if task == Task::Classes { class_names(&sets.synthetic.answers) } else { Vec::new() };
     check_labels(&sets, task, &classes)?;
+    for (which, count) in [("synthetic", sets.synthetic.frozen.len()), ("real", sets.real.len())] {
+        if count < IMAGES_MIN {
+            let what = format!(
+                "{} {which} {} too few to be held against others",
+                counted(count as u64, "image"),
+                if count == 1 { "is" } else { "are" }
+            );
+            return Err(
+                Failure::new(Exit::Usage, what).hint(format!("give {IMAGES_MIN} at least; hundreds say something"))
+            );
+        }
+    }
     let others = [Some(&sets.test), sets.real_labelled.as_ref(), sets.validation.as_ref()]
         .into_iter()
         .flatten()
@@ -202,7 +274,7 @@ async fn frozen(args: &args::Evaluate, data: Data, arms: Vec<Arm>, trained: &[Tr
             others.map(|n| n.to_string()).collect::<Vec<_>>().join(" and ")
         ),
     );
-    let candidates = names(&args.refiners).into_iter().zip(trained);
+    let candidates = names.iter().cloned().zip(trained);
     Ok(Evaluation {
         name: job_name(args.name.as_deref(), &how.destination, "evaluation"),
         what: What {
@@ -219,6 +291,7 @@ async fn frozen(args: &args::Evaluate, data: Data, arms: Vec<Arm>, trained: &[Tr
             max_bad: data.max_bad,
             refiners: candidates.map(|(name, trained)| trained.as_candidate(name)).collect(),
             arms,
+            tested: sets.test.frozen.len() as u64,
             seeds: args.seeds,
             model: Downstream {
                 net: match args.net {
@@ -264,10 +337,11 @@ fn how(args: &args::Evaluate, data: &Data) -> Result<How, Failure> {
         path.clone()
             .ok_or_else(|| Failure::new(Exit::Usage, format!("{name} is missing")).hint("sumac evaluate --help"))
     };
-    let labelled = |images: &Path, table: &Option<PathBuf>| -> Result<Labelled, Failure> {
+    let named = |images: &Path, table: &Option<PathBuf>, columns: &[String]| -> Result<Labelled, Failure> {
         let table = table.as_ref().map(|table| whole(table)).transpose()?;
-        Ok(Labelled { images: whole(images)?, table, columns: args.label.clone() })
+        Ok(Labelled { images: whole(images)?, table, columns: columns.to_vec() })
     };
+    let labelled = |images: &Path, table: &Option<PathBuf>| named(images, table, &args.label);
     let destination = whole(&needed(&args.into, "--into")?)?;
     let test = needed(&args.real_test, "--real-test")?;
     let synthetic = args.synthetic.as_ref().unwrap_or(&data.synthetic);
@@ -279,7 +353,8 @@ fn how(args: &args::Evaluate, data: &Data) -> Result<How, Failure> {
         apart(images, images, &destination)?;
     }
     // Class folders need no column: `--label` is for those that have tables.
-    let synthetic = labelled(synthetic, &args.synthetic_labels)?;
+    let own = if args.synthetic_label.is_empty() { &args.label } else { &args.synthetic_label };
+    let synthetic = named(synthetic, &args.synthetic_labels, own)?;
     Ok(How {
         synthetic,
         real: whole(real)?,

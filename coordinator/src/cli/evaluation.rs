@@ -7,9 +7,10 @@ use super::{
     outcome::here,
     render::{Cell, counted, grouped, print_item, say, table as text_table},
 };
+use serde::Serialize;
 use std::path::Path;
 use sumac_common::evaluation::{
-    Measure,
+    Evaluation, Measure,
     choice::{By, Veto, choice},
     figures::{Figures, Images, Kept},
     table::{self, Mean, Row, Table, Verdict},
@@ -19,13 +20,16 @@ use sumac_data::evaluated::{self, Evaluated};
 pub(super) const IMAGE_HEADS: [&str; 9] =
     ["IMAGES", "CHANGE", "MOVED", "LABELS KEPT", "FRECHET", "WASSERSTEIN", "BRIGHTNESS", "TOLD FROM REAL", "FLAT"];
 
+/// Below so many images of a test, and seeds, a difference says less than it seems to.
+const TESTED_FEW: u64 = 200;
+const SEEDS_FEW: u32 = 4;
+
 pub(super) fn show(into: &Path, read: &Read) -> Result<Exit, Failure> {
     let failed = |error: evaluated::EvaluatedError| Failure::of(Exit::Failed, &error);
     let Some(found) = evaluated::evaluated(into).map_err(failed)? else {
         return match evaluated::order(into).map_err(failed)? {
             Some(order) => {
-                let (done, all) = (evaluated::published(into).map_err(failed)?, order.what.cells().len());
-                say("evaluating", format!("{}   {done} of {all} cells", here(into).display()));
+                under_way(into, &order, read)?;
                 Ok(Exit::Done)
             }
             None => Err(Failure::new(Exit::Failed, format!("{} is no evaluation", into.display()))
@@ -39,6 +43,30 @@ pub(super) fn show(into: &Path, read: &Read) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+#[derive(Serialize)]
+struct UnderWay<'a> {
+    done: usize,
+    cells: usize,
+    /// As far as they are there.
+    figures: &'a [Option<Figures>],
+}
+
+/// What there is to be seen before the last cell is done.
+fn under_way(into: &Path, order: &Evaluation, read: &Read) -> Result<(), Failure> {
+    let figures = evaluated::published(order).map_err(|error| Failure::of(Exit::Failed, &error))?;
+    let (done, cells) = (figures.iter().flatten().count(), figures.len());
+    match read.output {
+        Output::Json => print_item(&UnderWay { done, cells, figures: &figures }),
+        Output::Table => {
+            let so_far: Vec<Option<&Figures>> = figures.iter().map(Option::as_ref).collect();
+            print_table(&table::table(&order.what, &so_far));
+            anstream::println!();
+            say("evaluating", format!("{}   {done} of {cells} cells", here(into).display()));
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn tabled(found: &Evaluated) -> Table {
     let figures: Vec<Option<&Figures>> = found.cells.iter().map(|cell| Some(&cell.figures)).collect();
     table::table(&found.evaluation.what, &figures)
@@ -46,20 +74,44 @@ pub(super) fn tabled(found: &Evaluated) -> Table {
 
 pub(super) fn print(found: &Evaluated) {
     let table = tabled(found);
-    let heads = heads(&table);
+    print_table(&table);
+    for line in sentences(&table) {
+        anstream::println!("\n{line}");
+    }
+    anstream::println!("\n{}", footing(found));
+}
+
+fn print_table(table: &Table) {
+    let heads = heads(table);
     let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
     let plain = |rows: Vec<Vec<String>>| -> Vec<Vec<Cell>> {
         rows.into_iter().map(|row| row.into_iter().map(Cell::from).collect()).collect()
     };
-    anstream::print!("{}", text_table(&heads, &plain(table.rows.iter().map(|row| cells(row, &table)).collect())));
-    let images = images(&table);
+    anstream::print!("{}", text_table(&heads, &plain(table.rows.iter().map(|row| cells(row, table)).collect())));
+    let images = images(table);
     if !images.is_empty() {
         anstream::println!();
         anstream::print!("{}", text_table(&IMAGE_HEADS, &plain(images)));
     }
-    for line in sentences(&table) {
-        anstream::println!("\n{line}");
-    }
+}
+
+/// What the figures stand on.
+pub(super) fn footing(found: &Evaluated) -> String {
+    let what = &found.evaluation.what;
+    let tested = match what.tested {
+        0 => String::new(),
+        images => format!("tested on {}; ", counted(images, "image")),
+    };
+    let few = if what.tested > 0 && what.tested < TESTED_FEW {
+        ", which are few: another test of that size may say otherwise"
+    } else {
+        ""
+    };
+    let seeds = if what.seeds < SEEDS_FEW { "; with so few seeds it is wide" } else { "" };
+    format!(
+        "{tested}± is the 95% interval over {} of the model, not over other refiners and other tests{few}{seeds}",
+        counted(u64::from(what.seeds), "seed")
+    )
 }
 
 pub(super) fn heads(table: &Table) -> Vec<String> {
@@ -190,15 +242,33 @@ fn chosen(table: &Table) -> Vec<String> {
     let choice = choice(table);
     let arm = |at: usize| &table.rows[at].arm;
     let out = choice.out.iter().map(|(at, veto)| match veto {
-        Veto::LabelsLost(lost) => {
-            format!("{} is out: its labels are lost to a model (kept: {})", arm(*at), kept(*lost))
-        }
-        Veto::Flat { images } => format!("{} is out: {} show nothing", arm(*at), counted(*images, "image")),
-        Veto::OneLight { share } => {
-            format!("{} is out: its brightness varies by {:.0}% of what real images' does", arm(*at), 100.0 * share)
-        }
+        Veto::LabelsLost(lost) => format!(
+            "{}: not to be taken, its labels are lost to a model (kept: {}): raise train.lambda, or train it for less long",
+            arm(*at),
+            kept(*lost)
+        ),
+        Veto::Flat { images } => format!(
+            "{}: not to be taken, {} of it show nothing: raise train.lambda, or take an earlier checkpoint",
+            arm(*at),
+            counted(*images, "image")
+        ),
+        Veto::OneLight { share } => format!(
+            "{}: not to be taken, all its images have nearly one light (its brightness varies by {:.0}% of what real images' does): give \
+             it noise (model.refiner.noise) or matched images (model.refiner.match)",
+            arm(*at),
+            100.0 * share
+        ),
     });
-    let several = table.rows.iter().filter(|row| row.refined_by.is_some()).count() > 1;
+    let refined = table.rows.iter().filter(|row| row.refined_by.is_some()).count();
+    let several = refined > 1;
+    let none = (several && choice.out.len() == refined).then(|| "none of the refiners is to be taken".to_owned());
+    let open = (choice.open > 0).then(|| {
+        format!(
+            "which of the {} runs to take cannot be said without labels where these are numbers: give a few labelled real images, with \
+             --real-validation",
+            choice.open
+        )
+    });
     let taken = choice.taken.filter(|_| several).map(|at| {
         let row = &table.rows[at];
         let informs = row.information.map_or_else(String::new, |nats| format!("information {nats:.3}, "));
@@ -211,5 +281,5 @@ fn chosen(table: &Table) -> Vec<String> {
             _ => format!("without any label of a real image, take: {} ({informs}{near})", row.arm),
         }
     });
-    out.chain(taken).collect()
+    out.chain(taken).chain(none).chain(open).collect()
 }

@@ -67,6 +67,13 @@ impl Failure {
         self
     }
 
+    /// The same, and where it was.
+    #[must_use]
+    pub(super) fn within(mut self, place: &str) -> Self {
+        self.what = format!("{place}: {}", self.what);
+        self
+    }
+
     #[must_use]
     pub(super) fn what(&self) -> &str {
         &self.what

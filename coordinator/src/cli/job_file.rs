@@ -52,7 +52,17 @@ fn command(shown: &str, text: &str, overrides: &[Override], name: Option<&str>) 
     let arguments: &[&str] = match fields.remove("kind").as_ref().and_then(toml::Value::as_str) {
         Some("refine") => &["refine", "source", "destination"],
         Some("evaluate") => &["evaluate", "refiners"],
-        _ => return Ok(None),
+        Some("train") | None if fields.contains_key("job") => {
+            return Err(Failure::new(Exit::Usage, format!("{shown} varies another job: it is a sweep's file"))
+                .hint(format!("sumac sweep {shown}")));
+        }
+        Some("train") | None => return Ok(None),
+        Some(other) => {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("{shown}: kind = {other:?} is none: train, refine or evaluate"),
+            ));
+        }
     };
     for Override { path, value } in overrides {
         let read = format!("it = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("it"));
@@ -76,12 +86,22 @@ fn command(shown: &str, text: &str, overrides: &[Override], name: Option<&str>) 
     words.push("--".to_owned());
     words.extend(positional);
     let parsed = Args::try_parse_from(words).map_err(|error| {
-        let said = error.to_string();
-        let said = said.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
-        Failure::new(Exit::Usage, format!("{shown}: {said}"))
+        Failure::new(Exit::Usage, format!("{shown}: {}", as_fields(&error.to_string())))
             .hint(format!("its fields are the options of `sumac {} --help`, with _ for -", arguments[0]))
     })?;
     Ok(Some(parsed.command))
+}
+
+/// What a command line was told, to somebody who wrote a file: its first paragraphs in one line, options by the names of fields.
+fn as_fields(said: &str) -> String {
+    let lines =
+        said.trim_start_matches("error: ").lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let word = |word: &str| match word.split_once("--") {
+        Some((before, option)) if !option.is_empty() => format!("{before}{}", option.replace('-', "_")),
+        _ => word.to_owned(),
+    };
+    lines.join(" ").split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 fn several(value: &toml::Value) -> Vec<String> {
@@ -167,7 +187,13 @@ mod tests {
     #[test]
     fn a_field_that_no_option_has_is_named() {
         let failure = of("kind = \"evaluate\"\nrefiners = [\"a\"]\nreal_tests = \"a\"\n", &[]).unwrap_err();
-        assert!(failure.what().contains("--real-tests"), "{}", failure.what());
+        assert!(failure.what().contains("real_tests") && failure.what().contains("real_test'"), "{}", failure.what());
+        let missing = of("kind = \"evaluate\"\nrefiners = [\"a\"]\n", &[]).unwrap_err();
+        assert!(missing.what().contains("real_test") && missing.what().contains("into"), "{}", missing.what());
+        let misspelt = of("kind = \"evaluat\"\n", &[]).unwrap_err();
+        assert!(misspelt.what().contains("train, refine or evaluate"), "{}", misspelt.what());
+        let sweeping = of("job = \"signs.toml\"\n[variants.a]\n", &[]).unwrap_err();
+        assert!(sweeping.what().contains("sweep"), "{}", sweeping.what());
         assert!(of("kind = \"train\"", &[]).unwrap().is_none());
     }
 }

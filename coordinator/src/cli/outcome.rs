@@ -56,10 +56,12 @@ fn figures(summary: &Value) {
     if let (Some(refiner), Some(discriminator)) = (count("/updates/refiner"), count("/updates/discriminator")) {
         let before =
             count("/updates/pretrain_refiner").unwrap_or(0) + count("/updates/pretrain_discriminator").unwrap_or(0);
+        let lambda = summary.pointer("/lambda").and_then(Value::as_f64);
+        let lambda = lambda.map_or_else(String::new, |lambda| format!(", lambda {lambda}"));
         say(
             "updates",
             format!(
-                "refiner {}, discriminator {}, pre-training {}",
+                "refiner {}, discriminator {}, pre-training {}{lambda}",
                 grouped(refiner),
                 grouped(discriminator),
                 grouped(before)

@@ -30,7 +30,7 @@ const PREFIXES: [&str; 2] = ["ema.", "refiner."];
 const LIGHTS: [&str; 2] = ["match.mean", "match.deviation"];
 /// What PyTorch's own files say of themselves.
 const FORMAT: (&str, &str) = ("format", "pt");
-const WAYS: &str = "--checkpoint takes a job (`sumac jobs`), JOB@STEP, a run's output folder, a checkpoint's folder (RUN/checkpoints/step-...) or a refiner.safetensors";
+const WAYS: &str = "a refiner is named by its job (`sumac jobs`), JOB@STEP, its run's output folder, a checkpoint's folder (RUN/checkpoints/step-...) or its refiner.safetensors";
 
 /// A refiner that was trained.
 #[derive(Debug)]

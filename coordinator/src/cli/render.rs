@@ -1,12 +1,14 @@
 //! Tables without borders, numbers for people, JSON for scripts. Knows nothing of what is shown.
 
 use serde::Serialize;
-use std::time::Duration;
-use unicode_width::UnicodeWidthStr as _;
+use std::{io::IsTerminal as _, time::Duration};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Version of every JSON answer.
 const API_VERSION: &str = "sumac/v1";
 const GAP: &str = "  ";
+/// Characters that a sentence has on the narrowest terminal.
+const ROOM_LEAST: usize = 12;
 
 /// A cell, and how it is coloured once it is padded.
 #[derive(Clone, Debug)]
@@ -27,16 +29,63 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// Columns as wide as their widest cell; nothing is padded at the end of a line.
+/// Characters of a line, where a person reads; `COLUMNS` wins.
+pub(super) fn terminal_width() -> Option<usize> {
+    let stdout = std::io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let asked = || rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col));
+    said.or_else(asked).filter(|columns| *columns > 0)
+}
+
+/// As [`table`]; what does not fit into a line of `width` is taken from the last column, which holds sentences.
+pub(super) fn table_within(heads: &[&str], rows: &[Vec<Cell>], width: Option<usize>) -> String {
+    let Some(width) = width else { return table(heads, rows) };
+    let columns = rows.iter().map(Vec::len).chain([heads.len()]).max().unwrap_or(0);
+    let of = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.width());
+        cells.chain(heads.get(column).map(|head| head.width())).max().unwrap_or(0)
+    };
+    let before: usize = (0..columns.saturating_sub(1)).map(|column| of(column) + GAP.len()).sum();
+    let room = width.saturating_sub(before).max(ROOM_LEAST);
+    let cut = |row: &Vec<Cell>| {
+        let mut row = row.clone();
+        if row.len() == columns
+            && let Some(last) = row.last_mut()
+            && last.text.width() > room
+        {
+            last.text = shortened(&last.text, room);
+        }
+        row
+    };
+    table(heads, &rows.iter().map(cut).collect::<Vec<_>>())
+}
+
+/// So much of a text as fits, and a sign that there is more.
+fn shortened(text: &str, room: usize) -> String {
+    let mut short = String::new();
+    for letter in text.chars() {
+        if short.width() + letter.width().unwrap_or(0) >= room {
+            break;
+        }
+        short.push(letter);
+    }
+    short + "…"
+}
+
+/// Columns as wide as their widest cell; nothing is padded at the end of a line. No heads: rows alone.
 pub(super) fn table(heads: &[&str], rows: &[Vec<Cell>]) -> String {
     let heads: Vec<Cell> = heads.iter().map(|head| Cell::from(*head)).collect();
     let width = |column: usize| {
         let cells = std::iter::once(&heads).chain(rows).filter_map(|row| row.get(column));
         cells.map(|cell| cell.text.width()).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    let columns = rows.iter().map(Vec::len).chain([heads.len()]).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut lines = String::new();
-    for row in std::iter::once(&heads).chain(rows) {
+    for row in std::iter::once(&heads).filter(|heads| !heads.is_empty()).chain(rows) {
         let last = row.iter().rposition(|cell| !cell.text.is_empty()).unwrap_or(0);
         for (column, cell) in row.iter().enumerate().take(last + 1) {
             lines.push_str(&cell.style.style(&cell.text).to_string());
@@ -155,6 +204,13 @@ mod tests {
     fn a_table_aligns_by_what_is_seen_and_pads_no_line_end() {
         let rows = vec![vec!["é".into(), "1".into()], vec!["long".into(), "".into()]];
         assert_eq!(table(&["A", "B"], &rows), "A     B\né     1\nlong\n");
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_sentences_are_cut_and_nothing_else() {
+        let rows = vec![vec!["gpu-03".into(), "its connection broke and it did not come back".into()]];
+        assert_eq!(table_within(&["NODE", "REASON"], &rows, Some(24)), "NODE    REASON\ngpu-03  its connection …\n");
+        assert_eq!(table_within(&["NODE", "REASON"], &rows, None), table(&["NODE", "REASON"], &rows));
     }
 
     #[test]

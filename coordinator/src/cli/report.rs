@@ -1,14 +1,14 @@
 //! The report of an evaluation: one file for a browser, which needs no network. Computes nothing but where bars end.
 
 use super::{
-    evaluation::{IMAGE_HEADS, cells, heads, images, score, sentences, tabled},
+    evaluation::{IMAGE_HEADS, cells, footing, heads, images, score, sentences, tabled},
     failure::{Exit, Failure},
     render::grouped,
 };
 use std::{fmt::Write as _, fs, path::PathBuf};
 use sumac_common::{
     evaluation::{
-        Cell, Evaluation,
+        Cell, Evaluation, Measure,
         figures::{Figures, Images},
         table::{self, Mean, Table},
     },
@@ -43,6 +43,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line); }
+details { margin: .5rem 0 1.5rem; } summary { cursor: pointer; } dt { font-weight: 600; } dd { margin: 0 0 .5rem; }
 th { font-weight: 600; font-size: .8rem; text-transform: uppercase; letter-spacing: .03em; }
 .sheet { max-width: 100%; height: auto; image-rendering: pixelated; }
 svg .label { fill: #fff; stroke: #000; stroke-width: 2.5; paint-order: stroke; font-size: 12px; }
@@ -55,6 +56,24 @@ pre { overflow: auto; padding: 1rem; border: 1px solid var(--line); font-size: .
 svg text { fill: currentColor; font-size: 13px; }
 .note { color: #888; font-size: .9rem; }
 ";
+
+const WHAT_ARMS_SAY: &str = "<details><summary>What the columns say</summary><dl>\
+<dt>over synthetic, over image-match</dt><dd>By how much it is better than a model that learned from synthetic images as they are, and \
+than one whose images each had the light of one real image, without any learning.</dd>\
+<dt>gap closed</dt><dd>Of the way from synthetic images to real labels. Only where real labels are known to give more.</dd>\
+<dt>information</dt><dd>What predictions on unlabelled real images tell, in nats: large where they are sure and varied.</dd>\
+</dl></details>\n";
+const WHAT_IMAGES_SAY: &str = "<details><summary>What the columns say</summary><dl>\
+<dt>change</dt><dd>Mean difference of a pixel from the synthetic image; pixels lie in [-1, 1].</dd>\
+<dt>moved</dt><dd>Pixels by which contours moved, and what lies around the points that labels name.</dd>\
+<dt>labels kept</dt><dd>Share of images that a model takes for the same class before and after; of numbers, how far apart it takes \
+them to be, in deviations.</dd>\
+<dt>Fréchet</dt><dd>Distance of the features of that model from those of real images; to be held against the last row.</dd>\
+<dt>Wasserstein</dt><dd>Sliced distance of patches from real ones, fine ones first, times 1,000.</dd>\
+<dt>brightness</dt><dd>How much the mean brightness varies from image to image: much less than that of real ones is one light for all.</dd>\
+<dt>told from real</dt><dd>Accuracy of a fresh classifier that tells them from real ones; 50% is chance, and small sets soon reach 100%.</dd>\
+<dt>flat</dt><dd>Images that show nothing.</dd>\
+</dl></details>\n";
 
 fn html(found: &Evaluated) -> String {
     let (table, what) = (tabled(found), &found.evaluation.what);
@@ -72,18 +91,21 @@ fn html(found: &Evaluated) -> String {
     let test = found.evaluation.how.test.images.display().to_string();
     let _ = writeln!(
         page,
-        "<p class=\"note\">Each row: the same model, {} updates, trained with {} seeds and tested on {}. ± is the 95% interval of \
-         the mean; differences are taken seed by seed.</p>",
+        "<p class=\"note\">Each row: the same model, {} updates, trained with {} seeds and tested on {}; differences are taken seed \
+         by seed, and + is better. {}.{}</p>",
         grouped(what.model.updates),
         what.seeds,
-        escaped(&test)
+        escaped(&test),
+        escaped(&footing(found)),
+        if table.measure == Measure::Error { " Of errors less is better: the shorter bar." } else { "" }
     );
     page.push_str(&bars(&table));
     let rows: Vec<Vec<String>> = table.rows.iter().map(|row| cells(row, &table)).collect();
     page.push_str(&html_table(&heads(&table), &rows));
-    page.push_str(&the_images(found, &table));
+    page.push_str(WHAT_ARMS_SAY);
     page.push_str(&by_class(found));
     page.push_str(&curves(found));
+    page.push_str(&the_images(found, &table));
     let _ = write!(
         page,
         "<h2>What was run</h2>\n<p class=\"note\">sumac {}</p>\n<pre>{}</pre>\n</body></html>\n",
@@ -146,6 +168,7 @@ fn the_images(found: &Evaluated, table: &Table) -> String {
     }
     let mut part = String::from("<h2>The images</h2>\n");
     part.push_str(&html_table(&IMAGE_HEADS, &rows));
+    part.push_str(WHAT_IMAGES_SAY);
     for (cell, outcome) in found.evaluation.what.cells().iter().zip(&found.cells) {
         let Cell::Images { arm } = cell else { continue };
         // Beside themselves there is nothing to see.

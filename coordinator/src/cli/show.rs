@@ -1,44 +1,67 @@
-//! `jobs`, `job`, `checkpoints`, `nodes`: what is there, as tables or JSON.
+//! `jobs`, `job`, `checkpoints`: what is there, as tables or JSON.
 
 use super::{
     args::{Describe, List, Output, Target},
     failure::{Exit, Failure},
-    render::{Cell, counted, figure, grouped, print_item, print_items, size, span, table},
-    view::{CheckpointView, JobView, PiecesView, SlowView, WorkerView},
+    list::{Around, Listed, list},
+    render::{
+        Cell, counted, figure, grouped, print_item, print_items, size, span, table, table_within, terminal_width,
+    },
+    timeline::GenerationView,
+    view::{CheckpointView, EachView, JobView, PiecesView, SlowView, WorkerView},
 };
 use owo_colors::Style;
 use std::time::Duration;
+use sumac_common::balance;
 
 /// Facts shown under a job.
 const FACTS_SHOWN: usize = 10;
+/// The last of them.
+const GENERATIONS_SHOWN: usize = 8;
 
-pub(super) async fn jobs(list: List) -> Result<Exit, Failure> {
-    let wire = list.reach.dial().await?.jobs().await?;
-    let jobs = wire.into_iter().map(JobView::of).collect::<Result<Vec<_>, _>>()?;
-    match list.read.output {
-        Output::Json => print_items(&jobs),
-        Output::Table if jobs.is_empty() => anstream::eprintln!("no jobs yet: `sumac submit FILE` queues one"),
-        Output::Table => {
-            let heads = ["JOB", "KIND", "STATE", "STEP", "WORKERS", "STEP/S", "ETA", "LOSS R/D", "AGE", "REASON"];
-            anstream::print!("{}", table(&heads, &jobs.iter().map(row).collect::<Vec<_>>()));
-        }
-    }
-    Ok(Exit::Done)
+pub(super) async fn jobs(args: List) -> Result<Exit, Failure> {
+    let mut dialled = args.reach.dial().await?;
+    let around = Around { nothing: "no jobs yet: `sumac submit FILE` queues one", below: |_| None };
+    list(&args.read, around, async || dialled.jobs().await?.into_iter().map(JobView::of).collect()).await
 }
 
-fn row(job: &JobView) -> Vec<Cell> {
-    vec![
-        job.id.clone().into(),
-        job.kind.into(),
-        Cell::styled(job.state, style(job.state)),
-        progress(job).into(),
-        format!("{}/{}", job.workers.len(), most(job)).into(),
-        speed(job).into(),
-        eta(job).into(),
-        losses(job).into(),
-        span(Duration::from_secs(job.age_seconds)).into(),
-        job.reason.clone().unwrap_or_default().into(),
-    ]
+impl Listed for JobView {
+    const HEADS: &'static [&'static str] =
+        &["JOB", "KIND", "STATE", "STEP", "WORKERS", "STEP/S", "ETA", "LOSS R/D", "AGE", "REASON"];
+    const WIDE: &'static [&'static str] = &["GENERATION", "SAVED", "REDONE", "OUTPUT"];
+
+    fn name(&self) -> &str {
+        &self.id
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        vec![
+            self.id.clone().into(),
+            self.kind.into(),
+            Cell::styled(self.state, style(self.state)),
+            progress(self).into(),
+            format!("{}/{}", self.workers.len(), most(self)).into(),
+            speed(self).into(),
+            eta(self).into(),
+            losses(self).into(),
+            span(Duration::from_secs(self.age_seconds)).into(),
+            self.reason.clone().unwrap_or_default().into(),
+        ]
+    }
+
+    fn wide(&self) -> Vec<Cell> {
+        vec![
+            self.generation.to_string().into(),
+            self.saved.map_or_else(|| "-".to_owned(), grouped).into(),
+            grouped(self.steps_redone).into(),
+            self.output_dir.clone().into(),
+        ]
+    }
+
+    fn mark(&self) -> String {
+        let percent = (self.step * 100).checked_div(self.steps).unwrap_or(0);
+        format!("{} {percent} {:?} {} {:?}", self.state, self.workers, self.generation, self.reason)
+    }
 }
 
 fn progress(job: &JobView) -> String {
@@ -73,7 +96,7 @@ fn losses(job: &JobView) -> String {
 pub(super) fn style(word: &str) -> Style {
     match word {
         "running" | "finished" | "training" | "refining" => Style::new().green(),
-        "failed" | "gone" => Style::new().red(),
+        "failed" | "gone" | "lost" => Style::new().red(),
         "incident" | "waiting" | "suspect" | "paused" | "left" | "draining" | "drained" | "leaving" | "cancelled" => {
             Style::new().yellow()
         }
@@ -82,8 +105,15 @@ pub(super) fn style(word: &str) -> Style {
 }
 
 async fn asked(target: Target) -> Result<JobView, Failure> {
-    let (mut dialled, job) = target.dial().await?;
-    dialled.job(job).await
+    let (mut dialled, id) = target.dial().await?;
+    let mut job = dialled.job(id).await?;
+    if job.is_open() {
+        let workers = dialled.workers().await?.into_iter().map(WorkerView::of).collect::<Result<Vec<_>, _>>()?;
+        let of = |name: &String| workers.iter().find(|worker| worker.name == *name)?.step_ms;
+        let each = job.workers.iter().filter_map(|name| Some(EachView { worker: name.clone(), step_ms: of(name)? }));
+        job.each = each.collect();
+    }
+    Ok(job)
 }
 
 pub(super) async fn checkpoints(args: Describe) -> Result<Exit, Failure> {
@@ -162,6 +192,50 @@ fn describe_pieces(job: &JobView, known: &PiecesView) {
     anstream::println!("output    {}", job.output_dir);
 }
 
+/// Of a step, by worker.
+fn where_the_time_goes(job: &JobView) {
+    if job.each.is_empty() {
+        return;
+    }
+    let share = |share: f64| Cell::from(format!("{:.0}%", 100.0 * share));
+    let row = |each: &EachView| {
+        let shares = each.step_ms.shares().map(|(_, part)| share(part));
+        let step = Cell::from(format!("{:.1} ms", each.step_ms.step()));
+        std::iter::once(format!("  {}", each.worker).into()).chain(shares).chain([step]).collect::<Vec<Cell>>()
+    };
+    anstream::println!("where the time of a step goes");
+    let parts = job.each[0].step_ms.shares().map(|(part, _)| part);
+    let heads: Vec<&str> = std::iter::once("  worker").chain(parts).chain(["a step"]).collect();
+    anstream::print!("{}", table(&heads, &job.each.iter().map(row).collect::<Vec<_>>()));
+}
+
+fn generations_of(job: &JobView) {
+    let shown = &job.timeline[job.timeline.len().saturating_sub(GENERATIONS_SHOWN)..];
+    if shown.is_empty() {
+        return;
+    }
+    let seconds = |seconds: f64| span(Duration::from_secs(seconds as u64));
+    let row = |known: &GenerationView| {
+        let from =
+            known.from_step.map_or_else(|| "not entered".to_owned(), |step| format!("from step {}", grouped(step)));
+        let end = match (&known.why, known.is_open) {
+            (Some(why), _) => why.clone(),
+            (None, true) => "now".to_owned(),
+            (None, false) => String::new(),
+        };
+        vec![
+            format!("  {}", known.generation).into(),
+            known.opened.get(11..19).unwrap_or_default().into(),
+            counted(known.workers.len() as u64, "worker").into(),
+            from.into(),
+            seconds(known.ran_seconds).into(),
+            end.into(),
+        ]
+    };
+    anstream::println!("generations");
+    anstream::print!("{}", table_within(&[], &shown.iter().map(row).collect::<Vec<_>>(), terminal_width()));
+}
+
 fn workers_of(job: &JobView) {
     if job.workers.is_empty() {
         anstream::println!("workers   none of {} to {}", job.workers_min, most(job));
@@ -194,31 +268,33 @@ fn describe_run(job: &JobView) {
     };
     anstream::println!("progress  {}{speed}", progress(job));
     workers_of(job);
-    if let (Some(own), Some(first)) = (job.own_ms, job.workers.first()) {
-        let waited = job.waited_ms.unwrap_or(0.0);
-        anstream::println!("a step    {own:.1} ms of its own work and {waited:.1} ms waiting on {first}");
-    }
+    where_the_time_goes(job);
     if let Some(SlowView { worker, own_ms, others_ms }) = &job.slow {
         anstream::println!("slow      {worker}: {own_ms:.1} ms of its own work in a step, the others {others_ms:.1}");
     }
     if let Some(losses) = job.losses {
-        let percent =
-            |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", share * 100.0));
         anstream::println!(
-            "losses    refiner {} (realism {}, self-reg {})   discriminator {}   D accuracy {} on real, {} on refined",
+            "losses    refiner {} (realism {}, self-reg {})   discriminator {}",
             figure(losses.refiner),
             figure(losses.realism),
             figure(losses.regularisation),
             figure(losses.discriminator),
-            percent(losses.accuracy_on_real),
-            percent(losses.accuracy_on_refined),
         );
+        if let Some((on_real, on_refined)) = losses.accuracy_on_real.zip(losses.accuracy_on_refined) {
+            let words = balance::discernment(on_real, on_refined);
+            let (real, refined) = (100.0 * on_real, 100.0 * on_refined);
+            anstream::println!("D right   {real:.0}% of real and {refined:.0}% of refined patches: {words}");
+        }
     }
     if let Some(imbalance) = &job.imbalance {
         anstream::println!("balance   {imbalance}");
     }
     if let (Some(history), Some(size)) = (job.history, job.history_size) {
         anstream::println!("history   {}/{} images", grouped(history), grouped(size.into()));
+    }
+    generations_of(job);
+    if let Some(goodput) = job.goodput {
+        anstream::println!("goodput   {:.1}% of the time went into steps that count", 100.0 * goodput);
     }
     match job.saved {
         Some(step) => anstream::println!("checkpoint  step {}", grouped(step)),
@@ -231,59 +307,4 @@ fn describe_run(job: &JobView) {
         counted(job.generations, "generation"),
         counted(job.steps_redone, "step")
     );
-}
-
-pub(super) async fn nodes(list: List) -> Result<Exit, Failure> {
-    let wire = list.reach.dial().await?.workers().await?;
-    let workers = wire.into_iter().map(WorkerView::of).collect::<Result<Vec<_>, _>>()?;
-    match list.read.output {
-        Output::Json => print_items(&workers),
-        Output::Table if workers.is_empty() => {
-            anstream::eprintln!(
-                "no worker has joined yet: `sumac-worker node --coordinator URL` starts one per device"
-            );
-        }
-        Output::Table => {
-            let heads = ["WORKER", "NODE", "STATE", "DEVICE", "JOB", "STEP", "STEP/S", "OWN/WAIT ms", "SEEN", "REASON"];
-            anstream::print!("{}", table(&heads, &workers.iter().map(worker_row).collect::<Vec<_>>()));
-            let are = |presence: &str| workers.iter().filter(|worker| worker.presence == presence).count();
-            let (here, suspect, gone) = (are("here"), are("suspect"), are("gone"));
-            let idle = workers.iter().filter(|worker| worker.is_free()).count();
-            let all = counted(workers.len() as u64, "worker");
-            let barred = workers.iter().filter(|worker| worker.state == "drained").count();
-            let busy = here - idle - barred;
-            anstream::println!("{all}: {busy} busy, {idle} idle, {barred} drained, {suspect} suspect, {gone} gone");
-        }
-    }
-    Ok(Exit::Done)
-}
-
-fn worker_row(worker: &WorkerView) -> Vec<Cell> {
-    let dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let silent = Duration::try_from_secs_f64(worker.silent_seconds).unwrap_or_default();
-    vec![
-        worker.name.clone().into(),
-        worker.node.clone().into(),
-        Cell::styled(worker.state.clone(), style(&worker.state)),
-        worker.device.clone().into(),
-        dash(worker.job.clone()).into(),
-        dash(worker.step.map(grouped)).into(),
-        worker_speed(worker).into(),
-        own_and_wait(worker).into(),
-        format!("{} ago", span(silent)).into(),
-        worker.cause.clone().unwrap_or_default().into(),
-    ]
-}
-
-/// In steps, or in images where it refines.
-fn worker_speed(worker: &WorkerView) -> String {
-    match (worker.steps_per_second, worker.images_per_second) {
-        (None, Some(images)) => format!("{} img/s", grouped(images as u64)),
-        (steps, _) => rate(steps),
-    }
-}
-
-/// How long it works in a step, and how long it waits for others.
-fn own_and_wait(worker: &WorkerView) -> String {
-    worker.own_ms.map_or_else(|| "-".to_owned(), |own| format!("{own:.1}/{:.1}", worker.waited_ms.unwrap_or(0.0)))
 }

@@ -75,7 +75,12 @@ fn variants(args: &args::Sweep) -> Result<(PathBuf, Vec<Variant>), Failure> {
             let sweep = read.map_err(|what| usage(format!("{shown}: {what}")))?;
             (args.file.parent().unwrap_or(Path::new("")).join(sweep.job), sweep.variants)
         }
-        None => (args.file.clone(), Vec::new()),
+        None => {
+            if let Err(error) = text.parse::<toml::Table>() {
+                return Err(usage(format!("{shown} is no TOML:\n{}", error.to_string().trim_end())));
+            }
+            (args.file.clone(), Vec::new())
+        }
     };
     let variants = sweep::crossed(&named, &args.over).map_err(usage)?;
     if variants.len() < 2 {
@@ -99,7 +104,7 @@ fn specs(args: &args::Sweep) -> Result<Vec<Spec>, Failure> {
     for variant in &variants {
         let of_variant = |failure: Failure| match variant.name.as_str() {
             "" => failure,
-            name => Failure::new(failure.exit, format!("variant {name}: {}", failure.what())),
+            name => failure.within(&format!("variant {name}")),
         };
         specs.push(spec(&file, args, variant).map_err(of_variant)?);
     }

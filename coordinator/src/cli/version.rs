@@ -1,7 +1,7 @@
 //! `version`: of this tool, and of the coordinator that can be reached.
 
 use super::{
-    args::{List, Output},
+    args::{Output, Version},
     failure::{Exit, Failure},
     render::{counted, print_item, say, span},
     view,
@@ -28,8 +28,8 @@ struct CoordinatorView {
 }
 
 /// A coordinator that is not there is no failure of this command.
-pub(super) async fn version(list: List) -> Result<Exit, Failure> {
-    let coordinator = match list.reach.dial().await {
+pub(super) async fn version(asked: Version) -> Result<Exit, Failure> {
+    let coordinator = match asked.reach.dial().await {
         Ok(mut dialled) => {
             let status = dialled.operator.status(v1::StatusRequest {}).await;
             let status = status.map_err(|status| dialled.failed(&status))?.into_inner();
@@ -47,7 +47,7 @@ pub(super) async fn version(list: List) -> Result<Exit, Failure> {
         Err(failure) => return Err(failure),
     };
     let versions = Versions { version: env!("CARGO_PKG_VERSION"), coordinator };
-    match list.read.output {
+    match asked.read.output {
         Output::Json => print_item(&versions),
         Output::Table => {
             anstream::println!("sumac {}", versions.version);

@@ -1,6 +1,9 @@
 //! What readers get: one set of plain structs, made from wire messages, for tables and for JSON.
 
-use super::failure::{Exit, Failure};
+use super::{
+    failure::{Exit, Failure},
+    timeline::{self, GenerationView, Turn, What},
+};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
@@ -10,10 +13,16 @@ use sumac_common::{
     balance, checkpoint,
     conversation::{Beat, SlowWorker},
     ids::{Digest, Step},
+    logging::{Level, Line},
+    pace::Times,
     piecework::Piecework,
     spec::{self, Spec},
+    vitals::{Gpu, Vitals},
 };
 use sumac_proto::v1;
+
+/// A worker speaks once a second.
+const STALE_AFTER: Duration = Duration::from_millis(2_500);
 
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct JobView {
@@ -43,9 +52,8 @@ pub(super) struct JobView {
     pub steps_per_second: Option<f64>,
     pub images_per_second: Option<f64>,
     pub eta_seconds: Option<u64>,
-    /// Mean times of a step on the first worker, in milliseconds: worked on its lanes, and waited for others.
-    pub own_ms: Option<f64>,
-    pub waited_ms: Option<f64>,
+    /// Where the time of a step goes on the first worker.
+    pub step_ms: Option<TimesView>,
     /// Who holds the others up.
     pub slow: Option<SlowView>,
     pub losses: Option<LossView>,
@@ -65,6 +73,15 @@ pub(super) struct JobView {
     pub spec: Option<Spec>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<FactView>,
+    /// Its generations, oldest first, as far as its facts are remembered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<GenerationView>,
+    /// Share of the time since the first of these that went into steps that count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub goodput: Option<f64>,
+    /// Where the time of a step goes on each of its workers; only where one job is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub each: Vec<EachView>,
     /// Oldest first.
     #[serde(skip)]
     pub checkpoints: Vec<CheckpointView>,
@@ -115,6 +132,13 @@ pub(super) struct SlowView {
     pub others_ms: f64,
 }
 
+/// One worker of a job.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct EachView {
+    pub worker: String,
+    pub step_ms: TimesView,
+}
+
 /// Means over the whole batch of the last step of each network.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct LossView {
@@ -140,6 +164,10 @@ pub(super) struct FactView {
     /// What lies behind an incident.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
+    #[serde(skip)]
+    pub turn: Option<Turn>,
+    #[serde(skip)]
+    pub time: SystemTime,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -158,11 +186,66 @@ pub(super) struct WorkerView {
     pub step: Option<u64>,
     pub steps_per_second: Option<f64>,
     pub images_per_second: Option<f64>,
-    /// Mean times of a step, in milliseconds: worked on its lanes, and waited for others.
-    pub own_ms: Option<f64>,
-    pub waited_ms: Option<f64>,
+    /// Where the time of a step goes.
+    pub step_ms: Option<TimesView>,
+    pub vitals: Option<VitalsView>,
     /// Since it was heard last.
     pub silent_seconds: f64,
+    /// Longer ago than a worker that is here is ever silent: what is said of it is old.
+    pub stale: bool,
+}
+
+/// Means of one worker, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct TimesView {
+    pub data: f64,
+    pub forward: f64,
+    pub backward: f64,
+    pub guard: f64,
+    pub reduce: f64,
+    pub optimiser: f64,
+    /// For workers that took longer.
+    pub waiting: f64,
+}
+
+/// How a worker's process and its machine are.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct VitalsView {
+    pub process_bytes: u64,
+    /// Cores that the process keeps busy.
+    pub process_cores: f64,
+    pub cores: u32,
+    pub load: f64,
+    pub memory_used: u64,
+    pub memory_total: u64,
+    pub gpus: Vec<GpuView>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct GpuView {
+    pub name: String,
+    /// Share of the time, 0 to 1.
+    pub busy: f64,
+    pub memory_used: u64,
+    pub memory_total: u64,
+    /// Degrees Celsius.
+    pub temperature: u32,
+    pub watts: f64,
+}
+
+/// A line of a log.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct LogView {
+    /// RFC 3339, UTC, by the clock of whoever said it.
+    pub at: String,
+    pub level: Level,
+    /// A worker, or coordinator.
+    pub source: String,
+    pub node: String,
+    pub text: String,
+    pub job: Option<String>,
+    pub generation: Option<u64>,
+    pub step: Option<u64>,
 }
 
 impl JobView {
@@ -182,6 +265,12 @@ impl JobView {
         };
         let identity = <[u8; 32]>::try_from(job.identity).map(|bytes| Digest(bytes).to_string()).unwrap_or_default();
         let so_far = job.so_far.unwrap_or_default();
+        let facts: Vec<FactView> = job.facts.into_iter().map(FactView::of).collect();
+        let turns: Vec<Turn> = facts.iter().filter_map(|fact| fact.turn.clone()).collect();
+        let is_over = matches!(state, "finished" | "paused" | "failed" | "cancelled");
+        let last = facts.last().map(|fact| fact.time).filter(|_| is_over);
+        let ended = last.unwrap_or_else(SystemTime::now);
+        let timeline = timeline::generations(&turns, ended, is_over);
         Ok(Self {
             id: job.id,
             name: job.name,
@@ -202,8 +291,7 @@ impl JobView {
             steps_per_second: rate,
             images_per_second: images_rate,
             eta_seconds: eta.map(|eta| eta as u64),
-            own_ms: under_way.and_then(|beat| milliseconds(beat.times.own_us)),
-            waited_ms: under_way.and_then(|beat| milliseconds(beat.times.waited_us)),
+            step_ms: under_way.and_then(TimesView::of),
             slow: under_way.and_then(|beat| beat.slow.as_ref()).map(SlowView::of),
             imbalance: under_way.zip(spec.as_ref()).and_then(|(beat, spec)| {
                 balance::imbalance(&beat.losses, &spec.what, beat.step).map(|found| found.to_string())
@@ -217,7 +305,10 @@ impl JobView {
             output_dir: job.output_dir,
             pieces,
             spec,
-            facts: job.facts.into_iter().map(FactView::of).collect(),
+            goodput: timeline::goodput(&timeline, ended, job.step, so_far.steps_redone),
+            timeline,
+            each: Vec::new(),
+            facts,
         })
     }
 
@@ -324,15 +415,31 @@ impl SlowView {
     }
 }
 
-/// Of a time that was measured.
-fn milliseconds(us: f64) -> Option<f64> {
-    (us > 0.0).then_some(us / 1_000.0)
-}
-
 impl FactView {
     pub(super) fn of(fact: v1::Fact) -> Self {
-        let at = humantime::format_rfc3339_seconds(time(fact.at)).to_string();
-        Self { at, class: fact.class, job: fact.job, worker: fact.worker, what: fact.what, evidence: fact.evidence }
+        // As the journal remembers it: a coordinator that was away tells the same.
+        let whole = fact.at.map(|at| prost_types::Timestamp { nanos: at.nanos / 1_000_000 * 1_000_000, ..at });
+        let time = time(whole);
+        Self {
+            at: humantime::format_rfc3339_seconds(time).to_string(),
+            class: fact.class,
+            job: fact.job,
+            worker: fact.worker,
+            what: fact.what,
+            evidence: fact.evidence,
+            turn: fact.turn.and_then(|turn| Self::turn(time, turn)),
+            time,
+        }
+    }
+
+    fn turn(at: SystemTime, turn: v1::Turn) -> Option<Turn> {
+        use v1::turn;
+        let what = match turn.what? {
+            turn::What::Opened(opened) => What::Opened { workers: opened.workers },
+            turn::What::Entered(entered) => What::Entered { step: entered.step },
+            turn::What::Closed(closed) => What::Closed { why: closed.why },
+        };
+        Some(Turn { at, generation: turn.generation, what })
     }
 }
 
@@ -383,9 +490,86 @@ impl WorkerView {
             step: beat.as_ref().map(|beat| beat.step.0),
             steps_per_second: beat.as_ref().map(|beat| beat.steps_per_second).filter(|rate| *rate > 0.0),
             images_per_second: beat.as_ref().map(|beat| beat.images_per_second).filter(|rate| *rate > 0.0),
-            own_ms: beat.as_ref().and_then(|beat| milliseconds(beat.times.own_us)),
-            waited_ms: beat.as_ref().and_then(|beat| milliseconds(beat.times.waited_us)),
+            step_ms: beat.as_ref().and_then(TimesView::of),
+            vitals: worker.vitals.map(|vitals| VitalsView::of(vitals.into())),
             silent_seconds: duration(worker.silent).as_secs_f64(),
+            stale: duration(worker.silent) > STALE_AFTER,
+        })
+    }
+
+    pub(super) fn is_here(&self) -> bool {
+        matches!(self.presence, "here" | "suspect")
+    }
+}
+
+impl TimesView {
+    /// `None` before a step was measured.
+    fn of(beat: &Beat) -> Option<Self> {
+        let ms = |us: f64| us / 1_000.0;
+        let Times { data_us, forward_us, backward_us, guard_us, reduce_us, optimiser_us, waiting_us } = beat.times;
+        (beat.times.step_us() > 0.0).then_some(Self {
+            data: ms(data_us),
+            forward: ms(forward_us),
+            backward: ms(backward_us),
+            guard: ms(guard_us),
+            reduce: ms(reduce_us),
+            optimiser: ms(optimiser_us),
+            waiting: ms(waiting_us),
+        })
+    }
+
+    /// On its own lanes.
+    pub(super) fn own(&self) -> f64 {
+        self.data + self.forward + self.backward
+    }
+
+    /// A whole step.
+    pub(super) fn step(&self) -> f64 {
+        let Self { data, forward, backward, guard, reduce, optimiser, waiting } = self;
+        data + forward + backward + guard + reduce + optimiser + waiting
+    }
+
+    /// Each part's share of a step, 0 to 1, under its name.
+    pub(super) fn shares(&self) -> [(&'static str, f64); 7] {
+        let Self { data, forward, backward, guard, reduce, optimiser, waiting } = *self;
+        let step = self.step().max(f64::MIN_POSITIVE);
+        [
+            ("data", data / step),
+            ("forward", forward / step),
+            ("backward", backward / step),
+            ("guard", guard / step),
+            ("reduce", reduce / step),
+            ("optimiser", optimiser / step),
+            ("waiting", waiting / step),
+        ]
+    }
+}
+
+impl VitalsView {
+    fn of(vitals: Vitals) -> Self {
+        let Vitals { process_bytes, process_cores, cores, load, memory_used, memory_total, gpus } = vitals;
+        let gpu = |gpu: Gpu| {
+            let Gpu { name, busy, memory_used, memory_total, temperature, watts } = gpu;
+            GpuView { name, busy, memory_used, memory_total, temperature, watts }
+        };
+        let gpus = gpus.into_iter().map(gpu).collect();
+        Self { process_bytes, process_cores, cores, load, memory_used, memory_total, gpus }
+    }
+}
+
+impl LogView {
+    pub(super) fn of(log: v1::Log) -> Result<Self, Failure> {
+        let line = log.line.ok_or_else(Failure::unanswered)?;
+        let line = Line::try_from(line).map_err(|bad| Failure::of(Exit::Failed, &bad))?;
+        Ok(Self {
+            at: humantime::format_rfc3339_millis(line.at).to_string(),
+            level: line.level,
+            source: log.source,
+            node: log.node,
+            text: line.text,
+            job: line.job.map(|job| job.0),
+            generation: line.generation.map(|generation| generation.0),
+            step: line.step.map(|step| step.0),
         })
     }
 }

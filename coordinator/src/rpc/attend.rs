@@ -5,7 +5,7 @@ use crate::driver::{Call, Desk, ORDERS_MAX, Session};
 use std::{pin::Pin, sync::atomic::Ordering, time::Duration};
 use sumac_common::{
     conversation::{Incarnation, Seat, Standing},
-    ids::WorkerId,
+    ids::{NodeId, WorkerId},
 };
 use sumac_proto::{
     Up,
@@ -28,11 +28,11 @@ impl Cluster for Attendance {
         let mut incoming = request.into_inner();
         let (seat, standing) = joining(&mut incoming).await?;
         let session = Session(self.sessions.fetch_add(1, Ordering::Relaxed));
-        let (worker, incarnation) = (seat.worker.clone(), seat.incarnation);
+        let (worker, incarnation, node) = (seat.worker.clone(), seat.incarnation, seat.node.clone());
         let (down, orders) = mpsc::channel(ORDERS_MAX);
         let over = CancellationToken::new();
         call(&self.desk, Call::Attach { seat, standing, session, down, over: over.clone() }).await?;
-        let listen = listen(self.desk.clone(), incoming, worker, incarnation, session);
+        let listen = listen(self.desk.clone(), incoming, Speaker { worker, incarnation, node, session });
         tokio::spawn(over.run_until_cancelled_owned(listen));
         Ok(Response::new(Box::pin(ReceiverStream::new(orders).map(|down| Ok(down.into())))))
     }
@@ -45,22 +45,29 @@ async fn joining(incoming: &mut Streaming<FromWorker>) -> Result<(Seat, Option<S
         .ok_or_else(|| Status::invalid_argument("the stream ended before a Join"))?;
     match Up::try_from(first).map_err(|bad| refusal(&bad))? {
         Up::Join { seat, standing } => Ok((seat, standing)),
-        Up::Said(_) => Err(Status::invalid_argument("the first message of a stream is Join")),
+        Up::Said(_) | Up::Logged(_) => Err(Status::invalid_argument("the first message of a stream is Join")),
     }
 }
 
-/// Passes on what the worker says. Ends with the stream or at the first message that means nothing.
-async fn listen(
-    desk: Desk,
-    mut incoming: Streaming<FromWorker>,
+/// Whose stream it is.
+struct Speaker {
     worker: WorkerId,
     incarnation: Incarnation,
+    node: NodeId,
     session: Session,
-) {
+}
+
+/// Passes on what the worker says. Ends with the stream or at the first message that means nothing.
+async fn listen(desk: Desk, mut incoming: Streaming<FromWorker>, speaker: Speaker) {
+    let Speaker { worker, incarnation, node, session } = speaker;
     loop {
         let report = match incoming.message().await {
             Ok(Some(message)) => match Up::try_from(message) {
                 Ok(Up::Said(report)) => report,
+                Ok(Up::Logged(lines)) => {
+                    desk.logs.add(&worker.0, &node, lines);
+                    continue;
+                }
                 Ok(Up::Join { .. }) => {
                     warn!(%worker, "a second Join on one stream: stream closed");
                     break;

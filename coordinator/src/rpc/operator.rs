@@ -3,7 +3,8 @@
 use super::{Window, call, closing, view};
 use crate::{
     admission::{Admission, NotAdmitted},
-    driver::{Call, CannotSave, Wanted},
+    driver::{Call, CannotSave, Desk, Wanted},
+    logs,
     picture::{Picture, Work},
 };
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -11,6 +12,7 @@ use sumac_common::{
     cluster::Event,
     conversation::Incarnation,
     ids::{JobId, WorkerId},
+    logging::Level,
     piecework::Piecework,
     spec,
 };
@@ -21,6 +23,8 @@ use tonic::{Request, Response, Status};
 
 /// Views that may wait for one watcher; a slow one skips states and never misses the last.
 const VIEWS_MAX: usize = 4;
+/// Lines of a log that may wait for one reader.
+const LINES_MAX: usize = 64;
 /// Names offered for one that is not known.
 const NEAR_MAX: usize = 3;
 
@@ -84,6 +88,19 @@ impl Operator for Window {
         let v1::ListEventsRequest { about, follow } = request.into_inner();
         let (facts, told) = mpsc::channel(VIEWS_MAX);
         tokio::spawn(tell(self.desk.picture.clone(), about, follow, facts));
+        Ok(Response::new(Box::pin(ReceiverStream::new(told))))
+    }
+
+    type ListLogsStream = Pin<Box<dyn Stream<Item = Result<v1::Log, Status>> + Send>>;
+
+    async fn list_logs(&self, request: Request<v1::ListLogsRequest>) -> Result<Response<Self::ListLogsStream>, Status> {
+        let v1::ListLogsRequest { about, tail, since, level, follow } = request.into_inner();
+        let level = v1::LogLevel::try_from(level).map_err(|_| Status::invalid_argument("no such level of a log"))?;
+        let since = since.map(Duration::try_from).transpose();
+        let since = since.map_err(|bad| Status::invalid_argument(bad.to_string()))?;
+        let wanted = logs::Wanted { about, level: Option::from(level).unwrap_or(Level::Debug) };
+        let (lines, told) = mpsc::channel(LINES_MAX);
+        tokio::spawn(read_out(self.desk.clone(), wanted, Share { tail: tail as usize, since }, follow, lines));
         Ok(Response::new(Box::pin(ReceiverStream::new(told))))
     }
 
@@ -262,6 +279,53 @@ async fn tell(
             },
             () = told.closed() => return,
         }
+    }
+}
+
+/// How much of what was said before somebody asked.
+struct Share {
+    /// 0 for all.
+    tail: usize,
+    since: Option<Duration>,
+}
+
+/// What was said, and what is said from then on if that is wanted. A reader that is slow misses what was forgotten meanwhile.
+async fn read_out(
+    desk: Desk,
+    wanted: logs::Wanted,
+    share: Share,
+    follow: bool,
+    told: mpsc::Sender<Result<v1::Log, Status>>,
+) {
+    let mut news = desk.logs.news();
+    let mut ends = desk.picture.clone();
+    let (mut said, mut next) = desk.logs.since(0, &wanted);
+    if let Some(since) = share.since {
+        said.retain(|said| said.heard.elapsed() <= since);
+    }
+    if share.tail > 0 {
+        said.drain(..said.len().saturating_sub(share.tail));
+    }
+    loop {
+        for said in &said {
+            if told.send(Ok(view::log(said))).await.is_err() {
+                return;
+            }
+        }
+        if !follow {
+            return;
+        }
+        let coordinator_ends = async { while ends.changed().await.is_ok() {} };
+        tokio::select! {
+            // The sender lives as long as the desk that is in our hands.
+            _ = news.changed() => {}
+            () = coordinator_ends => {
+                let _ = told.send(Err(closing())).await;
+                return;
+            }
+            () = told.closed() => return,
+        }
+        (said, next) = desk.logs.since(next, &wanted);
     }
 }
 

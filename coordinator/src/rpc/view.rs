@@ -1,10 +1,14 @@
 //! The picture as wire messages.
 
-use crate::picture::{Entry, Noted, Picture, Work};
+use crate::{
+    logs::Said,
+    picture::{Entry, Noted, Picture, Work},
+};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sumac_common::{
-    cluster::{self, JobState, Overview},
+    cluster::{self, Fact, JobState, Overview},
     ids::{Digest, Step},
+    logging::Line,
 };
 use sumac_proto::v1;
 
@@ -116,7 +120,26 @@ pub(super) fn fact((number, noted): (u64, &Noted)) -> v1::Fact {
         what: noted.fact.to_string(),
         evidence: noted.fact.evidence(),
         number,
+        turn: turn(&noted.fact),
     }
+}
+
+fn turn(fact: &Fact) -> Option<v1::Turn> {
+    use v1::turn::{Closed, Entered, Opened, What};
+    let (generation, what) = match fact {
+        Fact::GenerationOpened { generation, workers, .. } => {
+            (generation, What::Opened(Opened { workers: workers.iter().map(|worker| worker.0.clone()).collect() }))
+        }
+        Fact::GenerationEntered { generation, step, .. } => (generation, What::Entered(Entered { step: step.0 })),
+        Fact::GenerationClosed { generation, why, .. } => (generation, What::Closed(Closed { why: why.clone() })),
+        _ => return None,
+    };
+    Some(v1::Turn { generation: generation.0, what: Some(what) })
+}
+
+pub(super) fn log(said: &Said) -> v1::Log {
+    let line = Line::clone(&said.line);
+    v1::Log { source: said.source.to_string(), node: said.node.0.clone(), line: Some(line.into()) }
 }
 
 pub(super) fn worker(worker: &cluster::Worker, picture: &Picture) -> v1::Worker {
@@ -136,6 +159,7 @@ pub(super) fn worker(worker: &cluster::Worker, picture: &Picture) -> v1::Worker 
         silent: wire_duration(picture.up().saturating_sub(worker.heard)),
         job: worker.job.as_ref().map(|job| job.0.clone()),
         beat: worker.beat.clone().map(Into::into),
+        vitals: worker.vitals.clone().map(Into::into),
         leaving: worker.is_leaving() && !worker.drained,
         drained: worker.drained,
     }

@@ -23,7 +23,17 @@ async fn a_misspelt_command_is_usage_and_gets_a_tip() {
 async fn a_coordinator_that_is_not_there_is_exit_3_with_cause_and_hint() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}");
-    for command in [&["jobs"][..], &["nodes"], &["job", "x"], &["wait", "x"], &["cancel", "x", "--yes"]] {
+    for command in [
+        &["status"][..],
+        &["jobs"],
+        &["nodes"],
+        &["node", "x"],
+        &["workers"],
+        &["logs"],
+        &["job", "x"],
+        &["wait", "x"],
+        &["cancel", "x", "--yes"],
+    ] {
         let ended = Sumac::new().at(&url, command).await.with(3);
         assert!(ended.stderr.contains(&format!("cannot reach the coordinator at {url}")), "{ended:?}");
         assert!(ended.stderr.contains("cause: Connection refused"), "{ended:?}");
@@ -116,7 +126,15 @@ pub(crate) fn beat(job: &str, step: u64) -> Report {
         steps_per_second: 11.8,
         images_per_second: 6_042.0,
         history: 512,
-        times: Times { own_us: 61_000.0, waited_us: 22_000.0 },
+        times: Times {
+            data_us: 1_000.0,
+            forward_us: 20_000.0,
+            backward_us: 40_000.0,
+            guard_us: 2_000.0,
+            reduce_us: 12_000.0,
+            optimiser_us: 3_000.0,
+            waiting_us: 22_000.0,
+        },
         waits_ms: 0,
         shares: None,
         slow: Some(SlowWorker { worker: "local-0".into(), own_us: 61_000.0, others_us: 20_000.0 }),
@@ -124,7 +142,7 @@ pub(crate) fn beat(job: &str, step: u64) -> Report {
 }
 
 #[tokio::test]
-async fn jobs_and_nodes_show_a_running_job_as_tables_and_as_json() {
+async fn jobs_and_workers_show_a_running_job_as_tables_and_as_json() {
     let (state, output, sumac) = (tempdir().unwrap(), tempdir().unwrap(), Sumac::new());
     let coordinator = coordinator(state.path()).await;
     let url = coordinator.url();
@@ -147,15 +165,22 @@ async fn jobs_and_nodes_show_a_running_job_as_tables_and_as_json() {
     assert!((item["losses"]["discriminator"].as_f64().unwrap() - 0.65).abs() < 1e-9, "{item}");
     assert!((item["losses"]["realism"].as_f64().unwrap() - 0.21).abs() < 1e-9, "{item}");
 
-    let nodes = sumac.at(&url, &["nodes"]).await.with(0).stdout;
-    assert!(nodes.starts_with("WORKER   NODE  STATE     DEVICE"), "{nodes}");
-    assert!(nodes.contains("local-0  here  training  cpu (played)"), "{nodes}");
-    let json = sumac.at(&url, &["nodes", "-o", "json"]).await.with(0).json();
+    let workers = sumac.at(&url, &["workers"]).await.with(0).stdout;
+    assert!(workers.starts_with("WORKER   NODE  STATE     DEVICE"), "{workers}");
+    assert!(workers.contains("local-0  here  training  cpu (played)"), "{workers}");
+    assert!(workers.contains("61.0/22.0"), "{workers}");
+    let json = sumac.at(&url, &["workers", "-o", "json"]).await.with(0).json();
     assert_eq!(json["items"][0]["job"], job.id.as_str());
+    assert_eq!(json["items"][0]["step_ms"]["backward"], 40.0);
 
     let described = sumac.at(&url, &["job", "ey"]).await.with(0).stdout;
     assert!(described.contains("120/600 20%") && described.contains("last events"), "{described}");
-    assert!(described.contains("a step    61.0 ms of its own work and 22.0 ms waiting on local-0"), "{described}");
+    let part = |name: &str| described.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default();
+    let heads: Vec<&str> = part("worker ").split_whitespace().collect();
+    assert_eq!(heads[1..4], ["data", "forward", "backward"], "{described}");
+    let parts: Vec<&str> = part("local-0 ").split_whitespace().collect();
+    assert_eq!(parts[1..], ["1%", "20%", "40%", "2%", "12%", "3%", "22%", "100.0", "ms"], "{described}");
+    assert!(described.contains("generations\n  1  ") && described.contains("from step 0"), "{described}");
     assert!(described.contains("slow      local-0: 61.0 ms of its own work in a step, the others 20.0"), "{described}");
     let events = sumac.at(&url, &["events"]).await.with(0).stdout;
     assert!(events.contains("local-0 is slow: 61.0 ms of its own in a step, the others 20.0"), "{events}");
@@ -201,14 +226,14 @@ async fn a_suspect_worker_is_neither_busy_nor_idle() {
     let coordinator = Coordinator::start(place(state.path()), patient).await.unwrap();
     let url = coordinator.url();
     let _here = Played::joins(&url, "a").await;
-    let one = sumac.at(&url, &["nodes"]).await.with(0).stdout;
+    let one = sumac.at(&url, &["workers"]).await.with(0).stdout;
     assert!(one.ends_with("1 worker: 0 busy, 1 idle, 0 drained, 0 suspect, 0 gone\n"), "{one}");
     drop(Played::joins(&url, "b").await);
     let mut picture = coordinator.picture();
     let suspected = picture
         .wait_for(|picture| picture.workers.iter().any(|worker| matches!(worker.presence, Presence::Suspect(_))));
     drop(soon("a suspect", suspected).await.unwrap());
-    let two = sumac.at(&url, &["nodes"]).await.with(0).stdout;
+    let two = sumac.at(&url, &["workers"]).await.with(0).stdout;
     assert!(two.ends_with("2 workers: 0 busy, 1 idle, 0 drained, 1 suspect, 0 gone\n"), "{two}");
     coordinator.stop().await.unwrap();
 }

@@ -251,8 +251,7 @@ impl From<Beat> for v1::Beat {
             images_per_second: beat.images_per_second,
             history: beat.history,
             waits_ms: beat.waits_ms,
-            own_us: beat.times.own_us,
-            waited_us: beat.times.waited_us,
+            times: Some(wire_times(beat.times)),
             slow: beat.slow.map(|slow| v1::Slow {
                 worker: slow.worker.0,
                 own_us: slow.own_us,
@@ -277,11 +276,21 @@ impl TryFrom<v1::Beat> for Beat {
             images_per_second: beat.images_per_second,
             history: beat.history,
             waits_ms: beat.waits_ms,
-            times: Times { own_us: beat.own_us, waited_us: beat.waited_us },
+            times: beat.times.map(times).unwrap_or_default(),
             slow: beat.slow.map(slow).transpose()?,
             shares: beat.shares.map(Into::into),
         })
     }
+}
+
+fn wire_times(times: Times) -> v1::Times {
+    let Times { data_us, forward_us, backward_us, guard_us, reduce_us, optimiser_us, waiting_us } = times;
+    v1::Times { data_us, forward_us, backward_us, guard_us, reduce_us, optimiser_us, waiting_us }
+}
+
+fn times(times: v1::Times) -> Times {
+    let v1::Times { data_us, forward_us, backward_us, guard_us, reduce_us, optimiser_us, waiting_us } = times;
+    Times { data_us, forward_us, backward_us, guard_us, reduce_us, optimiser_us, waiting_us }
 }
 
 fn slow(slow: v1::Slow) -> Result<SlowWorker, BadWire> {

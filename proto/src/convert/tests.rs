@@ -3,6 +3,7 @@
 use super::*;
 use crate::v1;
 use prost::Message as _;
+use std::time::{Duration, UNIX_EPOCH};
 use sumac_common::{
     checkpoint::Saved,
     conversation::{
@@ -11,11 +12,13 @@ use sumac_common::{
     },
     ids::{Digest, Generation, JobId, NodeId, Step, Term, WorkerId},
     leases::{Attempt, Held, Receipt, Shard},
+    logging::Level,
     losses::{Losses, Mean},
     pace::{Shares, Times},
     piecework::Piecework,
     refinement::{self, Refinement},
     spec::{Device, Resize, Spec, Workers},
+    vitals::{Gpu, Vitals},
 };
 
 /// Through the bytes, not only through the structs.
@@ -120,7 +123,15 @@ fn beat(doing: Doing) -> Beat {
         steps_per_second: 11.8,
         images_per_second: 6_042.25,
         history: 50_000,
-        times: Times { own_us: 61_000.5, waited_us: 1_250.0 },
+        times: Times {
+            data_us: 1.5,
+            forward_us: 20_000.0,
+            backward_us: 41_000.5,
+            guard_us: 12.0,
+            reduce_us: 900.0,
+            optimiser_us: 300.0,
+            waiting_us: 1_250.0,
+        },
         waits_ms: 350,
         shares: Some(Shares { read: 0.1, decode: 0.2, refine: 0.9, encode: 0.3, write: 0.05 }),
         slow: Some(SlowWorker { worker: WorkerId::from("w3"), own_us: 61_000.5, others_us: 20_000.25 }),
@@ -175,6 +186,23 @@ fn every_report_comes_back_as_itself() {
         },
         Report::Unsaved { job: job(), step: Step(110), why: "cannot write the manifest".to_owned() },
         Report::Beat(None),
+        Report::Vitals(Vitals::default()),
+        Report::Vitals(Vitals {
+            process_bytes: 170 << 20,
+            process_cores: 0.97,
+            cores: 16,
+            load: 2.5,
+            memory_used: 5 << 30,
+            memory_total: 64 << 30,
+            gpus: vec![Gpu {
+                name: "H100".to_owned(),
+                busy: 0.93,
+                memory_used: 6,
+                memory_total: 80,
+                temperature: 61,
+                watts: 412.5,
+            }],
+        }),
         Report::Asks { job: job() },
         Report::Wrote { job: job(), attempt: attempt(), shard: Shard(3), receipt: receipt() },
         Report::Failed { job: job(), attempt: attempt(), shard: Shard(0), why: "no room".to_owned() },
@@ -189,6 +217,15 @@ fn every_report_comes_back_as_itself() {
     for report in reports {
         assert_eq!(up_and_back(Up::Said(report.clone())), Up::Said(report));
     }
+}
+
+#[test]
+fn lines_of_a_log_come_back_as_themselves() {
+    let at = UNIX_EPOCH + Duration::new(1_700_000_000, 123_000_000);
+    let bare = |level| Line { at, level, text: "attached term=7".to_owned(), job: None, generation: None, step: None };
+    let within = Line { job: Some(job()), generation: Some(Generation(2)), step: Some(Step(0)), ..bare(Level::Error) };
+    let logged = Up::Logged([Level::Debug, Level::Info, Level::Warn].map(bare).into_iter().chain([within]).collect());
+    assert_eq!(up_and_back(logged.clone()), logged);
 }
 
 #[test]

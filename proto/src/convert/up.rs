@@ -19,6 +19,10 @@ impl From<Up> for v1::FromWorker {
                 let join = v1::Join { seat: Some(seat.into()), standing: standing.map(Into::into) };
                 Self { said: Some(Said::Join(join)) }
             }
+            Up::Logged(lines) => {
+                let lines = lines.into_iter().map(Into::into).collect();
+                Self { said: Some(Said::Logged(v1::Logged { lines })) }
+            }
             Up::Said(report) => report.into(),
         }
     }
@@ -59,6 +63,7 @@ impl From<Report> for v1::FromWorker {
             }
             Report::Sealed { job } => Said::Sealed(v1::Sealed { job: job.0 }),
             Report::Beat(beat) => Said::Heartbeat(v1::Heartbeat { beat: beat.map(Into::into) }),
+            Report::Vitals(vitals) => Said::Vitals(vitals.into()),
         };
         Self { said: Some(said) }
     }
@@ -114,6 +119,10 @@ impl TryFrom<v1::FromWorker> for Up {
                 why: failed.why,
             },
             Said::Sealed(sealed) => Report::Sealed { job: job(sealed.job, "Sealed")? },
+            Said::Vitals(vitals) => Report::Vitals(vitals.into()),
+            Said::Logged(v1::Logged { lines }) => {
+                return Ok(Self::Logged(lines.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?));
+            }
             Said::Heartbeat(v1::Heartbeat { beat }) => Report::Beat(beat.map(TryInto::try_into).transpose()?),
         }))
     }

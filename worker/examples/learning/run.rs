@@ -4,12 +4,13 @@ use super::Args;
 use anyhow::{Context, ensure};
 use std::{fs, path::Path};
 use sumac_common::{
+    evaluation::JUDGE_NET,
     ids::{ContentId, SampleId},
     spec::{self, Spec},
 };
 use sumac_data::{Label, Source, freeze, freeze::Terms};
 use sumac_worker::{
-    downstream::{Pictures, Targets, model::SIDE_MIN},
+    downstream::{Pictures, Targets},
     learner::{Images, Learner},
     simgan::SimGan,
 };
@@ -35,10 +36,10 @@ impl Run {
         let mut spec = spec::read(&text, &[]).map_err(|faults| anyhow::anyhow!("spec.toml: {:?}", faults.0))?;
         spec.what.data.synthetic = args.synthetic.clone().unwrap_or(spec.what.data.synthetic);
         spec.what.data.real = args.real.clone().unwrap_or(spec.what.data.real);
-        let image = spec.what.data.image;
+        let (image, side_min) = (spec.what.data.image, JUDGE_NET.side_min());
         ensure!(
-            image.height.min(image.width) >= SIDE_MIN,
-            "images of {}x{} pixels are too small for the judging classifier, which needs {SIDE_MIN}x{SIDE_MIN}",
+            image.height.min(image.width) >= side_min,
+            "images of {}x{} pixels are too small for the judging classifier, which needs {side_min}x{side_min}",
             image.height,
             image.width
         );

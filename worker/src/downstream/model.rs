@@ -4,7 +4,7 @@
 
 use super::pictures::Targets;
 use sumac_common::{
-    evaluation::{Downstream, Net},
+    evaluation::{Downstream, JUDGE_NET, Net},
     ids::{Lane, Step},
     order::Order,
     random::{self, Stream},
@@ -16,11 +16,7 @@ use tch::{
 };
 
 /// What judges images: small, and soon trained.
-pub const JUDGE: Downstream = Downstream { net: Net::Small { width: 16 }, updates: 500, batch: 64, shift: 2 };
-/// The smallest side of which the halvings leave a pixel.
-pub const SIDE_MIN: u32 = 8;
-/// The same for the paper's network.
-const GAZE_SIDE_MIN: u32 = 21;
+pub const JUDGE: Downstream = Downstream { net: JUDGE_NET, updates: 500, batch: 64, shift: 2 };
 /// Share of the features that each update of a small model leaves out.
 const DROPOUT: f64 = 0.3;
 /// Images looked at together where no gradient is wanted.
@@ -44,13 +40,6 @@ enum Goal {
     },
 }
 
-fn side_min(net: Net) -> u32 {
-    match net {
-        Net::Small { .. } => SIDE_MIN,
-        Net::PaperGaze => GAZE_SIDE_MIN,
-    }
-}
-
 /// The highest learning rate; a network without norms bears less.
 fn peak(net: Net) -> f64 {
     match net {
@@ -72,7 +61,7 @@ pub fn trained(
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<Model>, String> {
     let (_, channels, height, width) = images_nchw.size4().map_err(|error| error.to_string())?;
-    let least = side_min(plan.net);
+    let least = plan.net.side_min();
     if height.min(width) < i64::from(least) {
         return Err(format!(
             "images of {height}x{width} pixels are too small for the model, which needs {least}x{least}"

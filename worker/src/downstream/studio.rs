@@ -26,6 +26,9 @@ use tch::{Kind, TchError, Tensor};
 /// Share of the model's updates that a classifier has that tells images from real ones: with more it learns the training half by
 /// heart.
 const TELLING: f64 = 0.3;
+/// However few the model's are: below, a judge has learned nothing yet, and whoever tells images apart has no norms to go by.
+const JUDGING_MIN: u64 = 60;
+const TELLING_MIN: u64 = 100;
 /// Images that people look at.
 const SHOWN: usize = 24;
 /// Degrees under which the share of directions is counted.
@@ -258,11 +261,11 @@ impl Studio {
     /// As small as it is, with as many updates as the models that are evaluated.
     fn judging(&self) -> Downstream {
         let Downstream { updates, batch, .. } = self.what.model;
-        Downstream { updates, batch, ..JUDGE }
+        Downstream { updates: updates.max(JUDGING_MIN), batch, ..JUDGE }
     }
 
     fn telling(&self) -> Downstream {
-        let updates = ((TELLING * self.what.model.updates as f64) as u64).max(1);
+        let updates = ((TELLING * self.what.model.updates as f64) as u64).max(TELLING_MIN);
         Downstream { updates, ..self.judging() }
     }
 
@@ -449,6 +452,7 @@ mod tests {
                 arm("refined", &[Part::Refined { refiner: 0 }]),
                 arm("both", &[Part::Synthetic, Part::Real { share: 0.5 }]),
             ],
+            tested: 64,
             seeds: 1,
             model: Downstream { net: Net::Small { width: 4 }, updates: 60, batch: 16, shift: 1 },
             threads: 1,

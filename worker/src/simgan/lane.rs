@@ -15,7 +15,8 @@ use super::{
     flat::Gradient,
     loss::{self, Class},
 };
-use crate::learner::{Images, LearnError, Meal, Portion};
+use crate::learner::{Images, LearnError, Meal, Portion, Took};
+use std::time::Instant;
 use sumac_common::{
     ids::{ContentId, Step},
     losses::{Losses, Mean},
@@ -36,6 +37,7 @@ impl SimGan {
     pub(crate) fn refiner_portion(&self, meal: &Meal, opponent: Opponent) -> Result<Portion<Gradient>, LearnError> {
         let synthetic_bchw = self.tensor(&self.matched(&meal.synthetic))?;
         let portion = || {
+            let begun = Instant::now();
             let n = meal.synthetic.len() as u64;
             let leaves = self.refiner.flat.leaves()?;
             let refined_bchw = self.refiner.net.forward(&leaves, &synthetic_bchw, &self.noise(meal)?)?;
@@ -56,8 +58,10 @@ impl SimGan {
                 total = total.f_add(&realism.f_div_scalar(self.per_batch(self.patches))?)?;
                 losses.realism = mean(&realism, n * self.patches)?;
             }
+            let forward = begun.elapsed();
             let sum = self.refiner.flat.backward(&total, &leaves)?;
-            Ok(Portion { sum, losses, fresh: Images::default() })
+            let took = Took { forward, backward: begun.elapsed() - forward };
+            Ok(Portion { sum, losses, fresh: Images::default(), took })
         };
         portion().map_err(engine("computing a lane's part of a refiner step"))
     }
@@ -69,6 +73,7 @@ impl SimGan {
         let history_bchw = self.tensor(&meal.history)?;
         let real_bchw = self.tensor(&meal.real)?;
         let portion = || {
+            let begun = Instant::now();
             let noise = self.noise(meal)?;
             let fresh_bchw =
                 no_grad(|| self.refiner.net.forward(&self.refiner.flat.views()?, &synthetic_bchw, &noise))?;
@@ -90,8 +95,10 @@ impl SimGan {
                 right_on_real: Mean::of(loss::taken_for(&of_real, Class::Real)? as f64, real_patches),
                 ..Losses::default()
             };
+            let forward = begun.elapsed();
             let sum = self.discriminator.flat.backward(&total, &leaves)?;
-            Ok(Portion { sum, losses, fresh: kept(meal, &fresh_bchw)? })
+            let took = Took { forward, backward: begun.elapsed() - forward };
+            Ok(Portion { sum, losses, fresh: kept(meal, &fresh_bchw)?, took })
         };
         portion().map_err(engine("computing a lane's part of a discriminator step"))
     }

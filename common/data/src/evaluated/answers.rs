@@ -47,7 +47,10 @@ impl Answers {
         let of = |text: &String| {
             let at = names.binary_search_by(|name| compared(name, text)).map_err(|_| EvaluatedError::Labels {
                 which: self.which,
-                what: format!("no synthetic image is of class `{text}`, so no model can learn it"),
+                what: format!(
+                    "no synthetic image is of class `{text}`, so no model can learn it; for labels that are numbers: --task numbers or \
+                     --task direction"
+                ),
             })?;
             Ok(at as i64)
         };
@@ -113,14 +116,19 @@ fn of_table(frozen: &Frozen, table: &Path, columns: &[String]) -> Result<Vec<Str
             return Err(format!("{shown} names `{file}` twice"));
         }
     }
+    let mut taken: HashMap<&str, &str> = HashMap::with_capacity(rows.len());
     let keys = frozen.manifest().samples.iter().map(|sample| sample.key.as_str());
     keys.map(|key| {
         // A table may stand beside the folder or in it, and name files with or without their endings.
-        let named = |name: &str| by_file.get(name).copied();
         let stem = key.rsplit_once('.').map_or(key, |(stem, _)| stem);
         let base = key.rsplit('/').next().unwrap_or(key);
-        let row = named(key).or_else(|| named(stem)).or_else(|| named(base));
-        let row = row.ok_or_else(|| format!("{shown} has no row for `{key}`"))?;
+        let found = [key, stem, base].into_iter().find_map(|name| by_file.get_key_value(name));
+        let (file, row) = found.ok_or_else(|| format!("{shown} has no row for `{key}`"))?;
+        if let Some(other) = taken.insert(file, key) {
+            return Err(format!(
+                "{shown} has one row `{file}` for two images, `{other}` and `{key}`: name the folder that the table is of, not one above it"
+            ));
+        }
         of_row(row, columns).map_err(|what| format!("{shown}: {what}"))
     })
     .collect()
@@ -202,7 +210,10 @@ mod tests {
     #[test]
     fn a_class_that_nobody_can_learn_is_named() {
         let why = answers(&["9"]).classes(&["1".to_owned()]).unwrap_err().to_string();
-        assert_eq!(why, "the test images: no synthetic image is of class `9`, so no model can learn it");
+        assert!(
+            why.starts_with("the test images: no synthetic image is of class `9`") && why.contains("--task numbers"),
+            "{why}"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::EvaluatedError;
 use crate::storage::{self, Unfinished};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeSet,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -156,13 +157,20 @@ pub fn seal(order: &Evaluation, receipts: Digest) -> Result<Evaluated, Evaluated
     Ok(evaluated)
 }
 
-/// Cells whose figures have their final names, while it is under way.
-pub fn published(destination: &Path) -> Result<usize, EvaluatedError> {
-    let cells = destination.join(WORK).join(CELLS);
+/// The figures that have their final names while it is under way, in the order of the cells.
+pub fn published(order: &Evaluation) -> Result<Vec<Option<Figures>>, EvaluatedError> {
+    let (work, all) = (order.work(), order.what.cells().len());
+    let cells = work.join(CELLS);
     if storage::stands(&cells).is_err() {
-        return Ok(0);
+        return Ok(vec![None; all]);
     }
-    Ok(storage::names(&cells).map_err(EvaluatedError::unreadable(&cells))?.len())
+    let there: BTreeSet<String> =
+        storage::names(&cells).map_err(EvaluatedError::unreadable(&cells))?.into_iter().collect();
+    let of = |cell: Shard| match there.contains(&cell_name(cell)) {
+        true => found(&work, cell).map(|outcome| Some(outcome.figures)),
+        false => Ok(None),
+    };
+    (0..all as u32).map(|cell| of(Shard(cell))).collect()
 }
 
 /// What is left of an evaluation that is finished; `None` where there is none.

@@ -23,7 +23,10 @@ pub enum EvaluatedError {
          or the test proves little"
     )]
     Groups { count: usize, group: String, which: &'static str, first: String },
-    #[error("{} holds another evaluation: name another folder", path.display())]
+    #[error(
+        "{} holds another evaluation (other images, refiners, arms, seeds or models): name another folder, or remove this one",
+        path.display()
+    )]
     AnotherOrder { path: PathBuf },
     #[error("{}: another refiner than was submitted", path.display())]
     AnotherRefiner { path: PathBuf },

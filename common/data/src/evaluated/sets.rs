@@ -89,18 +89,36 @@ impl Sets {
             ("labelled real", self.real_labelled.as_ref().map(|set| &set.frozen)),
             ("real validation", self.validation.as_ref().map(|set| &set.frozen)),
         ];
-        for (which, set) in trained_on.into_iter().filter_map(|(which, set)| Some((which, set?))) {
-            let seen: HashMap<Digest, &str> =
-                set.manifest().samples.iter().map(|sample| (sample.pixels, sample.key.as_str())).collect();
-            let tested = self.test.frozen.manifest().samples.iter();
-            let both: Vec<(&str, &str)> =
-                tested.filter_map(|sample| Some((sample.key.as_str(), *seen.get(&sample.pixels)?))).collect();
-            if let Some((test, trained)) = both.first() {
-                let (test, trained) = ((*test).to_owned(), (*trained).to_owned());
-                return Err(EvaluatedError::Leak { count: both.len(), which, test, trained });
-            }
-        }
-        Ok(())
+        trained_on
+            .into_iter()
+            .filter_map(|(which, set)| Some((which, set?)))
+            .try_for_each(|(which, set)| self.keep_apart_from(which, set))
+    }
+
+    /// The same of images that a refiner was trained on, which need not be among these sets.
+    pub fn keep_apart_from_training(
+        &self,
+        path: &Path,
+        (shape, resize, max_bad): (ImageShape, Resize, f64),
+        cache: &Path,
+    ) -> Result<(), EvaluatedError> {
+        let which = "training";
+        let source = Source::look(path).map_err(|error| EvaluatedError::Source { which, error })?;
+        let terms = Terms { shape, resize, labels: Labels::Optional, max_bad };
+        let frozen =
+            freeze(&source, terms, cache, &|_, _| {}).map_err(|error| EvaluatedError::Freeze { which, error })?;
+        self.keep_apart_from("refiner's training", &frozen)
+    }
+
+    fn keep_apart_from(&self, which: &'static str, set: &Frozen) -> Result<(), EvaluatedError> {
+        let seen: HashMap<Digest, &str> =
+            set.manifest().samples.iter().map(|sample| (sample.pixels, sample.key.as_str())).collect();
+        let tested = self.test.frozen.manifest().samples.iter();
+        let both: Vec<(&str, &str)> =
+            tested.filter_map(|sample| Some((sample.key.as_str(), *seen.get(&sample.pixels)?))).collect();
+        let Some((test, trained)) = both.first() else { return Ok(()) };
+        let (test, trained) = ((*test).to_owned(), (*trained).to_owned());
+        Err(EvaluatedError::Leak { count: both.len(), which, test, trained })
     }
 
     /// Images of one person, or of one drive, are so alike that who learned from some of them knows the others.
@@ -137,6 +155,8 @@ fn points(synthetic: &LabelledSet, how: &How, resize: Resize) -> Result<Vec<[f32
     let answers = Answers::read("synthetic", &synthetic.frozen, &labelled)?;
     match answers.numbers(Task::Numbers)? {
         (numbers, 2) => Ok(numbers.as_chunks().0.to_vec()),
-        (_, width) => Err(fault(&format!("a point is x and y, and --point names {width} numbers"))),
+        (_, width) => Err(fault(&format!(
+            "a point is x and y, and what --point names is {width} number(s): name both, as --point pupil_x --point pupil_y"
+        ))),
     }
 }

@@ -63,6 +63,32 @@ fn a_test_image_that_is_in_any_other_set_is_named() {
 }
 
 #[test]
+fn a_test_image_that_a_refiner_was_trained_on_is_named_wherever_that_lies() {
+    let shelf = Shelf::new();
+    let sets = open(&shelf, &how(&shelf)).unwrap();
+    draw(&shelf, "elsewhere", 90..95, "e");
+    let terms = (ImageShape { channels: 1, height: 3, width: 4 }, Resize::Exact, 0.0);
+    let seen = |sets: &Sets| sets.keep_apart_from_training(&shelf.path("elsewhere"), terms, &shelf.path("cache"));
+    seen(&sets).unwrap();
+    shelf.grey("elsewhere/again.png", 55);
+    let said = seen(&sets).unwrap_err().to_string();
+    assert!(said.contains("refiner's training images") && said.contains("`55.png` as `again.png`"), "{said}");
+}
+
+/// The folder above the one that a table is of: two images would share a row, and one of them its label with a stranger.
+#[test]
+fn a_row_of_a_table_is_of_one_image() {
+    let shelf = Shelf::new();
+    let mut how = how(&shelf);
+    for folder in ["above/one", "above/two"] {
+        shelf.grey(&format!("{folder}/50.png"), if folder.ends_with("one") { 100 } else { 101 });
+    }
+    how.test.images = shelf.path("above");
+    let said = open(&shelf, &how).unwrap_err().to_string();
+    assert!(said.contains("one row `50.png` for two images, `one/50.png` and `two/50.png`"), "{said}");
+}
+
+#[test]
 fn a_person_is_in_the_test_or_among_those_that_were_learned_from() {
     let shelf = Shelf::new();
     let validation = draw(&shelf, "again", 80..90, "t");

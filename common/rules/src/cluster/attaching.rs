@@ -56,6 +56,7 @@ impl Cluster {
             heard: now,
             job: job.clone(),
             beat: None,
+            vitals: None,
             says_goodbye: false,
             drained: false,
             evicted: false,

@@ -15,6 +15,12 @@ impl Cluster {
             }
             return;
         }
+        if let Report::Vitals(vitals) = report {
+            if let Some(known) = self.workers.get_mut(worker) {
+                known.vitals = Some(vitals);
+            }
+            return;
+        }
         if let Report::Beat(beat) = report {
             self.heard_in_leasing(now, worker, actions);
             if let Some(known) = self.workers.get_mut(worker) {
@@ -139,7 +145,7 @@ impl Cluster {
                     self.end(&id, state, actions);
                 }
             }
-            Report::Beat(_) | Report::Leaving => {}
+            Report::Beat(_) | Report::Vitals(_) | Report::Leaving => {}
             Report::Asks { .. } | Report::Wrote { .. } | Report::Failed { .. } | Report::Sealed { .. } => {}
         }
     }

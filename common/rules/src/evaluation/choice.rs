@@ -3,7 +3,8 @@
 //!
 //! Of one run, the state whose images are nearest to the real ones; of several runs, the one from whose images a model learns to
 //! say sure and varied things of real ones: distances between runs say little, for images that lost their labels come nearest of
-//! all. What lost its labels, shows nothing, or has one light for all, is out before.
+//! all. Of numbers and directions no prediction is sure or varied, so that between runs nothing is chosen. What lost its labels,
+//! shows nothing, or has one light for all, is out before.
 
 use super::{
     Measure,
@@ -28,8 +29,10 @@ pub const NARROWED: f64 = 0.9;
 /// Rows are numbered as in the table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Choice {
-    /// `None`: all of them are out, or there is none.
+    /// `None`: all of them are out, there is none, or nothing tells between them.
     pub taken: Option<usize>,
+    /// Runs that are left, between which nothing tells without labels.
+    pub open: usize,
     pub by: By,
     pub out: Vec<(usize, Veto)>,
 }
@@ -87,6 +90,10 @@ pub fn choice(table: &Table) -> Choice {
             }
         }
     }
+    if nearest.len() > 1 && nearest.values().any(|(at, _)| table.rows[*at].information.is_none()) {
+        choice.open = nearest.len();
+        nearest.clear();
+    }
     let informs = |row: &Row| row.information.unwrap_or(f64::NEG_INFINITY);
     let worth = |(at, frechet): &(usize, f64)| (informs(&table.rows[*at]), -frechet);
     let better = |a: &(usize, f64), b: &(usize, f64)| {
@@ -95,7 +102,7 @@ pub fn choice(table: &Table) -> Choice {
     };
     choice.taken = nearest.into_values().max_by(better).map(|(at, _)| at);
     if let Some((at, _)) = best_validated {
-        (choice.taken, choice.by) = (Some(at), By::Validation);
+        (choice.taken, choice.by, choice.open) = (Some(at), By::Validation, 0);
     }
     choice
 }
@@ -167,7 +174,7 @@ mod tests {
             row(Some("a"), 0.3, 1.0, images(0.2, 0.8, 0)),
             row(Some("a"), 0.9, 3.0, images(0.3, 0.8, 0)),
         ]);
-        assert_eq!(found, Choice { taken: Some(2), by: By::NoLabel, out: vec![] });
+        assert_eq!(found, Choice { taken: Some(2), ..Choice::default() });
     }
 
     #[test]
@@ -188,8 +195,17 @@ mod tests {
             row(Some("a"), 0.3, 1.0, images(0.9, 0.9, 9)),
         ]);
         let out = vec![(1, Veto::LabelsLost(Kept::Classes(0.59))), (2, Veto::Flat { images: 10 })];
-        assert_eq!(found, Choice { taken: Some(3), by: By::NoLabel, out });
+        assert_eq!(found, Choice { taken: Some(3), out, ..Choice::default() });
         assert_eq!(of(vec![]), Choice::default());
+    }
+
+    #[test]
+    fn between_runs_whose_predictions_are_numbers_nothing_is_chosen_without_labels() {
+        let numbers = |run, frechet| Row { information: None, ..row(Some(run), 0.5, 0.0, images(frechet, 0.9, 0)) };
+        let found = of(vec![numbers("a", 0.1), numbers("b", 0.9)]);
+        assert_eq!((found.taken, found.open), (None, 2));
+        let of_one = of(vec![numbers("a", 0.9), numbers("a", 0.1)]);
+        assert_eq!((of_one.taken, of_one.open), (Some(2), 0));
     }
 
     #[test]
@@ -211,7 +227,7 @@ mod tests {
         let found = of(vec![row(Some("a"), 0.9, 1.0, numbers(0.1, 0.51)), row(Some("a"), 0.3, 1.0, numbers(0.9, 0.5))]);
         assert_eq!(
             found,
-            Choice { taken: Some(2), by: By::NoLabel, out: vec![(1, Veto::LabelsLost(Kept::Numbers(0.51)))] }
+            Choice { taken: Some(2), out: vec![(1, Veto::LabelsLost(Kept::Numbers(0.51)))], ..Choice::default() }
         );
     }
 

@@ -34,7 +34,8 @@ pub struct Row {
     /// By how much it is better than the base, than the rival; below 0 it is worse.
     pub over_base: Option<Mean>,
     pub over_rival: Option<Mean>,
-    /// Share of the way from the base to the ceiling; above 1 it is better than real labels.
+    /// Share of the way from the base to the ceiling; above 1 it is better than real labels. None where real labels are not known to
+    /// give more than the base: then there is no gap to speak of.
     pub closed: Option<f64>,
     /// Mean over seeds: of classes, the mutual information on unlabelled real images.
     pub information: Option<f64>,
@@ -64,10 +65,12 @@ impl Mean {
         Self { mean, half }
     }
 
-    /// What a difference says: only one whose interval leaves 0 out says anything.
+    /// What a difference says: only one whose interval leaves 0 out says anything. An interval of no width is that of a test with
+    /// so few images that all seeds get the same of them right.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self.half {
+            Some(0.0) => Verdict::Open,
             Some(half) if self.mean - half > 0.0 => Verdict::Better,
             Some(half) if self.mean + half < 0.0 => Verdict::Worse,
             _ => Verdict::Open,
@@ -88,7 +91,7 @@ pub enum Verdict {
 pub fn table(what: &What, figures: &[Option<&Figures>]) -> Table {
     let cells = what.cells();
     let found = || cells.iter().zip(figures).filter_map(|(cell, figures)| Some((*cell, (*figures)?)));
-    // A seed is compared only where every arm has it.
+    // Of two arms, the seeds that both have are compared.
     let by_seed = |arm: usize| -> Vec<(u32, &Figures)> {
         let of = |(cell, figures)| match cell {
             Cell::Model { arm: other, seed } if other == arm => Some((seed, figures)),
@@ -115,6 +118,7 @@ pub fn table(what: &What, figures: &[Option<&Figures>]) -> Table {
     };
     let closed = |arm: usize| -> Option<f64> {
         let ceiling = ceiling.filter(|ceiling| *ceiling != arm && base != arm)?;
+        over(ceiling, base).filter(|gap| gap.verdict() == Verdict::Better)?;
         let (from, to, at) = (mean(base).mean, mean(ceiling).mean, mean(arm).mean);
         let share = (at - from) / (to - from);
         share.is_finite().then_some(share)
@@ -199,6 +203,7 @@ mod tests {
             max_bad: 0.0,
             refiners: vec![],
             arms: arms.iter().map(arm).collect(),
+            tested: 100,
             seeds,
             model: Downstream { net: Net::Small { width: 4 }, updates: 1, batch: 1, shift: 0 },
             threads: 1,
@@ -242,9 +247,16 @@ mod tests {
 
     #[test]
     fn the_gap_is_closed_from_synthetic_to_real_labels() {
-        let table = of(&three(), &[0.2, 0.5, 0.8, 0.2, 0.5, 0.8]);
-        assert!((table.rows[1].closed.unwrap() - 0.5).abs() < 1e-12);
+        let table = of(&three(), &[0.2, 0.5, 0.8, 0.21, 0.5, 0.8]);
+        assert!((table.rows[1].closed.unwrap() - 0.295 / 0.595).abs() < 1e-12);
         assert_eq!((table.rows[0].closed, table.rows[2].closed), (None, None));
+    }
+
+    #[test]
+    fn where_real_labels_give_no_more_there_is_no_gap_to_close() {
+        for worse_or_open in [[0.7, 0.9, 0.5, 0.71, 0.9, 0.5], [0.2, 0.5, 0.8, 0.8, 0.5, 0.2]] {
+            assert_eq!(of(&three(), &worse_or_open).rows[1].closed, None, "{worse_or_open:?}");
+        }
     }
 
     #[test]
@@ -260,11 +272,11 @@ mod tests {
         let error = |mean| {
             Figures::Errors(crate::evaluation::figures::Errors { mean, median: mean, within: vec![], validation: None })
         };
-        let models = [error(4.0), error(3.0), error(1.0)];
+        let models = [4.0, 3.0, 1.0, 4.1, 3.1, 1.0].map(error);
         let figures: Vec<Option<&Figures>> = [None, None].into_iter().chain(models.iter().map(Some)).collect();
         let rows = table(&what, &figures).rows;
-        assert_eq!(rows[1].over_base, Some(Mean { mean: 1.0, half: None }));
-        assert!((rows[1].closed.unwrap() - 1.0 / 3.0).abs() < 1e-12);
+        assert!((rows[1].over_base.unwrap().mean - 1.0).abs() < 1e-12);
+        assert!((rows[1].closed.unwrap() - 1.0 / 3.05).abs() < 1e-12);
     }
 
     #[test]
@@ -279,6 +291,7 @@ mod tests {
         let says = |mean, half| Mean { mean, half }.verdict();
         assert_eq!((says(2.0, Some(1.9)), says(-2.0, Some(1.9))), (Verdict::Better, Verdict::Worse));
         assert_eq!((says(2.0, Some(2.1)), says(2.0, None)), (Verdict::Open, Verdict::Open));
+        assert_eq!(says(0.2, Some(0.0)), Verdict::Open, "five images of a test, one more of which all seeds get right");
         assert!((student(40) - 2.021).abs() < 2e-3);
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::learner::Sum as _;
+use crate::learner::{Sum as _, Took};
 use sumac_common::losses::Losses;
 
 /// The loss as the paper writes it, from the reported sums and from counts of this file's own: 4 images a batch, 4 patches.
@@ -157,7 +157,12 @@ fn the_lanes_gradients_add_up_to_the_batchs() {
             simgan.chew(&part).unwrap()
         });
         let sum = parts
-            .reduce(|a, b| Portion { sum: a.sum.plus(b.sum), losses: a.losses + b.losses, fresh: Images::default() })
+            .reduce(|a, b| Portion {
+                sum: a.sum.plus(b.sum),
+                losses: a.losses + b.losses,
+                fresh: Images::default(),
+                took: Took::default(),
+            })
             .unwrap();
         let off = (&sum.sum.0 - &whole.sum.0).norm().double_value(&[]) / whole.sum.0.norm().double_value(&[]);
         assert!(off < 1e-6, "{phase}: relative difference {off}");

@@ -1,0 +1,74 @@
+//! `logs`: what the processes of a cluster say, without any log stack.
+
+use super::{
+    args::{Logs, Output},
+    dial::{Named, choose},
+    failure::{Exit, Failure},
+    render::print_line,
+    view::LogView,
+};
+use crate::logs::COORDINATOR;
+use owo_colors::Style;
+use std::collections::BTreeSet;
+use sumac_common::logging::Level;
+use sumac_proto::v1;
+
+const SPEAKER: Named =
+    Named { what: "job, worker, node or coordinator", list: "sumac workers", first: "nobody has said anything yet" };
+
+pub(super) async fn logs(logs: Logs) -> Result<Exit, Failure> {
+    let mut dialled = logs.reach.dial().await?;
+    let about = match &logs.about {
+        Some(named) => {
+            let jobs = dialled.jobs().await?.into_iter().map(|job| job.id);
+            let mut names: BTreeSet<String> = jobs.chain([COORDINATOR.to_owned()]).collect();
+            names.extend(dialled.workers().await?.into_iter().flat_map(|worker| [worker.name, worker.node]));
+            choose(&names.into_iter().collect::<Vec<_>>(), named, SPEAKER)?
+        }
+        None => String::new(),
+    };
+    let since = logs.since.map(prost_types::Duration::try_from).transpose();
+    let request = v1::ListLogsRequest {
+        about,
+        tail: logs.tail,
+        since: since.map_err(|bad| Failure::of(Exit::Usage, &bad))?,
+        level: v1::LogLevel::from(logs.level).into(),
+        follow: logs.follow,
+    };
+    let mut lines = dialled.operator.list_logs(request).await.map_err(|status| dialled.failed(&status))?.into_inner();
+    loop {
+        let next = tokio::select! {
+            next = lines.message() => next.map_err(|status| dialled.failed(&status))?,
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+        };
+        let Some(line) = next else { return Ok(Exit::Done) };
+        let line = LogView::of(line)?;
+        let is_of = logs.worker.as_ref().is_none_or(|worker| line.source == *worker);
+        let is_like = logs.grep.as_ref().is_none_or(|text| line.text.contains(text));
+        if is_of && is_like {
+            match logs.read.output {
+                Output::Json => print_line(&line),
+                Output::Table => print(&line),
+            }
+        }
+    }
+}
+
+fn print(line: &LogView) {
+    let style = match line.level {
+        Level::Error => Style::new().red(),
+        Level::Warn => Style::new().yellow(),
+        Level::Info => Style::new(),
+        Level::Debug => Style::new().dimmed(),
+    };
+    let level = style.style(format!("{:<5}", line.level.to_string())).to_string();
+    let time = line.at.get(11..23).unwrap_or(&line.at);
+    let within = [
+        line.job.clone(),
+        line.generation.map(|generation| format!("generation={generation}")),
+        line.step.map(|step| format!("step={step}")),
+    ];
+    let within: Vec<String> = within.into_iter().flatten().collect();
+    let within = Style::new().dimmed().style(within.join(" ")).to_string();
+    anstream::println!("{time} {level} {:<12} {}  {within}", line.source, line.text);
+}

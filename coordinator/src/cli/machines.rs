@@ -1,0 +1,347 @@
+//! `nodes`, `node`, `workers`: the machines of a cluster and the workers on them.
+
+use super::{
+    args::{List, Nodes, Output},
+    dial::{Dialled, Named, choose},
+    failure::{Exit, Failure},
+    list::{Around, Listed, list},
+    render::{Cell, counted, grouped, print_item, say, size, span, table},
+    show::style,
+    view::{GpuView, VitalsView, WorkerView},
+};
+use owo_colors::Style;
+use serde::Serialize;
+use std::{collections::BTreeSet, time::Duration};
+
+const NOTHING: &str = "no worker has joined yet: `sumac-worker node --coordinator URL` starts one per device";
+const NODE: Named = Named {
+    what: "node",
+    list: "sumac nodes",
+    first: "`sumac-worker node --coordinator URL` on a machine makes it one",
+};
+
+/// A machine: what its workers say of themselves and of it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct NodeView {
+    pub name: String,
+    /// What most of its workers do; lost where none of them is here.
+    pub state: String,
+    /// Workers here, and all that are known.
+    pub workers_here: u64,
+    pub workers: u64,
+    pub devices: Vec<String>,
+    pub jobs: Vec<String>,
+    /// Of the whole machine, as the worker that was heard last says it; like the next one.
+    pub vitals: Option<VitalsView>,
+    pub version: String,
+    /// Of the fastest job it takes part in.
+    pub steps_per_second: Option<f64>,
+    /// Since any of its workers was heard last.
+    pub silent_seconds: f64,
+    /// Longer ago than workers are ever silent: what is said of it is old.
+    pub stale: bool,
+    /// Why workers of it are not here.
+    pub causes: Vec<String>,
+}
+
+impl NodeView {
+    /// The machines that these workers are on, by name.
+    pub(super) fn all_of(workers: &[WorkerView]) -> Vec<Self> {
+        let names: BTreeSet<&str> = workers.iter().map(|worker| worker.node.as_str()).collect();
+        let on = |name: &str| workers.iter().filter(|worker| worker.node == name).collect::<Vec<_>>();
+        names.into_iter().map(|name| Self::of(name, &on(name))).collect()
+    }
+
+    fn of(name: &str, workers: &[&WorkerView]) -> Self {
+        let here: Vec<&WorkerView> = workers.iter().copied().filter(|worker| worker.is_here()).collect();
+        let latest = workers.iter().copied().min_by(|a, b| a.silent_seconds.total_cmp(&b.silent_seconds));
+        let distinct = |of: &dyn Fn(&WorkerView) -> Option<String>| {
+            workers.iter().filter_map(|worker| of(worker)).collect::<BTreeSet<String>>().into_iter().collect::<Vec<_>>()
+        };
+        let rates = here.iter().filter_map(|worker| worker.steps_per_second);
+        let gone = |worker: &WorkerView| Some(format!("{}: {}", worker.name, worker.cause.as_ref()?));
+        Self {
+            name: name.to_owned(),
+            state: state(&here),
+            workers_here: here.len() as u64,
+            workers: workers.len() as u64,
+            devices: distinct(&|worker| Some(worker.device.clone())),
+            jobs: distinct(&|worker| worker.job.clone()),
+            vitals: latest.and_then(|worker| worker.vitals.clone()),
+            version: latest.map(|worker| worker.version.clone()).unwrap_or_default(),
+            steps_per_second: rates.max_by(f64::total_cmp),
+            silent_seconds: latest.map_or(0.0, |worker| worker.silent_seconds),
+            stale: latest.is_none_or(|worker| worker.stale || !worker.is_here()),
+            causes: distinct(&gone),
+        }
+    }
+}
+
+/// The first of these that any of its workers does: what a person wants to hear first.
+fn state(here: &[&WorkerView]) -> String {
+    const FIRST: [&str; 4] = ["draining", "leaving", "training", "refining"];
+    let does = |word: &&str| here.iter().any(|worker| worker.state == **word);
+    match (here.first(), FIRST.iter().find(|word| does(word))) {
+        (None, _) => "lost".to_owned(),
+        (_, Some(word)) => (*word).to_owned(),
+        (Some(worker), None) => {
+            let busy = here.iter().find(|worker| !worker.is_free());
+            busy.copied().unwrap_or(worker).state.clone()
+        }
+    }
+}
+
+fn dash(text: Option<String>) -> String {
+    text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned())
+}
+
+fn ago(seconds: f64, stale: bool) -> Cell {
+    let text = format!("{} ago", span(Duration::try_from_secs_f64(seconds).unwrap_or_default()));
+    if stale { Cell::styled(text, Style::new().yellow()) } else { text.into() }
+}
+
+/// What was true once is not shown as if it were now.
+fn now(text: String, stale: bool) -> Cell {
+    if stale { "-".into() } else { text.into() }
+}
+
+fn rate(rate: Option<f64>) -> String {
+    dash(rate.map(|rate| format!("{rate:.1}")))
+}
+
+fn memory(vitals: Option<&VitalsView>) -> String {
+    let both = |vitals: &VitalsView| format!("{}/{}", size(vitals.memory_used), size(vitals.memory_total));
+    dash(vitals.map(both))
+}
+
+impl Listed for NodeView {
+    const HEADS: &'static [&'static str] =
+        &["NODE", "STATE", "WORKERS", "DEVICE", "MEMORY", "LOAD", "JOB", "STEP/S", "SEEN", "REASON"];
+    const WIDE: &'static [&'static str] = &["CORES", "GPU", "VERSION"];
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        let vitals = self.vitals.as_ref();
+        vec![
+            self.name.clone().into(),
+            Cell::styled(self.state.clone(), style(&self.state)),
+            format!("{}/{}", self.workers_here, self.workers).into(),
+            self.devices.join(", ").into(),
+            now(memory(vitals), self.stale),
+            now(dash(vitals.map(|vitals| format!("{:.1}", vitals.load))), self.stale),
+            dash(Some(self.jobs.join(", "))).into(),
+            now(rate(self.steps_per_second), self.stale),
+            ago(self.silent_seconds, self.stale),
+            self.causes.join("; ").into(),
+        ]
+    }
+
+    fn wide(&self) -> Vec<Cell> {
+        let vitals = self.vitals.as_ref();
+        let gpus = vitals.map(|vitals| vitals.gpus.iter().map(gpu).collect::<Vec<_>>().join(", "));
+        vec![
+            dash(vitals.map(|vitals| vitals.cores.to_string())).into(),
+            now(dash(gpus), self.stale),
+            self.version.clone().into(),
+        ]
+    }
+
+    fn mark(&self) -> String {
+        format!(
+            "{} {} {} {:?} {:?} {}",
+            self.state, self.workers_here, self.workers, self.jobs, self.causes, self.stale
+        )
+    }
+}
+
+fn gpu(gpu: &GpuView) -> String {
+    format!("{:.0}% {}/{}", 100.0 * gpu.busy, size(gpu.memory_used), size(gpu.memory_total))
+}
+
+impl Listed for WorkerView {
+    const HEADS: &'static [&'static str] =
+        &["WORKER", "NODE", "STATE", "DEVICE", "JOB", "STEP", "STEP/S", "OWN/WAIT ms", "SEEN", "REASON"];
+    const WIDE: &'static [&'static str] = &["MEMORY", "CORES", "VERSION"];
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        let is_old = self.stale || !self.is_here();
+        vec![
+            self.name.clone().into(),
+            self.node.clone().into(),
+            Cell::styled(self.state.clone(), style(&self.state)),
+            self.device.clone().into(),
+            dash(self.job.clone()).into(),
+            dash(self.step.map(grouped)).into(),
+            now(self.speed(), is_old),
+            now(self.own_and_wait(), is_old),
+            ago(self.silent_seconds, is_old),
+            self.cause.clone().unwrap_or_default().into(),
+        ]
+    }
+
+    fn wide(&self) -> Vec<Cell> {
+        let is_old = self.stale || !self.is_here();
+        let vitals = self.vitals.as_ref();
+        vec![
+            now(dash(vitals.map(|vitals| size(vitals.process_bytes))), is_old),
+            now(dash(vitals.map(|vitals| format!("{:.1}", vitals.process_cores))), is_old),
+            self.version.clone().into(),
+        ]
+    }
+
+    fn mark(&self) -> String {
+        format!("{} {:?} {:?} {}", self.state, self.job, self.cause, self.stale)
+    }
+}
+
+impl WorkerView {
+    /// In steps, or in images where it refines.
+    fn speed(&self) -> String {
+        match (self.steps_per_second, self.images_per_second) {
+            (None, Some(images)) => format!("{} img/s", grouped(images as u64)),
+            (steps, _) => rate(steps),
+        }
+    }
+
+    /// How long it works in a step, and how long it waits for others.
+    fn own_and_wait(&self) -> String {
+        dash(self.step_ms.map(|times| format!("{:.1}/{:.1}", times.own(), times.waiting)))
+    }
+}
+
+async fn all(dialled: &mut Dialled) -> Result<Vec<WorkerView>, Failure> {
+    dialled.workers().await?.into_iter().map(WorkerView::of).collect()
+}
+
+pub(super) async fn workers(args: List) -> Result<Exit, Failure> {
+    let mut dialled = args.reach.dial().await?;
+    let around = Around { nothing: NOTHING, below: |workers| Some(of_workers(workers)) };
+    list(&args.read, around, async || all(&mut dialled).await).await
+}
+
+pub(super) async fn nodes(args: List) -> Result<Exit, Failure> {
+    let mut dialled = args.reach.dial().await?;
+    let around = Around { nothing: NOTHING, below: |nodes| Some(of_nodes(nodes)) };
+    list(&args.read, around, async || Ok(NodeView::all_of(&all(&mut dialled).await?))).await
+}
+
+/// `5 workers: 2 busy, 1 idle, 0 drained, 1 suspect, 1 gone`
+pub(super) fn of_workers(workers: &[WorkerView]) -> String {
+    let are = |presence: &str| workers.iter().filter(|worker| worker.presence == presence).count();
+    let (here, suspect, gone) = (are("here"), are("suspect"), are("gone"));
+    let idle = workers.iter().filter(|worker| worker.is_free()).count();
+    let barred = workers.iter().filter(|worker| worker.state == "drained").count();
+    let all = counted(workers.len() as u64, "worker");
+    format!("{all}: {} busy, {idle} idle, {barred} drained, {suspect} suspect, {gone} gone", here - idle - barred)
+}
+
+/// `4 nodes: 2 training, 1 draining, 1 lost`
+pub(super) fn of_nodes(nodes: &[NodeView]) -> String {
+    let states: BTreeSet<&str> = nodes.iter().map(|node| node.state.as_str()).collect();
+    let count = |state: &&str| nodes.iter().filter(|node| node.state == **state).count();
+    let counts: Vec<String> = states.iter().map(|state| format!("{} {state}", count(state))).collect();
+    format!("{}: {}", counted(nodes.len() as u64, "node"), counts.join(", "))
+}
+
+#[derive(Serialize)]
+struct Described<'a> {
+    #[serde(flatten)]
+    node: &'a NodeView,
+    of: &'a [WorkerView],
+}
+
+/// One machine, and each worker on it.
+pub(super) async fn node(args: Nodes) -> Result<Exit, Failure> {
+    let mut dialled = args.reach.dial().await?;
+    let workers = all(&mut dialled).await?;
+    let nodes = NodeView::all_of(&workers);
+    let names: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
+    let name = choose(&names, &args.node, NODE)?;
+    let of: Vec<WorkerView> = workers.into_iter().filter(|worker| worker.node == name).collect();
+    let Some(node) = nodes.iter().find(|node| node.name == name) else { return Ok(Exit::Done) };
+    match args.read.output {
+        Output::Json => print_item(&Described { node, of: &of }),
+        Output::Table => describe(node, &of),
+    }
+    Ok(Exit::Done)
+}
+
+fn describe(node: &NodeView, workers: &[WorkerView]) {
+    let state = style(&node.state).style(&node.state).to_string();
+    let here = format!("{} of {} here", node.workers_here, counted(node.workers, "worker"));
+    anstream::println!("{}  {state}   {here}   sumac {}", node.name, node.version);
+    let seen = Duration::try_from_secs_f64(node.silent_seconds).unwrap_or_default();
+    say("heard", format!("{} ago{}", span(seen), if node.stale { ": what follows is old" } else { "" }));
+    if let Some(vitals) = &node.vitals {
+        say("cores", format!("{}   load {:.1}", vitals.cores, vitals.load));
+        say("memory", memory(Some(vitals)));
+        for card in &vitals.gpus {
+            say("gpu", format!("{}   {}   {} °C   {:.0} W", card.name, gpu(card), card.temperature, card.watts));
+        }
+    }
+    for cause in &node.causes {
+        say("gone", cause);
+    }
+    let heads = [<WorkerView as Listed>::HEADS, &[]].concat();
+    anstream::print!("{}", table(&heads, &workers.iter().map(Listed::row).collect::<Vec<_>>()));
+    anstream::println!("its log: `sumac logs {0}`; what happened: `sumac events {0}`", node.name);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker(name: &str, node: &str, presence: &'static str, state: &str) -> WorkerView {
+        WorkerView {
+            name: name.to_owned(),
+            node: node.to_owned(),
+            presence,
+            state: state.to_owned(),
+            cause: (presence == "gone").then(|| "it fell silent".to_owned()),
+            device: "cpu".to_owned(),
+            version: "0.1.0".to_owned(),
+            job: (state == "training").then(|| "eyes".to_owned()),
+            step: None,
+            steps_per_second: (state == "training").then_some(11.8),
+            images_per_second: None,
+            step_ms: None,
+            vitals: None,
+            silent_seconds: if presence == "gone" { 41.0 } else { 0.3 },
+            stale: presence == "gone",
+        }
+    }
+
+    #[test]
+    fn a_machine_is_what_its_workers_are() {
+        let workers = [
+            worker("a-0", "a", "here", "training"),
+            worker("a-1", "a", "here", "idle"),
+            worker("b-0", "b", "gone", "gone"),
+            worker("c-0", "c", "here", "idle"),
+            worker("c-1", "c", "gone", "gone"),
+        ];
+        let nodes = NodeView::all_of(&workers);
+        let seen: Vec<_> =
+            nodes.iter().map(|node| (node.name.as_str(), node.state.as_str(), node.workers_here)).collect();
+        assert_eq!(seen, [("a", "training", 2), ("b", "lost", 0), ("c", "idle", 1)]);
+        assert_eq!(of_nodes(&nodes), "3 nodes: 1 idle, 1 lost, 1 training");
+        assert_eq!(nodes[2].causes, ["c-1: it fell silent"]);
+        assert!(nodes[1].stale && !nodes[2].stale);
+    }
+
+    #[test]
+    fn a_lost_machine_shows_nothing_as_if_it_were_now() {
+        let mut gone = worker("b-0", "b", "gone", "gone");
+        gone.steps_per_second = Some(11.8);
+        let nodes = NodeView::all_of(std::slice::from_ref(&gone));
+        let row = |cells: Vec<Cell>| table(&[], &[cells]);
+        assert!(!row(nodes[0].row()).contains("11.8") && !row(gone.row()).contains("11.8"));
+    }
+}

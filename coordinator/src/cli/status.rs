@@ -1,0 +1,116 @@
+//! `status`: the cluster at a glance.
+
+use super::{
+    args::{Output, Status},
+    failure::{Exit, Failure},
+    machines::{NodeView, of_nodes, of_workers},
+    render::{counted, figure, grouped, print_item, size, span},
+    show::style,
+    view::{self, JobView, WorkerView},
+};
+use serde::Serialize;
+use std::{collections::BTreeMap, time::Duration};
+use sumac_proto::v1;
+
+#[derive(Serialize)]
+struct Glance {
+    url: String,
+    version: String,
+    term: u64,
+    up_seconds: u64,
+    /// Why it takes on nothing new at the moment.
+    trouble: Option<String>,
+    nodes: Vec<NodeView>,
+    workers: Vec<WorkerView>,
+    /// How many jobs are in each state.
+    jobs: BTreeMap<&'static str, usize>,
+    /// Those that are not over.
+    unfinished: Vec<JobView>,
+}
+
+pub(super) async fn status(args: Status) -> Result<Exit, Failure> {
+    let mut dialled = args.reach.dial().await?;
+    let status = dialled.operator.status(v1::StatusRequest {}).await;
+    let status = status.map_err(|status| dialled.failed(&status))?.into_inner();
+    let jobs = dialled.jobs().await?.into_iter().map(JobView::of).collect::<Result<Vec<_>, _>>()?;
+    let workers = dialled.workers().await?.into_iter().map(WorkerView::of).collect::<Result<Vec<_>, _>>()?;
+    let mut counts = BTreeMap::new();
+    for job in &jobs {
+        *counts.entry(job.state).or_insert(0) += 1;
+    }
+    let glance = Glance {
+        url: dialled.url,
+        version: status.version,
+        term: status.term,
+        up_seconds: view::duration(status.up).as_secs(),
+        trouble: status.trouble,
+        nodes: NodeView::all_of(&workers),
+        workers,
+        jobs: counts,
+        unfinished: jobs.into_iter().filter(|job| !job.is_over()).collect(),
+    };
+    match args.read.output {
+        Output::Json => print_item(&glance),
+        Output::Table => print(&glance),
+    }
+    Ok(Exit::Done)
+}
+
+fn print(glance: &Glance) {
+    let Glance { url, version, term, up_seconds, trouble, nodes, workers, jobs, unfinished } = glance;
+    let up = span(Duration::from_secs(*up_seconds));
+    line("coordinator", format!("{url}   sumac {version}   up {up}   term {term}"));
+    if let Some(trouble) = trouble {
+        line("trouble", style("failed").style(trouble));
+    }
+    if workers.is_empty() {
+        line("nodes", "none: `sumac-worker node --coordinator URL` on a machine makes it one");
+    } else {
+        line("nodes", of_nodes(nodes));
+        line("workers", of_workers(workers));
+        line("memory", memory(nodes));
+    }
+    let counts: Vec<String> = jobs.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let all: usize = jobs.values().sum();
+    line("jobs", if all == 0 { "none: `sumac submit FILE` queues one".to_owned() } else { counts.join(", ") });
+    for job in unfinished {
+        line(&job.id, at_a_glance(job));
+    }
+    for node in nodes.iter().filter(|node| !node.causes.is_empty()) {
+        let since = span(Duration::try_from_secs_f64(node.silent_seconds).unwrap_or_default());
+        let causes = node.causes.join("; ");
+        line(&node.name, format!("{causes}   last heard {since} ago   `sumac events {}`", node.name));
+    }
+}
+
+fn line(label: &str, text: impl std::fmt::Display) {
+    anstream::println!("{label:<12} {text}");
+}
+
+/// Of machines that are heard: what the others say of themselves is old.
+fn memory(nodes: &[NodeView]) -> String {
+    let vitals = || nodes.iter().filter(|node| !node.stale).filter_map(|node| node.vitals.as_ref());
+    let (used, total) =
+        (vitals().map(|vitals| vitals.memory_used).sum(), vitals().map(|vitals| vitals.memory_total).sum());
+    let cores: u32 = vitals().map(|vitals| vitals.cores).sum();
+    let gpus = vitals().map(|vitals| vitals.gpus.len()).sum::<usize>();
+    let gpus = if gpus == 0 { String::new() } else { format!(", {}", counted(gpus as u64, "GPU")) };
+    format!("{}/{}   {}{gpus}", size(used), size(total), counted(cores.into(), "core"))
+}
+
+fn at_a_glance(job: &JobView) -> String {
+    let state = style(job.state).style(job.state).to_string();
+    let progress = format!(
+        "{}/{} {}%",
+        grouped(job.step),
+        grouped(job.steps),
+        (job.step * 100).checked_div(job.steps).unwrap_or(0)
+    );
+    let workers = counted(job.workers.len() as u64, "worker");
+    let eta = job.eta_seconds.map(|eta| format!("   eta {}", span(Duration::from_secs(eta)))).unwrap_or_default();
+    let losses = job.losses.filter(|losses| losses.realism.is_some());
+    let losses = losses.map(|losses| format!("   realism {}", figure(losses.realism))).unwrap_or_default();
+    let reason = job.reason.as_ref().or(job.imbalance.as_ref());
+    let reason = reason.map(|reason| format!("   {reason}")).unwrap_or_default();
+    format!("{state}   {progress}   {workers}{eta}{losses}{reason}")
+}
