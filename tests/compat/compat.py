@@ -19,6 +19,7 @@ import pyarrow.parquet
 import torch
 import webdataset
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torchvision.datasets import ImageFolder, mnist
 
 import sources
@@ -312,11 +313,32 @@ def whole(room, *sets):
     return f"{len(sets)} refined data sets, with their sources"
 
 
+# === curves ===
+
+
+def seen_in_tensorboard(room, run):
+    """The curves that TensorBoard shows are the rows of metrics.jsonl, each step once; pictures and the job beside them."""
+    folder = room / "runs" / run
+    shown = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0, "images": 0}).Reload()
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    points = 0
+    for tag, field in [("loss/realism", "realism"), ("loss/discriminator", "discriminator"), ("right/on_real", "accuracy_on_real")]:
+        wanted = [(row["step"], numpy.float32(row[field])) for row in rows if row.get(field) is not None]
+        same(tag, wanted, [(event.step, numpy.float32(event.value)) for event in shown.Scalars(tag)])
+        points += len(wanted)
+    pictures = [Image.open(io.BytesIO(event.encoded_image_string)).size for event in shown.Images("samples")]
+    same("sizes of pictures", pictures, [(event.width, event.height) for event in shown.Images("samples")])
+    job = shown.Tensors("job")[0].tensor_proto.string_val[0].decode()
+    same("the job", True, (folder / "spec.toml").read_text().strip() in job)
+    return f"{points} points of 3 curves, {len(pictures)} pictures, the job"
+
+
 # === the table ===
 
 
 def checks(room, packs):
     gaze = dict(numpy.load(room / "npz-deflated/eyes.npz"))
+    yield "curves and pictures of a run", "tensorboard", lambda: seen_in_tensorboard(room, "narrow")
     yield "exported refiner, grey", "torch", lambda: equal_images(room, "narrow", "digits/synthetic")
     yield "exported refiner, paper-eyes", "torch", lambda: equal_images(room, "eyes", "eyes/synthetic")
     yield "exported refiner, colour", "torch", lambda: equal_images(room, "colour", "signs")

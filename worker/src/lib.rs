@@ -17,6 +17,7 @@
 //! Without the feature `torch` the loop and the toy remain.
 #![deny(unsafe_code)]
 
+pub mod board;
 pub mod bytes;
 mod calibrating;
 pub mod checkpoints;

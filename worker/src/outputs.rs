@@ -4,6 +4,7 @@
 //! when a step is committed and whether others agree.
 
 use crate::{
+    board::Board,
     durable::{self, DiskError},
     learner::{Images, LearnError, Learner},
     pantry::{Groceries, PantryError},
@@ -23,6 +24,7 @@ use sumac_common::{
     spec::{ImageShape, Spec},
 };
 use sumac_data::grid_png;
+use tracing::warn;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
@@ -45,15 +47,20 @@ pub struct Metrics {
     /// As they are written: a number that is read and written again need not be the same text.
     recent: VecDeque<(Step, Vec<u8>)>,
     file: Option<File>,
+    /// The same for TensorBoard, with the job's text for it. For people: where it cannot be written the run goes on without.
+    board: Option<Board>,
+    job: String,
 }
 
 /// More than any rank 0 can be behind.
 const RECENT: usize = 64;
 
 impl Metrics {
+    /// `job`: its text.
     #[must_use]
-    pub fn of(output: &Path) -> Self {
-        Self { path: output.join(metrics::FILE), recent: VecDeque::new(), file: None }
+    pub fn of(output: &Path, job: &str) -> Self {
+        let (path, job) = (output.join(metrics::FILE), job.to_owned());
+        Self { path, recent: VecDeque::new(), file: None, board: None, job }
     }
 
     fn disk(&self, attempt: &'static str) -> impl FnOnce(io::Error) -> OutputError {
@@ -66,6 +73,7 @@ impl Metrics {
     pub fn begin(&mut self, step: Step, writer: bool) -> Result<u64, OutputError> {
         self.recent.retain(|(known, _)| *known < step);
         self.file = None;
+        self.board = None;
         if !writer {
             return Ok(0);
         }
@@ -79,10 +87,16 @@ impl Metrics {
             text.push(b'\n');
             last = Some(row.step);
         }
-        for (_, line) in self.recent.iter().filter(|(known, _)| last.is_none_or(|last| *known > last)) {
-            text.extend(line);
-        }
+        let unwritten = self.recent.iter().filter(|(known, _)| last.is_none_or(|last| *known > last));
+        let unwritten: Vec<&[u8]> = unwritten.map(|(_, line)| line.as_slice()).collect();
+        unwritten.iter().for_each(|line| text.extend(*line));
+        let filled_in: Vec<Row> = unwritten.iter().filter_map(|line| serde_json::from_slice(line).ok()).collect();
         write(&self.path, &text)?;
+        let from = filled_in.first().map_or(step, |row| row.step);
+        self.on_board(|output, job| Board::begin(output, from, job));
+        for row in &filled_in {
+            self.to_board(|board| board.figures(row));
+        }
         self.file = Some(OpenOptions::new().append(true).open(&self.path).map_err(self.disk("open"))?);
         Ok(again)
     }
@@ -94,11 +108,34 @@ impl Metrics {
             let put = file.write_all(&line);
             put.map_err(self.disk("write"))?;
         }
+        self.to_board(|board| board.figures(&row));
         self.recent.push_back((row.step, line));
         if self.recent.len() > RECENT {
             self.recent.pop_front();
         }
         Ok(())
+    }
+
+    /// The pictures of a step, where this member writes.
+    pub fn picture(&mut self, step: Step, png: &[u8]) {
+        self.to_board(|board| board.picture(step, "samples", png));
+    }
+
+    fn on_board(&mut self, begin: impl FnOnce(&Path, &str) -> io::Result<Board>) {
+        let output = self.path.parent().unwrap_or(Path::new(""));
+        match begin(output, &self.job) {
+            Ok(board) => self.board = Some(board),
+            Err(error) => warn!(%error, "no event files for TensorBoard can be written"),
+        }
+    }
+
+    fn to_board(&mut self, put: impl FnOnce(&mut Board) -> io::Result<()>) {
+        if let Some(board) = &mut self.board
+            && let Err(error) = put(board)
+        {
+            warn!(%error, "TensorBoard will see no more of this generation");
+            self.board = None;
+        }
     }
 
     /// The last rows, for those who take over this member's state.
@@ -227,8 +264,13 @@ pub fn shown() -> u64 {
     SHOWN
 }
 
-/// synthetic | refined | real, side by side.
-pub fn grid<L: Learner>(spec: &Spec, state: &State<L>, samples: &Groceries, path: &Path) -> Result<(), OutputError> {
+/// synthetic | refined | real, side by side: a PNG, which it gives back.
+pub fn grid<L: Learner>(
+    spec: &Spec,
+    state: &State<L>,
+    samples: &Groceries,
+    path: &Path,
+) -> Result<Vec<u8>, OutputError> {
     let refined: Images = state.learner.refine(&samples.synthetic)?;
     let shape = spec.what.data.image;
     let shown = ImageShape { channels: if shape.channels == 3 { 3 } else { 1 }, ..shape };
@@ -239,7 +281,8 @@ pub fn grid<L: Learner>(spec: &Spec, state: &State<L>, samples: &Groceries, path
     let columns = [&samples.synthetic, &refined, &samples.real].map(visible);
     let png = grid_png(shown, &columns.each_ref().map(Vec::as_slice))
         .map_err(|why| OutputError::Drawing { what: "grid.png", why: why.to_string() })?;
-    Ok(write(path, &png)?)
+    write(path, &png)?;
+    Ok(png)
 }
 
 pub fn summary(output: &Path, summary: &Summary) -> Result<(), OutputError> {
@@ -331,7 +374,7 @@ mod tests {
     #[test]
     fn a_new_writer_fills_in_what_its_predecessor_did_not_live_to_write() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut first, mut second) = (Metrics::of(folder.path()), Metrics::of(folder.path()));
+        let (mut first, mut second) = (Metrics::of(folder.path(), ""), Metrics::of(folder.path(), ""));
         first.begin(Step(0), true).unwrap();
         second.begin(Step(0), false).unwrap();
         for step in 0..5 {
@@ -349,7 +392,7 @@ mod tests {
     #[test]
     fn a_row_that_neither_the_dead_writer_nor_its_successor_saw_comes_with_the_state() {
         let folder = tempfile::tempdir().unwrap();
-        let [mut dead, mut behind, mut donor] = [(); 3].map(|()| Metrics::of(folder.path()));
+        let [mut dead, mut behind, mut donor] = [(); 3].map(|()| Metrics::of(folder.path(), ""));
         dead.begin(Step(0), true).unwrap();
         for step in 0..5 {
             donor.push(row(step)).unwrap();
@@ -368,7 +411,7 @@ mod tests {
     #[test]
     fn what_stands_in_the_file_is_not_written_otherwise() {
         let folder = tempfile::tempdir().unwrap();
-        let mut metrics = Metrics::of(folder.path());
+        let mut metrics = Metrics::of(folder.path(), "");
         // A number that serde_json reads one bit off.
         let line = r#"{"step":0,"phase":"refiner","regularisation":0.0009704375075040045}"#;
         fs::write(&metrics.path, format!("{line}\n")).unwrap();
@@ -379,7 +422,7 @@ mod tests {
     #[test]
     fn after_a_rollback_steps_stand_in_the_file_once() {
         let folder = tempfile::tempdir().unwrap();
-        let mut metrics = Metrics::of(folder.path());
+        let mut metrics = Metrics::of(folder.path(), "");
         metrics.begin(Step(0), true).unwrap();
         (0..6).for_each(|step| metrics.push(row(step)).unwrap());
         assert_eq!(metrics.begin(Step(4), true).unwrap(), 2);

@@ -193,7 +193,9 @@ where
             let folder = self.spec.how.output.dir.join("samples");
             outputs::make(&folder)?;
             let samples = self.pantry.samples(outputs::shown())?;
-            outputs::grid(&self.spec, &self.state, &samples, &folder.join(format!("step-{:09}.png", step.0)))?;
+            let path = folder.join(format!("step-{:09}.png", step.0));
+            let png = outputs::grid(&self.spec, &self.state, &samples, &path)?;
+            self.metrics.picture(step, &png);
         }
         Ok(())
     }

@@ -254,7 +254,7 @@ where
         Self {
             saving: Saving::of(&checkpoints, &desk.faults),
             checkpoints,
-            metrics: Metrics::of(&spec.how.output.dir),
+            metrics: Metrics::of(&spec.how.output.dir, &spec.to_toml()),
             desk,
             member,
             job,
