@@ -48,6 +48,9 @@ impl Logbook {
     }
 }
 
+/// Fields that say where one is: of a line they are told apart from the others.
+const WHEREABOUTS: [&str; 3] = ["job", "generation", "step"];
+
 /// What a span says of where one is.
 #[derive(Clone, Default)]
 struct Whereabouts {
@@ -80,6 +83,7 @@ impl Visit for Text {
         // Writing into a string cannot fail.
         let _ = match field.name() {
             "message" => write!(self.message, "{value:?}"),
+            name if WHEREABOUTS.contains(&name) => Ok(()),
             name => write!(self.fields, " {name}={value:?}"),
         };
     }
@@ -87,6 +91,7 @@ impl Visit for Text {
     fn record_str(&mut self, field: &Field, value: &str) {
         let _ = match field.name() {
             "message" => write!(self.message, "{value}"),
+            name if WHEREABOUTS.contains(&name) => Ok(()),
             name if value.contains(' ') => write!(self.fields, " {name}={value:?}"),
             name => write!(self.fields, " {name}={value}"),
         };
@@ -146,12 +151,12 @@ mod tests {
         let lines = logged(|| {
             let _job = info_span!("job", job = %JobId::from("eyes-7f3")).entered();
             let _step = info_span!("step", generation = %Generation(2), step = %Step(70)).entered();
-            warn!(why = "timed out", peer = "b", "generation left");
+            warn!(why = "timed out", peer = "b", step = %Step(71), "generation left");
         });
         let [line] = &lines[..] else { panic!("{lines:?}") };
         assert_eq!((line.level, line.text.as_str()), (Level::Warn, "generation left why=\"timed out\" peer=b"));
         assert_eq!(line.job, Some(JobId::from("eyes-7f3")));
-        assert_eq!((line.generation, line.step), (Some(Generation(2)), Some(Step(70))));
+        assert_eq!((line.generation, line.step), (Some(Generation(2)), Some(Step(71))), "the nearest word counts");
     }
 
     #[test]

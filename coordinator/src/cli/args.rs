@@ -32,7 +32,7 @@ pub enum Command {
     /// List all jobs
     Jobs(List),
     /// Describe one job
-    Job(Describe),
+    Job(DescribeJob),
     /// The pictures of a run, in the terminal: synthetic, refined and real images side by side
     Samples(Samples),
     /// List the checkpoints of a job, oldest first
@@ -286,6 +286,17 @@ pub struct Describe {
     pub target: Target,
     #[command(flatten)]
     pub read: Read,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DescribeJob {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub read: Read,
+    /// Go on until it is over, and describe it again whenever more than its step changes
+    #[arg(short, long)]
+    pub watch: bool,
 }
 
 #[derive(Debug, clap::Args)]

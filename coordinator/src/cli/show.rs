@@ -1,11 +1,13 @@
 //! `jobs`, `job`, `checkpoints`: what is there, as tables or JSON.
 
 use super::{
-    args::{Describe, List, Output, Target},
+    args::{Describe, DescribeJob, List, Output},
+    dial::Dialled,
     failure::{Exit, Failure},
     list::{Around, Listed, list},
     render::{
-        Cell, counted, figure, grouped, print_item, print_items, size, span, table, table_within, terminal_width,
+        Cell, counted, figure, grouped, print_item, print_items, print_line, size, span, table, table_within,
+        terminal_width,
     },
     timeline::GenerationView,
     view::{CheckpointView, EachView, JobView, PiecesView, SlowView, WorkerView},
@@ -13,9 +15,12 @@ use super::{
 use owo_colors::Style;
 use std::time::Duration;
 use sumac_common::balance;
+use tokio::time::sleep;
 
 /// Facts shown under a job.
 const FACTS_SHOWN: usize = 10;
+/// How often a job that is watched is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(400);
 /// The last of them.
 const GENERATIONS_SHOWN: usize = 8;
 
@@ -104,8 +109,8 @@ pub(super) fn style(word: &str) -> Style {
     }
 }
 
-async fn asked(target: Target) -> Result<JobView, Failure> {
-    let (mut dialled, id) = target.dial().await?;
+/// A job, with the times of each of its workers.
+async fn one(dialled: &mut Dialled, id: String) -> Result<JobView, Failure> {
     let mut job = dialled.job(id).await?;
     if job.is_open() {
         let workers = dialled.workers().await?.into_iter().map(WorkerView::of).collect::<Result<Vec<_>, _>>()?;
@@ -117,7 +122,8 @@ async fn asked(target: Target) -> Result<JobView, Failure> {
 }
 
 pub(super) async fn checkpoints(args: Describe) -> Result<Exit, Failure> {
-    let job = asked(args.target).await?;
+    let (mut dialled, id) = args.target.dial().await?;
+    let job = dialled.job(id).await?;
     match args.read.output {
         Output::Json => print_items(&job.checkpoints),
         Output::Table if job.checkpoints.is_empty() => anstream::eprintln!("{} has no checkpoint yet", job.id),
@@ -133,13 +139,33 @@ pub(super) async fn checkpoints(args: Describe) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-pub(super) async fn job(args: Describe) -> Result<Exit, Failure> {
-    let job = asked(args.target).await?;
-    match args.read.output {
-        Output::Json => print_item(&job),
-        Output::Table => describe(&job),
+pub(super) async fn job(args: DescribeJob) -> Result<Exit, Failure> {
+    let (mut dialled, id) = args.target.dial().await?;
+    let mut shown = None;
+    loop {
+        let job = one(&mut dialled, id.clone()).await?;
+        let mark = job.mark();
+        if shown.as_ref() != Some(&mark) {
+            match args.read.output {
+                Output::Json if args.watch => print_line(&job),
+                Output::Json => print_item(&job),
+                Output::Table => {
+                    if shown.is_some() {
+                        anstream::println!();
+                    }
+                    describe(&job);
+                }
+            }
+            shown = Some(mark);
+        }
+        if !args.watch || job.is_over() {
+            return Ok(Exit::Done);
+        }
+        tokio::select! {
+            () = sleep(LOOK_EVERY) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+        }
     }
-    Ok(Exit::Done)
 }
 
 fn describe(job: &JobView) {

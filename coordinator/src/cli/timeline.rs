@@ -22,6 +22,7 @@ pub(super) enum What {
     Entered {
         step: u64,
     },
+    /// Said again with the cause, once that is known.
     Closed {
         why: Option<String>,
     },
@@ -53,7 +54,7 @@ pub(super) struct GenerationView {
 pub(super) fn generations(turns: &[Turn], ended: SystemTime, is_over: bool) -> Vec<GenerationView> {
     let mut all: Vec<GenerationView> = Vec::new();
     for turn in turns {
-        let known = all.iter_mut().rev().find(|known| known.generation == turn.generation && known.is_open);
+        let known = all.iter_mut().rev().find(|known| known.generation == turn.generation);
         match (&turn.what, known) {
             (What::Opened { workers }, _) => all.push(opened(turn, workers)),
             (What::Entered { step }, Some(known)) if known.entered_at.is_none() => {
@@ -61,6 +62,7 @@ pub(super) fn generations(turns: &[Turn], ended: SystemTime, is_over: bool) -> V
                 known.formed_seconds = Some(seconds(known.opened_at, turn.at));
                 known.entered_at = Some(turn.at);
             }
+            (What::Closed { why }, Some(known)) if !known.is_open => known.why.clone_from(why),
             (What::Closed { why }, Some(known)) => {
                 known.is_open = false;
                 known.why.clone_from(why);
@@ -137,6 +139,14 @@ mod tests {
         assert_eq!((all[0].from_step, all[0].ran_seconds, all[0].is_open), (Some(0), 60.0, false));
         assert_eq!(all[0].why.as_deref(), Some("c lost: it fell silent"));
         assert_eq!((all[1].formed_seconds, all[1].ran_seconds, all[1].is_open), (Some(2.0), 36.0, true));
+    }
+
+    #[test]
+    fn what_broke_a_generation_is_what_was_found_out_last() {
+        let mut turns = a_death();
+        turns.push(turn(65, 1, What::Closed { why: Some("c was lost: its process ended".to_owned()) }));
+        let all = generations(&turns, at(100), false);
+        assert_eq!((all[0].why.as_deref(), all[0].ran_seconds), (Some("c was lost: its process ended"), 60.0));
     }
 
     #[test]

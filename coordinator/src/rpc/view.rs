@@ -132,6 +132,10 @@ fn turn(fact: &Fact) -> Option<v1::Turn> {
         }
         Fact::GenerationEntered { generation, step, .. } => (generation, What::Entered(Entered { step: step.0 })),
         Fact::GenerationClosed { generation, why, .. } => (generation, What::Closed(Closed { why: why.clone() })),
+        // What broke it, once that is known: its members had only heard each other fall silent.
+        Fact::Incident(incident) => {
+            (&incident.generation, What::Closed(Closed { why: Some(incident.cause.to_string()) }))
+        }
         _ => return None,
     };
     Some(v1::Turn { generation: generation.0, what: Some(what) })
