@@ -4,6 +4,9 @@
 //! sums are over all. The series of a job that is over and of a worker that is gone go away after [`KEPT_FOR`]. What nobody
 //! reports has no series: neither zeros nor guesses. Knows nothing of sockets, files and clocks.
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     process::Process,
     tally::{Recoveries, Tally},
@@ -11,8 +14,8 @@ use super::{
 use crate::picture::{Entry, Picture, Work};
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet, text},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text},
+    metrics::MetricType,
     registry::Registry,
 };
 use std::{
@@ -244,6 +247,21 @@ enum Value {
     Said,
 }
 
+impl Value {
+    fn encode(&self, sample: &mut MetricEncoder<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => sample.encode_counter::<NoLabelSet, _, f64>(count, None),
+            Self::Number(number) => sample.encode_gauge(number),
+            Self::Spread(spread) => {
+                let (sum, count, buckets) = (spread.sum.as_secs_f64(), spread.count(), spread.buckets());
+                sample.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+            }
+            // It is all labels.
+            Self::Said => Ok(()),
+        }
+    }
+}
+
 type Labels = Vec<(&'static str, String)>;
 
 /// The samples of each family.
@@ -408,16 +426,12 @@ impl Collector for Page {
             let name = family.name.strip_suffix(family.kind.suffix()).unwrap_or(family.name);
             let mut heading = encoder.encode_descriptor(name, family.help, None, family.kind.metric_type())?;
             for (labels, value) in samples {
-                match value {
-                    Value::Said => heading.encode_info(labels)?,
-                    Value::Count(count) => ConstCounter::new(*count).encode(heading.encode_family(labels)?)?,
-                    Value::Number(number) => ConstGauge::new(*number).encode(heading.encode_family(labels)?)?,
-                    Value::Spread(spread) => heading.encode_family(labels)?.encode_histogram::<NoLabelSet>(
-                        spread.sum.as_secs_f64(),
-                        spread.count(),
-                        &spread.buckets(),
-                        None,
-                    )?,
+                if let Value::Said = value {
+                    heading.encode_info(labels)?;
+                } else if labels.is_empty() {
+                    value.encode(&mut heading)?;
+                } else {
+                    value.encode(&mut heading.encode_family(labels)?)?;
                 }
             }
         }

@@ -96,7 +96,7 @@ impl Recoveries {
 
     /// Each with its upper bound.
     pub(super) fn buckets(&self) -> Vec<(f64, u64)> {
-        BOUNDS.into_iter().chain([f64::MAX]).zip(self.counts).collect()
+        BOUNDS.into_iter().chain([f64::INFINITY]).zip(self.counts).collect()
     }
 }
 
@@ -255,7 +255,7 @@ mod tests {
         let mut recoveries = Recoveries::default();
         [50, 100, 3_100, 900_000].map(Duration::from_millis).into_iter().for_each(|after| recoveries.add(after));
         let filled: Vec<(f64, u64)> = recoveries.buckets().into_iter().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(filled, [(0.1, 2), (5.0, 1), (f64::MAX, 1)]);
+        assert_eq!(filled, [(0.1, 2), (5.0, 1), (f64::INFINITY, 1)]);
         assert_eq!((recoveries.count(), recoveries.sum), (4, Duration::from_millis(903_250)));
     }
 }

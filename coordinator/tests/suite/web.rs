@@ -299,6 +299,7 @@ async fn every_family_has_its_samples_its_help_and_its_type_and_none_is_unnamed(
         assert!(page.0.contains(&format!("# HELP {heading} {help}\n")), "{name}");
         assert!(page.0.contains(&format!("# TYPE {heading} {kind}\n")), "{name}");
     }
+    assert!(page.has("sumac_recovery_duration_seconds_bucket{le=\"+Inf\"}"), "{}", page.0);
     assert!(page.0.ends_with("# EOF\n"));
 }
 
