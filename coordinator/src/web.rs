@@ -149,7 +149,7 @@ impl Web {
     }
 
     pub(crate) fn mount(&self, further: Router) {
-        self.routes.send_modify(|routes| *routes = std::mem::take(routes).merge(further));
+        self.routes.send_modify(|routes| *routes = routes.clone().merge(further));
     }
 
     /// # Errors
