@@ -335,6 +335,7 @@ async fn dashboard_alerts_and_manual_name_only_what_is_on_the_page() {
 async fn promtool_finds_nothing_wrong_with_the_page() {
     let promtool = std::env::var("PROMTOOL").expect("PROMTOOL names the program");
     let (_, page) = pages_of_everything().await;
+    print!("{page}");
     let mut command = tokio::process::Command::new(promtool);
     command.args(["check", "metrics"]).stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let mut check = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
