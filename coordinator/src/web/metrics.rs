@@ -122,7 +122,7 @@ families! {
     STEPS_WANTED Gauge "sumac_train_steps_wanted" ["job"]
         "The length of the run.";
     STEPS Counter "sumac_train_steps_total" ["job"]
-        "Steps committed since this coordinator first saw the run, those that were done again included.";
+        "Steps committed since the coordinator started, those that were done again included.";
     STEPS_REPEATED Counter "sumac_steps_repeated_total" ["job"]
         "Steps that had to be done again from a checkpoint: what failures cost.";
     IMAGES_PER_SECOND Gauge "sumac_train_images_per_second" ["job"]
@@ -157,7 +157,7 @@ families! {
         "For how long the worker has been waiting for the other members in one call.";
 
     REFINE_IMAGES Counter "sumac_refine_images_total" ["job", "result"]
-        "Images in committed shards since this coordinator first saw the refinement: refined, or bad.";
+        "Images in shards committed since the coordinator started: refined, or bad.";
     REFINE_SHARDS Gauge "sumac_refine_shards" ["job", "state"]
         "Shards of a refinement: open, leased, committed, quarantined.";
     STAGE_BUSY Gauge "sumac_refine_stage_busy_ratio" ["worker", "stage"]

@@ -2,12 +2,13 @@
 //!
 //! Fed with every picture, or with every so many: facts are numbered, and what a job counts never gets less. Counters begin at 0
 //! with the coordinator, as Prometheus expects it of a process that starts: what the state directory remembers of earlier days is
-//! no increase of today. Knows nothing of clocks and of how it is written.
+//! no increase of today, and what a new job has done before anybody looked is one. Knows nothing of clocks and of how it is written.
 
 use super::metrics::{KEPT_FOR, stands_at};
 use crate::picture::{Entry, Noted, Picture, Work};
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 use sumac_common::{
@@ -38,7 +39,6 @@ pub(super) struct Tally {
     next: u64,
     incidents: BTreeMap<&'static str, u64>,
     recoveries: Recoveries,
-    /// Jobs that are not over, or not for long.
     jobs: BTreeMap<JobId, Tallied>,
 }
 
@@ -50,7 +50,17 @@ pub(super) struct Tallied {
     pub(super) bad: Climb,
     /// When its last checkpoint was.
     pub(super) saved: Option<SystemTime>,
-    over_since: Option<Duration>,
+    /// It was submitted to this coordinator.
+    is_new: bool,
+    over: Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    No,
+    Since(Duration),
+    /// For long, or since before this coordinator.
+    Forgotten,
 }
 
 /// A number that may be told lower than it was, as one that only grows from 0 on.
@@ -104,10 +114,8 @@ impl Tally {
     /// From the first picture of a coordinator on: what stands in it was before.
     pub(super) fn begin(picture: &Picture) -> Self {
         let incidents = CLASSES.into_iter().map(|class| (class, 0)).collect();
-        let mut jobs = BTreeMap::new();
-        for entry in picture.jobs.iter().filter(|entry| !entry.state().is_over()) {
-            jobs.insert(entry.id().clone(), Tallied::remembered(entry));
-        }
+        let remembered = |entry: &Arc<Entry>| (entry.id().clone(), Tallied::remembered(entry));
+        let jobs = picture.jobs.iter().map(remembered).collect();
         let mut tally = Self { next: picture.facts.next(), incidents, recoveries: Recoveries::default(), jobs };
         for (_, Noted { at, fact }) in picture.facts.since(0) {
             tally.heed_checkpoint(*at, fact);
@@ -118,17 +126,14 @@ impl Tally {
     /// A later picture.
     pub(super) fn see(&mut self, picture: &Picture, up: Duration) {
         for entry in &picture.jobs {
-            let is_over = entry.state().is_over();
-            if !is_over && !self.jobs.contains_key(entry.id()) {
-                self.jobs.insert(entry.id().clone(), Tallied::new(entry));
+            if !self.jobs.contains_key(entry.id()) {
+                self.jobs.insert(entry.id().clone(), Tallied::new());
             }
-            let Some(known) = self.jobs.get_mut(entry.id()) else { continue };
-            known.see(entry);
-            known.over_since = if is_over { Some(known.over_since.unwrap_or(up)) } else { None };
         }
         for (number, Noted { at, fact }) in picture.facts.since(self.next) {
             self.next = number + 1;
             self.heed_checkpoint(*at, fact);
+            self.heed_beginning(fact);
             if let Some(class) = class_of(fact) {
                 *self.incidents.entry(class).or_default() += 1;
             }
@@ -138,7 +143,20 @@ impl Tally {
                 self.recoveries.add(mended.after);
             }
         }
-        self.jobs.retain(|_, known| known.is_shown(up));
+        for entry in &picture.jobs {
+            if let Some(known) = self.jobs.get_mut(entry.id()) {
+                known.see(entry, up);
+            }
+        }
+    }
+
+    /// A new run begins where it first enters: at 0, or at a checkpoint that lay there.
+    fn heed_beginning(&mut self, fact: &Fact) {
+        if let Fact::GenerationEntered { job, step, .. } = fact
+            && let Some(known) = self.jobs.get_mut(job).filter(|known| known.is_new)
+        {
+            known.steps.reach(step.0);
+        }
     }
 
     fn heed_checkpoint(&mut self, at: SystemTime, fact: &Fact) {
@@ -168,21 +186,25 @@ impl Tally {
 }
 
 impl Tallied {
-    fn new(entry: &Entry) -> Self {
-        let [steps, repeated, refined, bad] = heights(entry).map(Climb::from);
-        Self { steps, repeated, refined, bad, saved: None, over_since: None }
+    fn new() -> Self {
+        let [repeated, refined, bad] = [Climb::from(0); 3];
+        Self { steps: Climb::default(), repeated, refined, bad, saved: None, is_new: true, over: Over::No }
     }
 
-    /// How far a run of an earlier coordinator has come since it was saved, its first beat will tell.
     fn remembered(entry: &Entry) -> Self {
-        Self { steps: Climb::default(), ..Self::new(entry) }
+        let [steps, repeated, refined, bad] = heights(entry).map(Climb::from);
+        let is_over = entry.state().is_over();
+        // How far one that is not over has come since it was saved, its first beat will tell.
+        let steps = if is_over { steps } else { Climb::default() };
+        let over = if is_over { Over::Forgotten } else { Over::No };
+        Self { steps, repeated, refined, bad, saved: None, is_new: false, over }
     }
 
-    fn see(&mut self, entry: &Entry) {
+    fn see(&mut self, entry: &Entry, up: Duration) {
         let [steps, repeated, refined, bad] = heights(entry);
         let is_told = match &entry.work {
-            Work::Run(job) => job.progress().is_some() || job.state.is_over(),
-            Work::Pieces(_) => true,
+            Work::Run(job) => !self.is_new && job.progress().is_some(),
+            Work::Pieces(_) => false,
         };
         if self.steps.from.is_some() || is_told {
             self.steps.reach(steps);
@@ -190,10 +212,20 @@ impl Tallied {
         self.repeated.reach(repeated);
         self.refined.reach(refined);
         self.bad.reach(bad);
+        self.over = match self.over {
+            _ if !entry.state().is_over() => Over::No,
+            Over::No => Over::Since(up),
+            over if self.is_shown(up) => over,
+            _ => Over::Forgotten,
+        };
     }
 
     fn is_shown(&self, up: Duration) -> bool {
-        self.over_since.is_none_or(|since| up.saturating_sub(since) < KEPT_FOR)
+        match self.over {
+            Over::No => true,
+            Over::Since(since) => up.saturating_sub(since) < KEPT_FOR,
+            Over::Forgotten => false,
+        }
     }
 }
 

@@ -303,6 +303,19 @@ async fn every_family_has_its_samples_its_help_and_its_type_and_none_is_unnamed(
     assert!(page.0.ends_with("# EOF\n"));
 }
 
+#[tokio::test]
+async fn what_happened_before_anybody_looked_is_counted() {
+    let page = page_of_everything().await;
+    let of = |start: &str, end: &str| {
+        let line = page.0.lines().find(|line| line.starts_with(start) && line.contains(end));
+        line.and_then(|line| line.split(' ').next_back()).map(str::to_owned)
+    };
+    assert_eq!(of("sumac_train_steps_total{", "}").as_deref(), Some("130"), "{}", page.0);
+    assert_eq!(of("sumac_refine_images_total{", "refined").as_deref(), Some("9"));
+    assert_eq!(of("sumac_refine_images_total{", "bad").as_deref(), Some("1"));
+    assert_eq!(of("sumac_incidents_total{", "died").as_deref(), Some("1"));
+}
+
 /// Whatever begins as our names do, in a text.
 fn named_in(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
