@@ -83,6 +83,23 @@ check:  ## Formatting, lints and documentation, warnings are errors; needs no li
 	$(CARGO) clippy --release --locked -p sumac-data --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(EVERYTHING) --no-deps
 
+PROMETHEUS := target/prometheus
+
+.PHONY: lint-metrics
+
+lint-metrics:  ## Hold metrics, alerts and the example of a scrape against promtool (19 MB to download, once); needs no libtorch
+	@promtool=$(CURDIR)/$(PROMETHEUS)/usr/bin/promtool
+	if [ ! -x "$$promtool" ]; then
+	  mkdir -p $(PROMETHEUS)
+	  if ! (cd $(PROMETHEUS) && apt-get download prometheus && dpkg -x prometheus_*.deb .) >/dev/null 2>&1; then
+	    echo "skipped: apt cannot download the package prometheus, which has promtool"; exit 0
+	  fi
+	fi
+	"$$promtool" check config deploy/prometheus/prometheus.yml
+	"$$promtool" check rules deploy/prometheus/alerts.yml
+	"$$promtool" test rules deploy/prometheus/alerts.test.yml
+	PROMTOOL=$$promtool $(CARGO) test --release --locked -p sumac --test suite -- --ignored promtool
+
 deny:  ## Licences, advisories and duplicates of what is depended on
 	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "cargo-deny not found: cargo install --locked cargo-deny" >&2; exit 1; }
 	$(CARGO) deny --locked check

@@ -76,6 +76,10 @@ pub enum Call {
         event: Box<Event>,
         answer: oneshot::Sender<Result<(), CannotSave>>,
     },
+    /// From who wants to know whether anybody is in.
+    Knock {
+        answer: oneshot::Sender<()>,
+    },
 }
 
 /// What is submitted.
@@ -218,6 +222,10 @@ impl Driver {
                 self.step(*event).await?;
                 self.carry_out().await?;
                 let _ = answer.send(self.trouble.clone().map_or(Ok(()), Err));
+                Ok(())
+            }
+            Call::Knock { answer } => {
+                let _ = answer.send(());
                 Ok(())
             }
         }

@@ -7,6 +7,7 @@
 //! * [`driver`]: the one task that owns the cluster; [`admission`]: what a submitted run becomes
 //! * [`rpc`]: the two services, wire to domain at the door; [`picture`]: what readers see without asking the driver
 //! * [`logs`]: the last lines that each process said
+//! * [`web`]: the HTTP port for probes and scrapers, from the picture
 //! * [`store`]: what has to survive: jobs, the term, the journal
 //! * [`cli`]: what people type and read
 //!
@@ -21,3 +22,4 @@ pub mod picture;
 pub mod rpc;
 pub mod serve;
 pub mod store;
+pub mod web;

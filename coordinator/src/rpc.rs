@@ -1,8 +1,11 @@
 //! The two services: wire to domain at the door, then a call to the driver or a look at the picture. Decides nothing.
 
 mod attend;
+mod counted;
 mod operator;
 mod view;
+
+pub(crate) use counted::{Counting, Ended};
 
 use crate::driver::{Call, Desk};
 use std::sync::atomic::AtomicU64;

@@ -7,7 +7,9 @@ use crate::{
     picture::Picture,
     rpc,
     store::{Store, StoreError},
+    web::{self, Web},
 };
+use axum::Router;
 use std::{
     fs, io,
     net::SocketAddr,
@@ -38,6 +40,8 @@ pub struct Place {
     pub state: PathBuf,
     /// Listen beyond this machine although nothing is encrypted and nobody is asked who they are.
     pub insecure: bool,
+    /// For probes and scrapers.
+    pub http: web::Port,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +50,8 @@ pub enum NotServing {
     Exposed(SocketAddr),
     #[error("port {} of {} is taken by another process", .0.port(), .0.ip())]
     PortTaken(SocketAddr),
+    #[error("port {} of {}, for HTTP, is taken by another process", .0.port(), .0.ip())]
+    HttpTaken(SocketAddr),
     #[error("cannot listen on {address}")]
     NoPort {
         address: SocketAddr,
@@ -75,6 +81,7 @@ pub struct Coordinator {
     stopping: CancellationToken,
     driver: JoinHandle<Result<(), StoreError>>,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
+    web: Option<Web>,
 }
 
 impl Coordinator {
@@ -83,21 +90,21 @@ impl Coordinator {
     /// # Errors
     /// If the address is exposed without `insecure`, the port is taken, or the state cannot be owned.
     pub async fn start(place: Place, settings: Settings) -> Result<Self, NotServing> {
-        if !place.listen.ip().is_loopback() && !place.insecure {
-            return Err(NotServing::Exposed(place.listen));
-        }
-        let listener = TcpListener::bind(place.listen).await.map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => NotServing::PortTaken(place.listen),
-            _ => NotServing::NoPort { address: place.listen, source },
-        })?;
-        let address = listener.local_addr().map_err(|source| NotServing::NoPort { address: place.listen, source })?;
+        let listener = bind(place.listen, place.insecure).await?;
+        let address = local_address(&listener, place.listen)?;
+        let http = place.http.bind(place.insecure).await?;
+        let http = http.map(|http| local_address(&http, address).map(|at| (http, at))).transpose()?;
         let (store, remembered) = Store::open(&place.state)?;
         let term = remembered.term;
         let address_file = write_address(&place.state, address)?;
         let stopping = CancellationToken::new();
         let (driver, desk) = Driver::new(settings, store, remembered);
         let picture = desk.picture.clone();
+        let rpcs = rpc::Ended::default();
+        let web =
+            http.map(|(http, at)| Web::open(http, at, desk.clone(), rpcs.clone(), place.http.limits, stopping.clone()));
         let server = Server::builder()
+            .layer(rpc::Counting(rpcs))
             .tcp_nodelay(true)
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
@@ -114,7 +121,7 @@ impl Coordinator {
                 driver.run(stopping).await
             }
         });
-        Ok(Self { address, term, address_file, picture, stopping, driver, server })
+        Ok(Self { address, term, address_file, picture, stopping, driver, server, web })
     }
 
     #[must_use]
@@ -130,6 +137,20 @@ impl Coordinator {
     #[must_use]
     pub fn url(&self) -> String {
         url(self.address)
+    }
+
+    /// Of its HTTP port, if it has one.
+    #[must_use]
+    pub fn web_url(&self) -> Option<String> {
+        self.web.as_ref().map(|web| url(web.address))
+    }
+
+    /// Further routes for the HTTP port, if it has one: for whoever connects from now on. Paths that are served already are a bug
+    /// of the caller, and panic.
+    pub fn mount(&self, further: Router) {
+        if let Some(web) = &self.web {
+            web.mount(further);
+        }
     }
 
     /// What it holds, as it changes.
@@ -155,14 +176,31 @@ impl Coordinator {
         self.driver.await.map_err(NotServing::BrokeDown)??;
         let server = self.server.abort_handle();
         match timeout(FAREWELL_WITHIN, self.server).await {
-            Ok(ended) => ended.map_err(NotServing::BrokeDown)?.map_err(NotServing::Transport),
-            Err(_) => {
-                // Everything is saved; somebody holds a connection open and says nothing.
-                server.abort();
-                Ok(())
-            }
+            Ok(ended) => ended.map_err(NotServing::BrokeDown)?.map_err(NotServing::Transport)?,
+            // Everything is saved; somebody holds a connection open and says nothing.
+            Err(_) => server.abort(),
+        }
+        match self.web {
+            Some(web) => web.closed().await.map_err(NotServing::BrokeDown),
+            None => Ok(()),
         }
     }
+}
+
+/// # Errors
+/// If others could reach it although `insecure` is not said, or it cannot be had.
+pub(crate) async fn bind(address: SocketAddr, insecure: bool) -> Result<TcpListener, NotServing> {
+    if !address.ip().is_loopback() && !insecure {
+        return Err(NotServing::Exposed(address));
+    }
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => NotServing::PortTaken(address),
+        _ => NotServing::NoPort { address, source },
+    })
+}
+
+fn local_address(listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, NotServing> {
+    listener.local_addr().map_err(|source| NotServing::NoPort { address: wanted, source })
 }
 
 fn url(address: SocketAddr) -> String {

@@ -7,7 +7,7 @@ use super::{
     stand::{self, Signals},
     up,
 };
-use crate::serve::Place;
+use crate::{serve::Place, web::At};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -39,7 +39,7 @@ pub(super) async fn alone<T>(
     let mut signals = Signals::new()?;
     let program = worker_program()?;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let coordinator = stand::start(Place { listen, state, insecure: false }).await?;
+    let coordinator = stand::start(Place { listen, state, insecure: false, http: At::Off.into() }).await?;
     let dialled = Dialled::at(coordinator.url()).await?;
     let mut node = match Node::start(&program, count, verbose, &dialled.url) {
         Ok(node) => node,

@@ -1,6 +1,6 @@
 //! What can be typed. The comments are the help texts.
 
-use crate::serve::LISTEN;
+use crate::{serve::LISTEN, web::At};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 use sumac_common::{logging::Level, spec::ImageShape, sweep::Axis};
@@ -347,7 +347,11 @@ pub struct Serve {
     /// Where the coordinator keeps what must survive
     #[arg(long, value_name = "DIR", default_value = STATE, env = "SUMAC_STATE_DIR")]
     pub state: PathBuf,
-    /// Allow --listen beyond this machine, unencrypted
+    /// Where probes and scrapers ask: /healthz, /readyz, /metrics; off for nowhere [default: 127.0.0.1:7071, or any free port if
+    /// that one is taken]
+    #[arg(long, value_name = "ADDR", env = "SUMAC_HTTP")]
+    pub http: Option<Http>,
+    /// Allow --listen and --http beyond this machine, unencrypted
     #[arg(long, env = "SUMAC_INSECURE")]
     pub insecure: bool,
 }
@@ -805,6 +809,19 @@ impl FromStr for Shape {
             }
             _ => Err("must be height, width and channels, such as 35x55x1 or 64x64x3".to_owned()),
         }
+    }
+}
+
+/// `127.0.0.1:7071`, or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http(pub At);
+
+impl FromStr for Http {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let at = if text == "off" { Ok(At::Off) } else { text.parse().map(At::Exactly) };
+        at.map(Self).map_err(|_| "must be an address and a port, such as 127.0.0.1:7071, or off".to_owned())
     }
 }
 

@@ -57,6 +57,7 @@ Environment of sumac; a flag wins over it
   SUMAC_COORDINATOR  --coordinator of the commands that ask a coordinator
   SUMAC_STATE_DIR    --state of up and serve
   SUMAC_LISTEN       --listen of up and serve
+  SUMAC_HTTP         --http of serve
   SUMAC_INSECURE     --insecure of up and serve
   SUMAC_WORKER_BIN   the worker that up starts [default: sumac-worker beside sumac, else the one in PATH]
   SUMAC_LOG          what is logged to stderr: error, warn, info, debug or trace, or a filter such as warn,sumac=debug

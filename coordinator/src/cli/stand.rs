@@ -5,7 +5,10 @@ use super::{
     failure::{Exit, Failure},
     render::say,
 };
-use crate::serve::{Coordinator, NotServing, Place};
+use crate::{
+    serve::{Coordinator, NotServing, Place},
+    web::{self, At},
+};
 use sumac_common::cluster::Settings;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -42,10 +45,11 @@ impl Signals {
 
 pub(super) async fn serve(args: args::Serve) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
-    let place = Place { listen: args.listen, state: args.state, insecure: args.insecure };
+    let http = args.http.map_or(At::Rather(web::LISTEN), |http| http.0).into();
+    let place = Place { listen: args.listen, state: args.state, insecure: args.insecure, http };
     let coordinator = start(place.clone()).await?;
     say("state", format!("{}   term {}", place.state.display(), coordinator.term()));
-    say("serving", coordinator.url());
+    say_serving(&coordinator);
     let stopping = coordinator.stopping();
     tokio::select! {
         () = signals.next() => say("stopping", "jobs go on without it; workers attach again when it is back"),
@@ -53,6 +57,11 @@ pub(super) async fn serve(args: args::Serve) -> Result<Exit, Failure> {
     }
     stop(coordinator).await?;
     Ok(Exit::Done)
+}
+
+pub(super) fn say_serving(coordinator: &Coordinator) {
+    let web = coordinator.web_url().map(|url| format!("   web {url}")).unwrap_or_default();
+    say("serving", format!("{}{web}", coordinator.url()));
 }
 
 pub(super) async fn start(place: Place) -> Result<Coordinator, Failure> {
@@ -69,6 +78,9 @@ fn failure(error: &NotServing) -> Failure {
             .hint("listen on 127.0.0.1, or add --insecure where only friends can reach the port"),
         NotServing::PortTaken(_) => Failure::of(Exit::Failed, error)
             .hint("is a coordinator running already? `sumac version` asks; --listen 127.0.0.1:0 takes any free port"),
+        NotServing::HttpTaken(_) => {
+            Failure::of(Exit::Failed, error).hint("--http 127.0.0.1:0 takes any free port, --http off does without")
+        }
         _ => Failure::of(Exit::Failed, error),
     }
 }

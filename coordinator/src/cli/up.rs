@@ -18,9 +18,13 @@ use super::{
     submit,
     view::JobView,
 };
-use crate::serve::{Coordinator, Place};
+use crate::{
+    serve::{Coordinator, Place},
+    web::{self, At},
+};
 use std::{
     collections::BTreeSet,
+    net::SocketAddr,
     path::{Path, absolute},
     time::Duration,
 };
@@ -49,10 +53,11 @@ pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
         let workers = &mut spec.how.workers;
         (workers.min, workers.max) = (workers.min.min(count), count);
     }
-    let place = Place { listen: args.listen, state: args.state.clone(), insecure: args.insecure };
+    let http = At::Exactly(SocketAddr::new(web::LISTEN.ip(), 0)).into();
+    let place = Place { listen: args.listen, state: args.state.clone(), insecure: args.insecure, http };
     let coordinator = stand::start(place).await?;
     say("state", args.state.display());
-    say("serving", coordinator.url());
+    stand::say_serving(&coordinator);
     let dialled = Dialled::at(coordinator.url()).await?;
     let mut node = match Node::start(&program, count, verbose, &dialled.url) {
         Ok(node) => node,

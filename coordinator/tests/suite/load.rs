@@ -60,7 +60,7 @@ impl Past {
         let state = self.state.display().to_string();
         let mut command = self.sumac.command(&["serve", "--listen", "127.0.0.1:0", "--state", &state]);
         let mut process = self.sumac.starts(&mut command);
-        let url = process.says("serving").await;
+        let url = process.serves().await;
         Serving { url, after: begun.elapsed(), process }
     }
 }

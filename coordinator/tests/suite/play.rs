@@ -5,7 +5,10 @@ use std::{
     process::{Output, Stdio},
     time::Duration,
 };
-use sumac::serve::{Coordinator, Place};
+use sumac::{
+    serve::{Coordinator, Place},
+    web::At,
+};
 use sumac_common::{
     cluster::Settings,
     conversation::{
@@ -43,7 +46,7 @@ pub(crate) fn settings() -> Settings {
 }
 
 pub(crate) fn place(state: &Path) -> Place {
-    Place { listen: "127.0.0.1:0".parse().unwrap(), state: state.to_owned(), insecure: false }
+    Place { listen: "127.0.0.1:0".parse().unwrap(), state: state.to_owned(), insecure: false, http: At::Off.into() }
 }
 
 pub(crate) async fn coordinator(state: &Path) -> Coordinator {
@@ -239,12 +242,13 @@ impl Sumac {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sumac"));
         command.args(args).current_dir(self.folder.path()).kill_on_drop(true);
-        for name in ["COORDINATOR", "STATE_DIR", "LISTEN", "INSECURE", "WORKER_BIN", "LOG"] {
+        for name in ["COORDINATOR", "STATE_DIR", "LISTEN", "HTTP", "INSECURE", "WORKER_BIN", "LOG"] {
             command.env_remove(format!("SUMAC_{name}"));
         }
         for name in ["RUST_LOG", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
             command.env_remove(name);
         }
+        command.env("SUMAC_HTTP", "127.0.0.1:0");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -309,6 +313,12 @@ impl Running {
                 return text.trim().to_owned();
             }
         }
+    }
+
+    /// The coordinator's URL; that of its HTTP port comes after it.
+    pub(crate) async fn serves(&mut self) -> String {
+        let line = self.says("serving").await;
+        line.split_whitespace().next().unwrap_or_default().to_owned()
     }
 
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {

@@ -30,7 +30,7 @@ async fn a_killed_coordinator_forgets_no_job() {
     let sumac = Sumac::new();
     let serve = ["serve", "--listen", "127.0.0.1:0", "--state", "state"];
     let mut first = sumac.starts(&mut sumac.command(&serve));
-    let url = first.says("serving").await;
+    let url = first.serves().await;
     let spec = crate::play::spec(&sumac.folder.path().join("runs"));
     let (_, job) = submit(&url, &spec).await;
     first.signal(Signal::KILL);
@@ -38,7 +38,7 @@ async fn a_killed_coordinator_forgets_no_job() {
 
     let mut second = sumac.starts(&mut sumac.command(&serve));
     assert!(second.says("state").await.ends_with("term 2"));
-    let url = second.says("serving").await;
+    let url = second.serves().await;
     let remembered = job_when(&url, &job.id, |_| true).await;
     assert_eq!(remembered.state(), v1::JobState::Queued);
     assert_eq!(sumac_common::spec::read(&remembered.spec_toml, &[]).unwrap(), spec);
@@ -56,7 +56,7 @@ async fn log_of_serve(format: Option<&str>) -> String {
         None => command.env_remove("SUMAC_LOG_FORMAT"),
     };
     let mut serve = sumac.starts(command.env("SUMAC_LOG", "info"));
-    let url = serve.says("serving").await;
+    let url = serve.serves().await;
     let _a = Played::joins(&url, "a").await;
     serve.signal(Signal::TERM);
     serve.ends().await.with(0).stderr
@@ -126,7 +126,7 @@ async fn up_with_a_job_ends_with_it_and_says_where_the_outputs_are() {
     std::fs::write(output.join("grid.png"), "").unwrap();
     std::fs::write(output.join("summary.json"), r#"{"updates": {"refiner": 400, "discriminator": 200}, "images_per_second": 0.0, "workers_seen": 1, "steps_redone": 0}"#).unwrap();
     let mut up = sumac.starts(&mut sumac.up(ABSENT, &["job.toml", "--workers", "1"]));
-    let url = up.says("serving").await;
+    let url = up.serves().await;
     let mut a = Played::joins(&url, "local-0").await;
     let opening = a.takes_part(0).await;
     a.ends(&opening, 600, Ending::Finished).await;
@@ -144,7 +144,7 @@ async fn up_with_a_job_that_fails_is_exit_5() {
     let sumac = Sumac::new();
     sumac.job_file();
     let mut up = sumac.starts(&mut sumac.up(ABSENT, &["job.toml", "--workers", "1"]));
-    let url = up.says("serving").await;
+    let url = up.serves().await;
     let mut a = Played::joins(&url, "local-0").await;
     let opening = a.takes_part(0).await;
     a.ends(&opening, 10, Ending::Failed("10 steps in a row were not finite".to_owned())).await;
@@ -158,7 +158,7 @@ async fn ctrl_c_drains_and_the_same_command_goes_on() {
     sumac.job_file();
     let args = ["job.toml", "--workers", "1"];
     let mut up = sumac.starts(&mut sumac.up(ABSENT, &args));
-    let url = up.says("serving").await;
+    let url = up.serves().await;
     let mut a = Played::joins(&url, "local-0").await;
     let opening = a.takes_part(0).await;
     job_when(&url, &opening.job.0, |job| job.state() == v1::JobState::Running).await;
@@ -171,7 +171,7 @@ async fn ctrl_c_drains_and_the_same_command_goes_on() {
     assert!(ended.stdout.contains("sumac up job.toml --workers 1   goes on from step 131"), "{ended:?}");
 
     let mut up = sumac.starts(&mut sumac.up(ABSENT, &args));
-    let url = up.says("serving").await;
+    let url = up.serves().await;
     let mut a = Played::joins(&url, "local-0").await;
     assert!(up.says("job").await.ends_with("goes on from step 131"));
     let again = a.takes_part(131).await;
@@ -188,7 +188,7 @@ async fn an_up_that_was_killed_is_gone_on_with_without_waiting_for_its_dead() {
     sumac.job_file();
     let args = ["job.toml", "--workers", "1"];
     let mut up = sumac.starts(&mut sumac.up(ABSENT, &args));
-    let url = up.says("serving").await;
+    let url = up.serves().await;
     let mut a = Played::joins(&url, "local-0").await;
     let opening = a.takes_part(0).await;
     job_when(&url, &opening.job.0, |job| job.state() == v1::JobState::Running).await;
@@ -196,7 +196,7 @@ async fn an_up_that_was_killed_is_gone_on_with_without_waiting_for_its_dead() {
     up.ends().await;
 
     let mut up = sumac.starts(&mut sumac.up(ABSENT, &args));
-    let url = up.says("serving").await;
+    let url = up.serves().await;
     let (mut a, _) = Played::attaches(&url, crate::play::seat("local-0", 2), None).await;
     assert!(up.says("earlier").await.contains(&opening.job.0));
     let again = a.takes_part(100).await;
@@ -210,7 +210,7 @@ async fn up_without_a_job_serves_until_a_signal_and_leaves_no_worker_behind() {
     let sumac = Sumac::new();
     let script = format!("echo $$ > pid\n{ABSENT}");
     let mut up = sumac.starts(&mut sumac.up(&script, &["--workers", "1"]));
-    let url = up.says("serving").await;
+    let url = up.serves().await;
     let _a = Played::joins(&url, "local-0").await;
     let joined = up.says("worker").await;
     assert!(joined.starts_with("local-0  cpu (played)   joined in "), "{joined}");
