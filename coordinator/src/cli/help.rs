@@ -114,6 +114,7 @@ mod tests {
                 "submit",
                 "jobs",
                 "job",
+                "watch",
                 "samples",
                 "checkpoints",
                 "nodes",

@@ -13,3 +13,4 @@ mod play;
 mod refining;
 mod submitting;
 mod together;
+mod watching;
