@@ -87,7 +87,7 @@ impl Sumac {
         let program = env!("CARGO_BIN_EXE_sumac");
         let inner = format!("echo pid=$$; exec '{program}' {args}");
         let line = format!("stty rows {LINES} cols {COLUMNS}; stty -g; sh -c \"{inner}\"; echo ended=$?; stty -g");
-        let mut command = self.command(&[]);
+        let command = self.command(&[]);
         let settings = command.as_std().get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned)));
         let settings: Vec<_> = settings.collect();
         let mut script = tokio::process::Command::new("script");

@@ -33,7 +33,7 @@ const BAR_MAX: usize = 40;
 const KEYS: [(&str, &str); 12] = [
     ("q, ctrl-C", "leave; jobs go on"),
     ("tab", "the next pane: jobs, workers, events"),
-    ("arrows, j, k", "choose; page up, page down, home, end too"),
+    ("arrows, j, k", "choose; page up and down, home, end too, which scroll pictures"),
     ("enter", "open what is chosen: a job, a worker's events, an event"),
     ("esc", "back to the overview"),
     ("s", "pictures of the chosen job: synthetic, refined, real"),
@@ -117,6 +117,9 @@ impl<'c> Canvas<'c> {
             workers.push_str(&format!(", {suspect} suspect"));
         }
         workers.push_str(&format!(", {lost} lost"));
+        if stage.is_stale() {
+            workers = format!("({workers})");
+        }
         let term = stage.looked.as_ref().map(|looked| format!("term {}", looked.term)).unwrap_or_default();
         let version = stage.looked.as_ref().map(|looked| format!("sumac {}", looked.version)).unwrap_or_default();
         let address = stage.url.trim_start_matches("http://").to_owned();
@@ -138,7 +141,7 @@ impl<'c> Canvas<'c> {
             Contact::Away { since, why } => {
                 let ago = span(whole_seconds(stage.now.after.saturating_sub(since.after)));
                 let at = time_of_day(since.clock);
-                let text = format!(" coordinator away since {at} ({ago}): {why}; trying again, what is shown is old");
+                let text = format!(" coordinator away since {at} ({ago}): {why}; trying again");
                 self.top(Line::styled(text, self.ink.toned(Tone::Bad).add_modifier(Modifier::BOLD)));
             }
             Contact::Here => {
@@ -164,7 +167,7 @@ impl<'c> Canvas<'c> {
                 _ if stage.helps => &["any key goes back"],
                 Page::Overview => &["q quit", "tab pane", "enter open", "s samples", "e events", "d drain", "? help"],
                 Page::Job => &["q quit", "esc back", "j/k other job", "s samples", "e events", "? help"],
-                Page::Pictures => &["q quit", "esc back", "j/k other job", "enter job", "? help"],
+                Page::Pictures => &["q quit", "esc back", "page down more", "j/k other job", "enter job", "? help"],
                 Page::Events { .. } | Page::Fact => &["q quit", "esc back", "j/k other event", "enter open", "? help"],
             };
             Line::styled(format!(" {}", keys.join("  ")), self.ink.faint())
@@ -214,8 +217,11 @@ impl<'c> Canvas<'c> {
     fn jobs(&mut self, area: Rect, is_focus: bool) {
         let stage = self.stage;
         let jobs = stage.jobs();
-        let open = jobs.iter().filter(|job| !job.is_over()).count();
-        let mut area = self.rule_in(area, &format!("jobs   {open} of {} not over", jobs.len()), is_focus);
+        let (over, open): (Vec<&JobView>, Vec<&JobView>) = jobs.iter().partition(|job| job.is_over());
+        let run = open.iter().filter(|job| job.is_open()).count();
+        let more = beyond(jobs.len(), area);
+        let title = format!("jobs   {run} under way, {} waiting, {} over{more}", open.len() - run, over.len());
+        let mut area = self.rule_in(area, &title, is_focus);
         if jobs.is_empty() {
             let text =
                 if stage.looked.is_none() { "  asking" } else { "  no jobs yet: `sumac submit FILE` queues one" };
@@ -298,7 +304,7 @@ impl<'c> Canvas<'c> {
             let line = Line::from(cells.collect::<Vec<_>>());
             self.top(line);
         }
-        let room = if self.rest.height > TALL { 2 } else { 1 };
+        let room = if self.rest.height > TALL { 3 } else { 1 };
         for line in self.remarks(job, width).into_iter().take(room) {
             self.top(line);
         }
@@ -359,11 +365,12 @@ impl<'c> Canvas<'c> {
     fn workers(&mut self, area: Rect, is_focus: bool) {
         let stage = self.stage;
         let members = stage.members();
-        let mut area = self.rule_in(area, "workers   state, job, step/s, heard", is_focus);
+        let title = format!("workers   state, job, step/s, heard{}", beyond(members.len(), area));
+        let mut area = self.rule_in(area, &title, is_focus);
         if members.is_empty() {
             let text = match &stage.looked {
                 None => "  asking",
-                Some(_) => "  no worker has joined yet: `sumac-worker node --coordinator URL` starts one per device",
+                Some(_) => "  no worker has joined yet: `sumac-worker node --coordinator URL` starts some",
             };
             self.line(&mut area, Line::styled(text, self.ink.faint()));
         }
@@ -496,7 +503,7 @@ impl<'c> Canvas<'c> {
         }
         let seed = job.seed.map(|seed| format!("   seed {seed}")).unwrap_or_default();
         texts.push(format!(
-            "{}, {}, {} done again   generation {}{seed}",
+            "so far {}, {}, {} done again   generation {}{seed}",
             counted(job.workers_seen, "worker"),
             counted(job.generations, "generation"),
             counted(job.steps_redone, "step"),
@@ -542,15 +549,17 @@ impl<'c> Canvas<'c> {
         };
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.rule(&format!("{}   {file}: synthetic, refined, real", pictures.job), true);
-        // As wide as there is room, unless that is higher than there is room.
-        let room = 2 * u32::from(self.rest.height);
-        let width = u32::from(self.rest.width).min(room.saturating_mul(picture.width) / picture.height.max(1));
-        match halves(picture, width) {
-            Ok(rows) => rows.into_iter().for_each(|row| {
-                let spans = row.into_iter().map(|(above, below)| self.half(above, below));
-                let line = Line::from(spans.collect::<Vec<_>>());
-                self.top(line);
-            }),
+        // As wide as there is room, so that something is seen; what is below can be scrolled to.
+        match halves(picture, u32::from(self.rest.width)) {
+            Ok(rows) => {
+                let room = usize::from(self.rest.height);
+                let first = self.stage.scrolled.min(rows.len().saturating_sub(room));
+                for row in rows.into_iter().skip(first).take(room) {
+                    let spans = row.into_iter().map(|(above, below)| self.half(above, below));
+                    let line = Line::from(spans.collect::<Vec<_>>());
+                    self.top(line);
+                }
+            }
             Err(fault) => self.top(Line::raw(format!("  cannot show it: {fault}"))),
         }
     }
@@ -722,6 +731,12 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// That there are more than there is room for, below a rule.
+fn beyond(count: usize, area: Rect) -> String {
+    let room = usize::from(area.height.saturating_sub(1));
+    if count > room { format!("   {} more", count - room) } else { String::new() }
 }
 
 /// Those around the chosen one that there is room for.

@@ -15,10 +15,10 @@ use std::{sync::Arc, time::Duration};
 use sumac_proto::v1;
 use tokio::{
     sync::mpsc,
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
-/// A worker that died is to be seen within a second.
+/// A worker that died is to be seen within a second. Where an answer takes longer than this, so long is waited for the next.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A coordinator that is slower than this is away.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
@@ -54,8 +54,7 @@ async fn tell(mut dialled: Dialled, news: &mpsc::Sender<News>) -> Failure {
         Ok(Err(status)) => return dialled.failed(&status),
         Err(_) => return silent(),
     };
-    let mut next_look = interval(LOOK_EVERY);
-    next_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut next_look = Instant::now();
     let mut said = Ok(News::FactsAnew);
     loop {
         let heard = match said {
@@ -71,10 +70,12 @@ async fn tell(mut dialled: Dialled, news: &mpsc::Sender<News>) -> Failure {
                 Ok(None) => Err(silent()),
                 Err(status) => Err(dialled.failed(&status)),
             },
-            _ = next_look.tick() => match timeout(ANSWERS_WITHIN, look(&mut dialled)).await {
-                Ok(looked) => looked.map(|looked| News::Looked(Box::new(looked))),
-                Err(_) => Err(silent()),
-            },
+            () = sleep_until(next_look) => {
+                let asked = Instant::now();
+                let looked = timeout(ANSWERS_WITHIN, look(&mut dialled)).await.unwrap_or_else(|_| Err(silent()));
+                next_look = Instant::now() + LOOK_EVERY.max(asked.elapsed());
+                looked.map(|looked| News::Looked(Box::new(looked)))
+            }
         };
     }
 }

@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_curve_goes_from_its_least_to_its_largest_figure() {
         assert_eq!(bars(&[0.0, 0.5, 1.0], 1, Scale::Own), ["▁▅█"]);
-        assert_eq!(bars(&[0.0, 0.5, 1.0], 2, Scale::Own), ["  █", "▁██"]);
+        assert_eq!(bars(&[0.0, 0.5, 1.0], 2, Scale::Own), [" ▁█", "▁██"]);
     }
 
     #[test]

@@ -237,6 +237,8 @@ pub(super) struct Stage {
     pub helps: bool,
     notice: Option<(String, Duration)>,
     pub pictures: Option<Pictures>,
+    /// Lines of them that are above the view, at most.
+    pub scrolled: usize,
     pictures_asked: Duration,
 }
 
@@ -263,6 +265,7 @@ impl Stage {
             helps: false,
             notice: None,
             pictures: None,
+            scrolled: 0,
             pictures_asked: Duration::ZERO,
         }
     }
@@ -487,9 +490,10 @@ impl Stage {
         self.notice = None;
         match key {
             Key::Letter('q') => return vec![Wish::Leave(Exit::Done)],
-            Key::Letter('?' | 'h') => self.helps = true,
+            Key::Letter('?') => self.helps = true,
             Key::Up | Key::Letter('k') => self.choose(-1),
             Key::Down | Key::Letter('j') => self.choose(1),
+            Key::PageUp | Key::PageDown | Key::Home | Key::End if self.page == Page::Pictures => self.scroll(key),
             Key::PageUp => self.choose(-PAGE),
             Key::PageDown => self.choose(PAGE),
             Key::Home => self.choose(isize::MIN),
@@ -556,9 +560,22 @@ impl Stage {
         if !are_shown {
             let shown = Err("looking for them".to_owned());
             self.pictures = Some(Pictures { job: job.clone(), shown });
+            self.scrolled = 0;
         }
         self.pictures_asked = self.now.after;
         vec![Wish::Pictures { job, folder }]
+    }
+
+    fn scroll(&mut self, key: Key) {
+        let shown = self.pictures.as_ref().and_then(|pictures| pictures.shown.as_ref().ok());
+        let last = shown.map_or(0, |(_, picture)| picture.height as usize / 2);
+        let to = match key {
+            Key::PageUp => self.scrolled.saturating_add_signed(-PAGE),
+            Key::PageDown => self.scrolled.saturating_add_signed(PAGE),
+            Key::End => last,
+            _ => 0,
+        };
+        self.scrolled = to.min(last);
     }
 
     fn ask_to_drain(&mut self) {

@@ -342,6 +342,22 @@ fn pictures_without_colours_are_drawn_by_shades() {
 }
 
 #[test]
+fn pictures_that_are_higher_than_the_view_are_scrolled_to_their_end_and_no_further() {
+    let mut play = busy();
+    play.presses(30.0, &[Key::Letter('s')]);
+    let pixels = Pixels::U8((0..40 * 100).map(|at| if at / 40 < 98 { 0 } else { 255 }).collect());
+    let picture = Arc::new(Picture { width: 40, height: 100, channels: 1, pixels, alpha: None });
+    let shown = Ok(("/runs/eyes/grid.png".into(), picture));
+    play.says(31.0, News::Pictures(Pictures { job: "eyes-7f3".to_owned(), shown }));
+    assert!(!play.drawn(60, 15).contains('█'));
+    for keys in [&[Key::End][..], &[Key::PageDown; 9]] {
+        play.presses(31.0, &[Key::Home]).presses(31.0, keys);
+        let text = play.drawn(60, 15);
+        assert!(text.lines().nth(13).is_some_and(|line| line.starts_with("██")), "{text}");
+    }
+}
+
+#[test]
 fn no_size_is_too_small_and_none_too_large() {
     let pages: [&[Key]; 7] = [
         &[],
@@ -382,7 +398,7 @@ fn what_a_worker_says_does_not_steer_the_terminal() {
     play.looks(1.0, looked(vec![], vec![evil]));
     play.says(1.0, News::FactsAnew);
     play.says(1.0, News::Fact(fact("14:02:11", "incident", (None, None), "first\nsecond\x1b[2J")));
-    let text = play.drawn(100, 24);
+    let text = play.drawn(150, 24);
     assert!(!text.chars().any(|letter| letter.is_control() && letter != '\n'), "{text:?}");
     assert!(text.contains("owned") && text.contains("first second"), "{text}");
 }
@@ -583,8 +599,9 @@ fn a_panic_gives_the_terminal_back() {
     let test =
         format!("'{}' --ignored --exact --nocapture cli::watch::tests::panics_with_the_terminal", test.display());
     let line = format!("stty -g; {test}; echo ended $?; stty -g");
-    let script = Command::new("script").args(["-qec", &line, "/dev/null"]).env("SUMAC_PLAYS_A_PANIC", "1");
-    let Ok(played) = script.stdin(Stdio::null()).output() else {
+    let mut script = Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).env("SUMAC_PLAYS_A_PANIC", "1").stdin(Stdio::null());
+    let Ok(played) = script.output() else {
         eprintln!("skipped: there is no `script` (util-linux), which opens a terminal");
         return;
     };
