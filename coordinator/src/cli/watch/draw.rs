@@ -327,7 +327,7 @@ impl<'c> Canvas<'c> {
                 Some(step) => format!("checkpoint at step {}", grouped(step)),
                 None => "no checkpoint yet".to_owned(),
             };
-            (format!("nothing is out of balance; {saved}"), Tone::Plain)
+            (format!("nothing is out of balance so far; {saved}"), Tone::Plain)
         };
         let lines = wrapped(&text, width.saturating_sub(2)).into_iter();
         lines.map(|line| Line::styled(format!(" {line}"), self.ink.toned(tone))).collect()
@@ -427,7 +427,8 @@ impl<'c> Canvas<'c> {
             rate => rate,
         };
         let silence = stage.silence(worker);
-        let age = if silence < STALE_AFTER { span(tenths(silence)) } else { span(whole_seconds(silence)) };
+        let is_fresh = silence < STALE_AFTER;
+        let age = if is_fresh { format!("{:.1}s", silence.as_secs_f64()) } else { span(whole_seconds(silence)) };
         let style = if is_chosen { ink.loud() } else { Style::new() };
         let faded = if is_stale { ink.faint() } else { Style::new() };
         let aged = if is_stale { ink.toned(Tone::Doubtful) } else { Style::new() };
@@ -761,8 +762,4 @@ fn time_of_day(clock: SystemTime) -> String {
 
 fn whole_seconds(duration: Duration) -> Duration {
     Duration::from_secs(duration.as_secs())
-}
-
-fn tenths(duration: Duration) -> Duration {
-    Duration::from_millis(duration.as_millis() as u64 / 100 * 100)
 }
