@@ -419,6 +419,8 @@ impl<'c> Canvas<'c> {
             ("absent".to_owned(), view.cause.clone().or(Some(format!("not listed since {since}"))), Tone::Doubtful)
         } else if view.presence == "gone" {
             ("LOST".to_owned(), view.cause.clone(), Tone::Bad)
+        } else if is_stale && view.presence == "here" {
+            (format!("({})", view.state), view.cause.clone(), Tone::Doubtful)
         } else {
             (view.state.clone(), view.cause.clone(), tone(&view.state))
         };
