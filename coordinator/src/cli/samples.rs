@@ -93,8 +93,11 @@ fn drawn(picture: &Picture, width: u32) -> Result<String, Fault> {
     Ok(text)
 }
 
-/// Rows of characters, each an upper and a lower pixel; at most so many in a row, and at most as many as the picture is wide.
-pub(super) fn halves(picture: &Picture, width: u32) -> Result<Vec<Vec<([u8; 3], [u8; 3])>>, Fault> {
+/// A character: its upper and its lower pixel.
+pub(super) type Half = ([u8; 3], [u8; 3]);
+
+/// Rows of characters; at most so many in a row, and at most as many as the picture is wide.
+pub(super) fn halves(picture: &Picture, width: u32) -> Result<Vec<Vec<Half>>, Fault> {
     let width = width.clamp(1, picture.width);
     // Two pixels in a character, which is about twice as high as wide.
     let height = (picture.height * width / picture.width).max(2) & !1;
