@@ -151,7 +151,7 @@ impl Terminal {
     }
 
     /// It was taken, and is as it was before: the exit code, and all that was said.
-    async fn is_given_back(mut self) -> (i32, String) {
+    async fn ends_as_it_began(mut self) -> (i32, String) {
         soon("the end of the view", async { while self.hears().await {} }).await;
         soon("the end of script", self.child.wait()).await.unwrap();
         let said = self.said;
@@ -178,7 +178,7 @@ async fn whatever_ends_the_view_the_terminal_is_as_it_was() {
             "SIGINT" => terminal.signal(rustix::process::Signal::INT),
             key => terminal.presses(key).await,
         }
-        let (ended, _) = terminal.is_given_back().await;
+        let (ended, _) = terminal.ends_as_it_began().await;
         assert_eq!(ended, code, "{ending:?}");
     }
     coordinator.stop().await.unwrap();
@@ -213,7 +213,7 @@ async fn a_killed_worker_is_seen_within_a_second() {
     terminal.shows(is_lost, "that local-1 is lost").await;
     assert!(killed.elapsed() < Duration::from_secs(1), "{:?}", killed.elapsed());
     terminal.presses("q").await;
-    terminal.is_given_back().await;
+    terminal.ends_as_it_began().await;
     coordinator.stop().await.unwrap();
 }
 
@@ -230,7 +230,7 @@ async fn a_view_outlives_its_coordinator_and_finds_the_next() {
     let second = Coordinator::start(Place { listen: address, ..place(state.path()) }, settings()).await.unwrap();
     terminal.shows(|text| text.contains("term 2") && !text.contains("away since"), "the second coordinator").await;
     terminal.presses("q").await;
-    terminal.is_given_back().await;
+    terminal.ends_as_it_began().await;
     second.stop().await.unwrap();
 }
 
@@ -248,7 +248,7 @@ async fn a_worker_is_drained_by_two_keys_and_a_yes() {
     let is_drained = |text: &str| text.lines().any(|line| line.contains("local-0") && line.contains("drained"));
     terminal.shows(is_drained, "that it is drained").await;
     terminal.presses("q").await;
-    terminal.is_given_back().await;
+    terminal.ends_as_it_began().await;
     coordinator.stop().await.unwrap();
 }
 
@@ -266,7 +266,7 @@ async fn no_color_means_none() {
         let Some(mut terminal) = sumac.on_a_terminal(&args, &[("NO_COLOR", no_color)]) else { return };
         terminal.shows(|text| text.contains("D right") && text.contains("running"), "the job").await;
         terminal.presses("q").await;
-        let (code, said) = terminal.is_given_back().await;
+        let (code, said) = terminal.ends_as_it_began().await;
         let colours = ["\x1b[32m", "\x1b[38;", "\x1b[48;", "\x1b[36m"].into_iter().any(|colour| said.contains(colour));
         assert_eq!((code, colours), (0, is_coloured), "{said:?}");
     }
