@@ -43,6 +43,7 @@ mod verify;
 mod version;
 mod view;
 mod wait;
+mod watch;
 
 use anstream::{AutoStream, ColorChoice};
 use args::{Args, Command};
@@ -58,6 +59,7 @@ pub async fn run(args: Args) -> Exit {
         Command::Status(status) => status::status(status).await,
         Command::Jobs(list) => show::jobs(list).await,
         Command::Job(describe) => show::job(describe).await,
+        Command::Watch(args) => watch::watch(args).await,
         Command::Samples(samples) => samples::samples(samples).await,
         Command::Checkpoints(describe) => show::checkpoints(describe).await,
         Command::Nodes(list) => machines::nodes(list).await,

@@ -33,6 +33,12 @@ pub enum Command {
     Jobs(List),
     /// Describe one job
     Job(DescribeJob),
+    /// A live view of jobs, workers and events in the terminal
+    ///
+    /// Jobs with their curves and what is out of balance, workers by machine with when they were heard last, events as they come.
+    /// It stays while the coordinator is away. `?` says which keys there are; `q` leaves, and jobs go on.
+    #[command(visible_alias = "top")]
+    Watch(Watch),
     /// The pictures of a run, in the terminal: synthetic, refined and real images side by side
     Samples(Samples),
     /// List the checkpoints of a job, oldest first
@@ -297,6 +303,14 @@ pub struct DescribeJob {
     /// Go on until it is over, and describe it again whenever more than its step changes
     #[arg(short, long)]
     pub watch: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Watch {
+    /// The job to begin with: its id, or enough of its beginning [default: an overview of all]
+    pub job: Option<String>,
+    #[command(flatten)]
+    pub reach: Reach,
 }
 
 #[derive(Debug, clap::Args)]

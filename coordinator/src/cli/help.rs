@@ -116,6 +116,7 @@ mod tests {
                 "status",
                 "jobs",
                 "job",
+                "watch",
                 "samples",
                 "checkpoints",
                 "nodes",

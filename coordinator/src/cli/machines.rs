@@ -203,7 +203,7 @@ impl Listed for WorkerView {
 
 impl WorkerView {
     /// In steps, or in images where it refines.
-    fn speed(&self) -> String {
+    pub(super) fn speed(&self) -> String {
         match (self.steps_per_second, self.images_per_second) {
             (None, Some(images)) => format!("{} img/s", grouped(images as u64)),
             (steps, _) => rate(steps),
@@ -211,7 +211,7 @@ impl WorkerView {
     }
 
     /// How long it works in a step, and how long it waits for others.
-    fn own_and_wait(&self) -> String {
+    pub(super) fn own_and_wait(&self) -> String {
         dash(self.step_ms.map(|times| format!("{:.1}/{:.1}", times.own(), times.waiting)))
     }
 }

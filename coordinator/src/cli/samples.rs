@@ -13,7 +13,7 @@ use std::{
 };
 use sumac_common::spec::{ImageShape, Resize};
 use sumac_data::{
-    decode::decode,
+    decode::{Fault, decode},
     picture::{Picture, Pixels},
 };
 
@@ -30,13 +30,10 @@ pub(super) async fn samples(args: args::Samples) -> Result<Exit, Failure> {
         output_of(&args.run, &args.reach).await?
     };
     let path = newest(&folder, args.step)?;
-    let unreadable =
-        |error: &dyn std::error::Error| Failure::new(Exit::Failed, format!("cannot show {}: {error}", path.display()));
-    let bytes = fs::read(&path).map_err(|error| unreadable(&error))?;
-    let picture = decode(&bytes).map_err(|error| unreadable(&error))?;
+    let picture = read(&path)?;
     if io::stdout().is_terminal() || args.draw {
         let width = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(WIDTH);
-        anstream::print!("{}", drawn(&picture, width).map_err(|error| unreadable(&error))?);
+        anstream::print!("{}", drawn(&picture, width).map_err(|error| unreadable(&path, &error))?);
     }
     say("pictures", format!("{}   synthetic, refined, real", here(&path).display()));
     Ok(Exit::Done)
@@ -50,8 +47,17 @@ pub(super) async fn output_of(name: &str, reach: &Reach) -> Result<PathBuf, Fail
     Ok(dialled.job(id).await?.output_dir.into())
 }
 
+fn unreadable(path: &Path, error: &dyn std::error::Error) -> Failure {
+    Failure::new(Exit::Failed, format!("cannot show {}: {error}", path.display()))
+}
+
+pub(super) fn read(path: &Path) -> Result<Picture, Failure> {
+    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+    decode(&bytes).map_err(|error| unreadable(path, &error))
+}
+
 /// Those of a step; else those of the end; else the last ones on the way.
-fn newest(folder: &Path, step: Option<u64>) -> Result<PathBuf, Failure> {
+pub(super) fn newest(folder: &Path, step: Option<u64>) -> Result<PathBuf, Failure> {
     let on_the_way = folder.join(ON_THE_WAY);
     let path = match step {
         Some(step) => Some(on_the_way.join(format!("step-{step:09}.png"))),
@@ -76,23 +82,33 @@ fn newest(folder: &Path, step: Option<u64>) -> Result<PathBuf, Failure> {
 }
 
 /// Upper half blocks: the upper pixel is the letter's colour, the lower one its background.
-fn drawn(picture: &Picture, width: u32) -> Result<String, sumac_data::decode::Fault> {
-    let width = width.clamp(1, picture.width);
-    // Two pixels in a character, which is about twice as high as wide.
-    let height = (picture.height * width / picture.width).max(2) & !1;
-    let small = picture.converted(ImageShape { channels: 3, height, width }, Resize::Area)?;
-    let Pixels::U8(values) = &small.pixels else { return Ok(String::new()) };
-    let row = 3 * width as usize;
+fn drawn(picture: &Picture, width: u32) -> Result<String, Fault> {
     let mut text = String::new();
-    for pair in values.chunks_exact(2 * row) {
-        let (upper, lower) = pair.split_at(row);
-        for (above, below) in upper.as_chunks::<3>().0.iter().zip(lower.as_chunks::<3>().0) {
-            let ([r, g, b], [r2, g2, b2]) = (above, below);
+    for row in halves(picture, width)? {
+        for ([r, g, b], [r2, g2, b2]) in row {
             text.push_str(&format!("\x1b[38;2;{r};{g};{b};48;2;{r2};{g2};{b2}m▀"));
         }
         text.push_str("\x1b[0m\n");
     }
     Ok(text)
+}
+
+/// A character: its upper and its lower pixel.
+pub(super) type Half = ([u8; 3], [u8; 3]);
+
+/// Rows of characters; at most so many in a row, and at most as many as the picture is wide.
+pub(super) fn halves(picture: &Picture, width: u32) -> Result<Vec<Vec<Half>>, Fault> {
+    let width = width.clamp(1, picture.width);
+    // Two pixels in a character, which is about twice as high as wide.
+    let height = (picture.height * width / picture.width).max(2) & !1;
+    let small = picture.converted(ImageShape { channels: 3, height, width }, Resize::Area)?;
+    let Pixels::U8(values) = &small.pixels else { return Ok(Vec::new()) };
+    let row = 3 * width as usize;
+    let pairs = values.chunks_exact(2 * row).map(|pair| {
+        let (upper, lower) = pair.split_at(row);
+        upper.as_chunks::<3>().0.iter().copied().zip(lower.as_chunks::<3>().0.iter().copied()).collect()
+    });
+    Ok(pairs.collect())
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ fn progress(job: &JobView) -> String {
 }
 
 /// In steps; of a job in pieces in images.
-fn speed(job: &JobView) -> String {
+pub(super) fn speed(job: &JobView) -> String {
     match (&job.pieces, job.images_per_second) {
         (Some(_), Some(rate)) => format!("{} img/s", grouped(rate as u64)),
         (Some(_), None) => "-".to_owned(),
@@ -88,7 +88,7 @@ fn rate(rate: Option<f64>) -> String {
     rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}"))
 }
 
-fn eta(job: &JobView) -> String {
+pub(super) fn eta(job: &JobView) -> String {
     job.eta_seconds.map_or_else(|| "-".to_owned(), |eta| span(Duration::from_secs(eta)))
 }
 
@@ -97,15 +97,33 @@ fn losses(job: &JobView) -> String {
         .map_or_else(|| "-".to_owned(), |losses| format!("{}/{}", figure(losses.refiner), figure(losses.discriminator)))
 }
 
+/// What a word means for its reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    Good,
+    Bad,
+    Doubtful,
+    Plain,
+}
+
+pub(super) fn tone(word: &str) -> Tone {
+    match word {
+        "running" | "finished" | "training" | "refining" => Tone::Good,
+        "failed" | "gone" | "lost" => Tone::Bad,
+        "incident" | "waiting" | "suspect" | "paused" | "left" | "draining" | "drained" | "leaving" | "cancelled" => {
+            Tone::Doubtful
+        }
+        _ => Tone::Plain,
+    }
+}
+
 /// Colour repeats what the word says, and never says more.
 pub(super) fn style(word: &str) -> Style {
-    match word {
-        "running" | "finished" | "training" | "refining" => Style::new().green(),
-        "failed" | "gone" | "lost" => Style::new().red(),
-        "incident" | "waiting" | "suspect" | "paused" | "left" | "draining" | "drained" | "leaving" | "cancelled" => {
-            Style::new().yellow()
-        }
-        _ => Style::new(),
+    match tone(word) {
+        Tone::Good => Style::new().green(),
+        Tone::Bad => Style::new().red(),
+        Tone::Doubtful => Style::new().yellow(),
+        Tone::Plain => Style::new(),
     }
 }
 
@@ -271,7 +289,7 @@ fn workers_of(job: &JobView) {
     }
 }
 
-fn most(job: &JobView) -> String {
+pub(super) fn most(job: &JobView) -> String {
     if job.workers_max == u32::MAX { "all".to_owned() } else { job.workers_max.to_string() }
 }
 

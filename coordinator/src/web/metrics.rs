@@ -19,7 +19,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::{self, Write as _},
     time::{Duration, SystemTime},
 };
@@ -28,6 +28,7 @@ use sumac_common::{
     conversation::Doing,
     ids::Step,
     piecework::Piecework,
+    vitals::Vitals,
 };
 
 /// So long the series of a job that is over, or of a worker that is gone, are still there to be looked at.
@@ -152,9 +153,25 @@ families! {
     HEARTBEAT_AGE Gauge "sumac_worker_heartbeat_age_seconds" ["worker", "node"]
         "How long ago the worker was last heard; it speaks about once a second, and is taken for gone after five.";
     STEP_DURATION Gauge "sumac_worker_step_duration_seconds" ["worker", "part"]
-        "Mean over the last 20 steps of what a worker spends on its lanes (own) and on waiting for others (waited).";
+        "Where the time of a step goes on a worker, means over the last 20 steps: data, forward, backward, guard, reduce, optimiser, and waiting for others.";
     WAITING Gauge "sumac_worker_wait_seconds" ["worker"]
         "For how long the worker has been waiting for the other members in one call.";
+    WORKER_MEMORY Gauge "sumac_worker_resident_memory_bytes" ["worker"]
+        "Memory of the worker's process that is in RAM.";
+    WORKER_CORES Gauge "sumac_worker_busy_cores" ["worker"]
+        "Cores that the worker's process keeps busy: 1 is one of them all the time.";
+    NODE_MEMORY Gauge "sumac_node_memory_bytes" ["node", "state"]
+        "Memory of the machine: used, and in all (total).";
+    NODE_LOAD Gauge "sumac_node_load" ["node"]
+        "Processes of the machine that want to run, over the last minute.";
+    GPU_BUSY Gauge "sumac_gpu_utilization_ratio" ["node", "gpu"]
+        "Share of the time that the card runs anything; only where there is one.";
+    GPU_MEMORY Gauge "sumac_gpu_memory_bytes" ["node", "gpu", "state"]
+        "Memory of the card: used, and in all (total).";
+    GPU_HEAT Gauge "sumac_gpu_temperature_celsius" ["node", "gpu"]
+        "How hot the card is.";
+    GPU_POWER Gauge "sumac_gpu_power_watts" ["node", "gpu"]
+        "What the card draws.";
 
     REFINE_IMAGES Counter "sumac_refine_images_total" ["job", "result"]
         "Images in shards committed since the coordinator started: refined, or bad.";
@@ -394,20 +411,44 @@ impl Page {
             let count = shown().filter(|worker| state_of(worker) == state).count();
             self.number(&WORKERS, &[state], count as f64);
         }
+        let mut described = BTreeSet::new();
         let is_short = |worker: &&Worker| worker.seat.worker.0.len().max(worker.seat.node.0.len()) <= NAME_BYTES_MAX;
         for worker in shown().filter(is_short).take(WORKERS_MAX) {
             let (name, node) = (worker.seat.worker.0.as_str(), worker.seat.node.0.as_str());
             self.number(&WORKER_STATE, &[name, node, state_of(worker)], 1.0);
             self.seconds(&HEARTBEAT_AGE, &[name, node], silent(worker));
+            if let Some(vitals) = worker.vitals.as_ref().filter(|_| !worker.is_gone()) {
+                self.number(&WORKER_MEMORY, &[name], vitals.process_bytes as f64);
+                self.number(&WORKER_CORES, &[name], vitals.process_cores);
+                // Workers of one machine say the same of it: the first one counts.
+                if described.insert(node) {
+                    self.machine(node, vitals);
+                }
+            }
             let Some(beat) = &worker.beat else { continue };
             self.seconds(&WAITING, &[name], Duration::from_millis(beat.waits_ms));
             if beat.doing == Doing::Training {
-                self.number(&STEP_DURATION, &[name, "own"], beat.times.own_us / 1e6);
-                self.number(&STEP_DURATION, &[name, "waited"], beat.times.waited_us / 1e6);
+                for (part, us) in beat.times.named() {
+                    self.number(&STEP_DURATION, &[name, part], us / 1e6);
+                }
             }
             for (stage, share) in beat.shares.iter().flat_map(|shares| shares.named()) {
                 self.number(&STAGE_BUSY, &[name, stage], share);
             }
+        }
+    }
+
+    fn machine(&mut self, node: &str, vitals: &Vitals) {
+        self.number(&NODE_MEMORY, &[node, "used"], vitals.memory_used as f64);
+        self.number(&NODE_MEMORY, &[node, "total"], vitals.memory_total as f64);
+        self.number(&NODE_LOAD, &[node], vitals.load);
+        for (number, gpu) in vitals.gpus.iter().enumerate() {
+            let number = number.to_string();
+            self.number(&GPU_BUSY, &[node, &number], gpu.busy);
+            self.number(&GPU_MEMORY, &[node, &number, "used"], gpu.memory_used as f64);
+            self.number(&GPU_MEMORY, &[node, &number, "total"], gpu.memory_total as f64);
+            self.number(&GPU_HEAT, &[node, &number], f64::from(gpu.temperature));
+            self.number(&GPU_POWER, &[node, &number], gpu.watts);
         }
     }
 

@@ -13,4 +13,5 @@ mod play;
 mod refining;
 mod submitting;
 mod together;
+mod watching;
 mod web;

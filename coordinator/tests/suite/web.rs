@@ -194,7 +194,7 @@ fn full_beat(job: &str, doing: Doing, step: u64) -> Report {
         ..beat.losses
     };
     let shares = (doing == Doing::Refining).then_some(Shares { refine: 0.9, ..Shares::default() });
-    let times = Times { own_us: 61_000.0, waited_us: 22_000.0 };
+    let times = Times { forward_us: 21_000.0, backward_us: 40_000.0, waiting_us: 22_000.0, ..Times::default() };
     Report::Beat(Some(Beat { doing, losses, shares, times, slow: None, ..beat }))
 }
 
@@ -213,6 +213,7 @@ fn an_evaluation(into: &Path) -> Evaluation {
             max_bad: 0.1,
             refiners: vec![],
             arms: vec![arm],
+            tested: 100,
             seeds: 2,
             model: evaluation::Downstream { net: evaluation::Net::Small { width: 8 }, updates: 10, batch: 8, shift: 0 },
             threads: 1,

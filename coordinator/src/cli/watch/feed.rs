@@ -1,0 +1,109 @@
+//! What the coordinator says, as news for the stage: looked at several times a second, and its events as they come.
+//!
+//! Lives as long as the view: where the coordinator is away it says so and dials again. Knows nothing of what is shown.
+
+use super::{
+    super::{
+        args::Reach,
+        dial::Dialled,
+        failure::{Exit, Failure},
+        view::{FactView, JobView, WorkerView},
+    },
+    stage::{Looked, News},
+};
+use std::{sync::Arc, time::Duration};
+use sumac_proto::v1;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+/// A worker that died is to be seen within a second. Where an answer takes longer than this, so long is waited for the next.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// A coordinator that is slower than this is away.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+const REDIAL_EVERY: Duration = Duration::from_millis(500);
+
+/// Until nobody hears it any more. Begins with a connection that is there already.
+pub(super) async fn feed(reach: Arc<Reach>, first: Dialled, news: mpsc::Sender<News>) {
+    let mut dialled = Ok(first);
+    loop {
+        let failure = match dialled {
+            Ok(dialled) => tell(dialled, &news).await,
+            Err(failure) => failure,
+        };
+        if news.send(News::Away { why: why(&failure) }).await.is_err() {
+            return;
+        }
+        sleep(REDIAL_EVERY).await;
+        // Where it lives may have changed with its restart.
+        dialled = reach.dial().await;
+    }
+}
+
+/// Where it is stands above it.
+pub(super) fn why(failure: &Failure) -> String {
+    if failure.exit == Exit::Unreachable { "it does not answer".to_owned() } else { failure.what().to_owned() }
+}
+
+/// Until the connection fails, and how it did; or until nobody hears it.
+async fn tell(mut dialled: Dialled, news: &mpsc::Sender<News>) -> Failure {
+    let request = v1::ListEventsRequest { about: String::new(), follow: true };
+    let mut facts = match timeout(ANSWERS_WITHIN, dialled.operator.list_events(request)).await {
+        Ok(Ok(opened)) => opened.into_inner(),
+        Ok(Err(status)) => return dialled.failed(&status),
+        Err(_) => return silent(),
+    };
+    let mut next_look = Instant::now();
+    let mut said = Ok(News::FactsAnew);
+    loop {
+        let heard = match said {
+            Ok(said) => news.send(said).await,
+            Err(failure) => return failure,
+        };
+        if heard.is_err() {
+            return Failure::new(Exit::Done, "nobody listens");
+        }
+        said = tokio::select! {
+            fact = facts.message() => match fact {
+                Ok(Some(fact)) => Ok(News::Fact(FactView::of(fact))),
+                Ok(None) => Err(silent()),
+                Err(status) => Err(dialled.failed(&status)),
+            },
+            () = sleep_until(next_look) => {
+                let asked = Instant::now();
+                let looked = timeout(ANSWERS_WITHIN, look(&mut dialled)).await.unwrap_or_else(|_| Err(silent()));
+                next_look = Instant::now() + LOOK_EVERY.max(asked.elapsed());
+                looked.map(|looked| News::Looked(Box::new(looked)))
+            }
+        };
+    }
+}
+
+fn silent() -> Failure {
+    Failure::new(Exit::Unreachable, "the coordinator does not answer")
+}
+
+async fn look(dialled: &mut Dialled) -> Result<Looked, Failure> {
+    let status = dialled.operator.status(v1::StatusRequest {}).await;
+    let status = status.map_err(|status| dialled.failed(&status))?.into_inner();
+    let jobs = dialled.jobs().await?.into_iter().map(JobView::of).collect::<Result<_, _>>()?;
+    let workers = dialled.workers().await?.into_iter().map(WorkerView::of).collect::<Result<_, _>>()?;
+    let v1::StatusReply { version, term, trouble, .. } = status;
+    Ok(Looked { url: dialled.url.clone(), version, term, trouble, jobs, workers })
+}
+
+/// Asks on a connection of its own, and says what came of it.
+pub(super) async fn drain(reach: Arc<Reach>, name: String) -> News {
+    let request = v1::DrainRequest { name: name.clone(), deadline: None };
+    let asked = timeout(ANSWERS_WITHIN, async {
+        let mut dialled = reach.dial().await?;
+        let reply = dialled.operator.drain(request).await;
+        reply.map_err(|status| dialled.failed(&status))
+    });
+    let outcome = match asked.await {
+        Ok(asked) => asked.map(|_| ()).map_err(|failure| why(&failure)),
+        Err(_) => Err(why(&silent())),
+    };
+    News::Drained { name, outcome }
+}
