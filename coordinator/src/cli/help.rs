@@ -123,6 +123,7 @@ mod tests {
                 "workers",
                 "logs",
                 "events",
+                "dashboard",
                 "wait",
                 "cancel",
                 "pause",
