@@ -135,12 +135,12 @@ mod tests {
     #[test]
     fn a_job_is_looked_at_until_the_last_page_is_gone() {
         let board = Arc::new(Board::default());
-        let pages = [board.look_at("a".to_owned()), board.look_at("a".to_owned()), board.look_at("b".to_owned())];
+        let [first, second, other] = ["a", "a", "b"].map(|job| board.look_at(job.to_owned()));
         let looked_at = board.looked_at();
         assert_eq!(*looked_at.borrow(), BTreeMap::from([("a".to_owned(), 2), ("b".to_owned(), 1)]));
-        let [first, ..] = pages;
+        drop((first, other));
         assert_eq!(*looked_at.borrow(), BTreeMap::from([("a".to_owned(), 1)]));
-        drop(first);
+        drop(second);
         assert!(looked_at.borrow().is_empty());
     }
 

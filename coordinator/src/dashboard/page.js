@@ -176,7 +176,7 @@ function worker(box, known) {
   say(doing, parts.filter(Boolean).join("   ·   "));
   say(cause, known.cause);
   aged(age, known.silent_seconds, (silent) => {
-    box.classList.toggle("stale", known.presence !== "left" && silent > STALE_AFTER);
+    box.classList.toggle("stale", ["here", "suspect"].includes(known.presence) && silent > STALE_AFTER);
     return silent < 1.5 ? "heard just now" : `heard ${span(silent)} ago`;
   });
 }
@@ -210,7 +210,7 @@ function jobs() {
     const { share, count } = progressOf(job);
     [bar.firstChild.max, bar.firstChild.value] = [Math.max(job.steps, 1), job.step];
     put(bar.lastChild, `${count}   ${share}%`);
-    put(speed, speedOf(job) ?? `${job.workers.length} workers`);
+    put(speed, speedOf(job) ?? (job.workers.length ? counted(job.workers.length, "worker") : ""));
     put(end, job.eta_seconds !== null ? `${span(job.eta_seconds)} left` : `${span(job.age_seconds)} old`);
     say(reason, job.reason);
   });
@@ -231,7 +231,7 @@ function events(list, facts, ofOne) {
   });
   sync(list, keyed.reverse(), (fact) => fact.key, (fact) => {
     const what = make("span", { class: "what" });
-    if (fact.job && !ofOne) what.append(make("a", { class: "job", href: address(fact.job), text: fact.job }));
+    if (fact.job && !ofOne) what.append(make("a", { class: "about", href: address(fact.job), text: fact.job }));
     what.append(fact.what);
     const item = make("li", { class: fact.class }, make("time", { datetime: fact.at, title: fact.at, text: clock(fact.at) }), make("span", { class: "class", text: fact.class === "incident" ? "▲ incident" : fact.class }), what);
     if (fact.evidence?.length) item.append(make("ul", {}, ...fact.evidence.map((line) => make("li", { text: line }))));
@@ -287,7 +287,7 @@ function figures(known, most) {
   if (known.history_size) add("History", `${grouped(known.history ?? 0)} of ${grouped(known.history_size)} images`, null, (known.history ?? 0) / known.history_size);
   if (parts && known.kind === "refine") add("Images", `${grouped(parts.done)} of ${grouped(parts.items)} refined`, parts.bad ? `${grouped(parts.bad)} bad` : "none bad");
   add("Workers", known.workers.length ? known.workers.join(", ") : "none", `${known.workers_min} to ${most} wanted`);
-  if (known.own_ms) add("A step", `${known.own_ms.toFixed(1)} ms of own work`, `${(known.waited_ms ?? 0).toFixed(1)} ms waiting for others, on ${known.workers[0] ?? "the first"}`);
+  if (known.own_ms && !parts) add("A step", `${known.own_ms.toFixed(1)} ms of own work`, `${(known.waited_ms ?? 0).toFixed(1)} ms waiting for others, on ${known.workers[0] ?? "the first"}`);
   if (known.slow) add("Slow", known.slow.worker, `${known.slow.own_ms.toFixed(1)} ms of own work in a step, the others ${known.slow.others_ms.toFixed(1)}`);
   if (!parts) {
     const last = known.checkpoints.at(-1);
@@ -362,9 +362,10 @@ function curves() {
 
 function newChart(chart) {
   const box = make("figure", { class: "chart" },
-    make("figcaption", {}, make("span", { text: chart.name }), make("span", { class: "value" })), make("p", { class: "key", text: chart.key ?? "" }),
-    draw("svg", { viewBox: `0 0 ${BOX.width} ${BOX.height}`, role: "img", tabindex: "0" }));
-  const svg = box.lastChild;
+    make("figcaption", {}, make("span", { text: chart.name }), make("span", { class: "value" })),
+    draw("svg", { viewBox: `0 0 ${BOX.width} ${BOX.height}`, role: "img", tabindex: "0" }),
+    chart.key ? make("p", { class: "key", text: chart.key }) : null);
+  const svg = box.querySelector("svg");
   const point = (event) => {
     const steps = told.curves?.step ?? [];
     const frame = svg.getBoundingClientRect();
@@ -423,7 +424,7 @@ function plot(box, chart, known) {
   if (cursor !== null) parts.push(draw("line", { class: "cursor", x1: x(cursor), x2: x(cursor), y1: BOX.top, y2: BOX.height - BOX.bottom }));
   const now = chart.lines.map((line) => valueAt(known, line, at));
   if (now[0] !== null) parts.push(draw("circle", { class: "dot", cx: x(at), cy: y(now[0]), r: 3 }));
-  const svg = box.lastChild;
+  const svg = box.querySelector("svg");
   svg.replaceChildren(...parts);
   put(box.querySelector(".value"), `${now.map(say).join(" / ")}${cursor === null ? "" : `   at ${grouped(at)}`}`);
   const first = chart.lines.map((line) => known[line].find((value) => value !== null) ?? null);

@@ -174,8 +174,8 @@ async fn curves_and_pictures_come_from_the_folder_of_the_run() {
     let mut stream = Stream::of(&address, &format!("/told/{}", job.id)).await;
     let curves = stream.tells("curves", |curves| curves["source"] == "metrics").await;
     let values = |line: &str| curves[line].as_array().unwrap().iter().filter_map(Value::as_f64).collect::<Vec<_>>();
-    assert_eq!((&curves["width"], values("step").last()), (&4.into(), Some(&999.0)));
-    assert!(values("refiner").iter().all(|value| *value == 0.5) && values("accuracy_on_real").len() == 250);
+    assert_eq!((&curves["width"], values("step").last()), (&8.into(), Some(&999.0)));
+    assert!(values("refiner").iter().all(|value| *value == 0.5) && values("accuracy_on_real").len() == 125);
 
     let pictures = stream.tells("pictures", |_| true).await;
     assert_eq!(

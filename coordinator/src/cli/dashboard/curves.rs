@@ -15,7 +15,7 @@ use sumac_common::{
 };
 
 /// A curve has no more; when there would be more each stands for twice as many steps.
-const POINTS_MAX: usize = 400;
+const POINTS_MAX: usize = 200;
 /// Read at once; the rest with the next looks.
 const READ_MAX: u64 = 4 << 20;
 
@@ -265,8 +265,8 @@ mod tests {
         };
         (0..10_000).for_each(|step| curves.push(step, &losses(step as f64)));
         let view = curves.view();
-        assert!((200..=POINTS_MAX).contains(&view.step.len()), "{}", view.step.len());
-        assert_eq!((view.width, view.step[0], view.refiner[0]), (32, 31, Some(15.5)));
+        assert!((100..=POINTS_MAX).contains(&view.step.len()), "{}", view.step.len());
+        assert_eq!((view.width, view.step[0], view.refiner[0]), (64, 63, Some(31.5)));
         // It goes back to a checkpoint.
         curves.push(5_000, &losses(0.0));
         assert_eq!(curves.view().step.last(), Some(&5_000));

@@ -22,9 +22,10 @@ use std::{
     path::Path,
     time::{Duration, SystemTime},
 };
+use sumac_common::spec::ImageShape;
 use sumac_proto::v1;
 use tokio::{
-    task::spawn_blocking,
+    task::{JoinHandle, spawn_blocking},
     time::{Instant, sleep, sleep_until, timeout},
 };
 
@@ -34,6 +35,8 @@ const LOOK_SOON: Duration = Duration::from_millis(60);
 /// A coordinator that does not answer within this is away.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 const REDIAL_EVERY: Duration = Duration::from_millis(500);
+/// What takes longer is told with a later look.
+const READ_WITHIN: Duration = Duration::from_millis(250);
 /// Remembered for timelines, and shown.
 const FACTS_MAX: usize = 2_000;
 const FACTS_SHOWN: usize = 300;
@@ -41,7 +44,7 @@ const FACTS_SHOWN: usize = 300;
 /// For as long as it is polled.
 pub(in crate::cli) async fn watch(reach: &Reach, board: &Board) -> Infallible {
     let mut watcher =
-        Watcher { board, seen: BTreeMap::new(), followed: BTreeMap::new(), facts: VecDeque::new(), asked: None };
+        Watcher { board, heard: BTreeMap::new(), followed: BTreeMap::new(), facts: VecDeque::new(), asked: None };
     let mut away_since = None;
     loop {
         let attended = match reach.dial().await {
@@ -58,7 +61,7 @@ pub(in crate::cli) async fn watch(reach: &Reach, board: &Board) -> Infallible {
 struct Watcher<'b> {
     board: &'b Board,
     /// Curves from beats, of every run that was seen running.
-    seen: BTreeMap<String, Curves>,
+    heard: BTreeMap<String, Curves>,
     /// Of the jobs that somebody looks at, from what lies in their folders.
     followed: BTreeMap<String, Followed>,
     /// Oldest first.
@@ -67,9 +70,26 @@ struct Watcher<'b> {
     asked: Option<String>,
 }
 
-struct Followed {
+/// Disks of clusters may take their time: nothing else here waits for them.
+enum Followed {
+    Known(Box<Left>),
+    Reading(JoinHandle<Box<Left>>),
+}
+
+/// What a run has left so far.
+struct Left {
     curves: Curves,
     pictures: Pictures,
+}
+
+/// One look at a coordinator.
+struct Seen {
+    status: v1::StatusReply,
+    workers: Vec<WorkerView>,
+    jobs: Vec<JobView>,
+    looked_at: BTreeMap<String, usize>,
+    /// Of those that are looked at and known.
+    details: Vec<JobView>,
 }
 
 #[derive(Serialize)]
@@ -130,7 +150,8 @@ impl Watcher<'_> {
             tokio::select! {
                 () = sleep_until(due) => {
                     let looked = timeout(ANSWER_WITHIN, self.look(&mut dialled)).await;
-                    let has_more = looked.map_err(|_| silent(&dialled.url))??;
+                    let seen = looked.map_err(|_| silent(&dialled.url))??;
+                    let has_more = self.tell(&dialled.url, seen).await;
                     *away_since = None;
                     last = Instant::now();
                     due = if has_more { last } else { last + LOOK_EVERY };
@@ -171,39 +192,48 @@ impl Watcher<'_> {
         self.facts.push_back(FactView::of(fact));
     }
 
-    /// Whether more is to be read at once.
-    async fn look(&mut self, dialled: &mut Dialled) -> Result<bool, Failure> {
+    async fn look(&self, dialled: &mut Dialled) -> Result<Seen, Failure> {
         let status = dialled.operator.status(v1::StatusRequest {}).await;
         let status = status.map_err(|status| dialled.failed(&status))?.into_inner();
         let workers = dialled.workers().await?.into_iter().map(WorkerView::of).collect::<Result<Vec<_>, _>>()?;
         let jobs = dialled.jobs().await?.into_iter().map(JobView::of).collect::<Result<Vec<_>, _>>()?;
-        self.board.tell(Part::Coordinator, json(&here(&dialled.url, status)));
+        let looked_at = self.board.looked_at().borrow().clone();
+        let mut details = Vec::new();
+        for id in looked_at.keys().filter(|id| jobs.iter().any(|job| job.id == **id)) {
+            details.push(dialled.job(id.clone()).await?);
+        }
+        Ok(Seen { status, workers, jobs, looked_at, details })
+    }
+
+    /// Whether more is to be read at once.
+    async fn tell(&mut self, url: &str, seen: Seen) -> bool {
+        let Seen { status, workers, jobs, looked_at, details } = seen;
+        self.board.tell(Part::Coordinator, json(&here(url, status)));
         self.tell_items(Part::Workers, &workers);
         self.tell_items(Part::Jobs, &jobs);
         let shown = self.facts.len().saturating_sub(FACTS_SHOWN);
         let facts = self.facts.make_contiguous();
         self.board.tell(Part::Events, json(&Items { api_version: API_VERSION, items: &facts[shown..] }));
 
-        self.seen.retain(|id, _| jobs.iter().any(|job| job.id == *id));
+        self.heard.retain(|id, _| jobs.iter().any(|job| job.id == *id));
         for job in jobs.iter().filter(|job| job.state == "running") {
             if let Some(losses) = &job.losses {
-                self.seen.entry(job.id.clone()).or_insert_with(Curves::of_beats).push(job.step, losses);
+                self.heard.entry(job.id.clone()).or_insert_with(Curves::of_beats).push(job.step, losses);
             }
         }
-        let looked_at = self.board.looked_at().borrow().clone();
         self.board.forget_all_but(&looked_at);
         self.followed.retain(|id, _| looked_at.contains_key(id));
         let mut has_more = false;
         for id in looked_at.into_keys() {
-            if jobs.iter().any(|job| job.id == id) {
-                let job = dialled.job(id).await?;
-                has_more |= self.tell_job(&job).await;
-            } else {
-                let unknown = serde_json::json!({ "apiVersion": API_VERSION, "id": id, "unknown": true });
-                self.board.tell(Part::Job(id), unknown.to_string());
+            match details.iter().find(|job| job.id == id) {
+                Some(job) => has_more |= self.tell_job(job).await,
+                None => {
+                    let unknown = serde_json::json!({ "apiVersion": API_VERSION, "id": id, "unknown": true });
+                    self.board.tell(Part::Job(id), unknown.to_string());
+                }
             }
         }
-        Ok(has_more)
+        has_more
     }
 
     fn tell_items<T: Serialize>(&self, part: Part, items: &[T]) {
@@ -222,28 +252,35 @@ impl Watcher<'_> {
             timeline: Timeline::of(job, self.facts.iter()),
         };
         self.board.tell(Part::Job(job.id.clone()), json(&detail));
-        if job.pieces.is_some() {
-            return false;
-        }
-        self.board.lay(&job.id, Path::new(&job.output_dir));
+        job.pieces.is_none() && self.tell_left(job).await
+    }
+
+    /// The same of what its run has left so far.
+    async fn tell_left(&mut self, job: &JobView) -> bool {
+        let output = Path::new(&job.output_dir);
+        self.board.lay(&job.id, output);
         let image = job.spec.as_ref().map(|spec| spec.what.data.image);
-        let followed = self.followed.remove(&job.id);
-        let followed = followed.unwrap_or_else(|| Followed::below(Path::new(&job.output_dir)));
-        // Disks of clusters may take their time: that is no reason for anything else here to wait on this thread.
-        let looked = spawn_blocking(move || {
-            let Followed { curves, pictures } = followed;
-            Followed { curves: curves.read_on(), pictures: pictures.look(image) }
-        });
-        let Ok(followed) = looked.await else {
-            tracing::error!(job = job.id, "reading what a run left broke down: this is a bug of sumac");
-            return false;
+        let followed = self.followed.remove(&job.id).unwrap_or_else(|| Followed::Known(Box::new(Left::below(output))));
+        let mut reading = match followed {
+            Followed::Known(left) => spawn_blocking(move || left.look(image)),
+            Followed::Reading(reading) => reading,
         };
-        let of_beats = self.seen.get(&job.id);
-        let curves = if followed.curves.is_empty() { of_beats.unwrap_or(&followed.curves) } else { &followed.curves };
-        self.board.tell(Part::Curves(job.id.clone()), json(&curves.view()));
-        self.board.tell(Part::Pictures(job.id.clone()), json(&followed.pictures));
-        let has_more = followed.curves.has_more();
-        self.followed.insert(job.id.clone(), followed);
+        let left = match timeout(READ_WITHIN, &mut reading).await {
+            Ok(Ok(left)) => left,
+            Ok(Err(error)) => {
+                tracing::error!(job = job.id, %error, "reading what a run left broke down: this is a bug of sumac");
+                return false;
+            }
+            Err(_) => {
+                self.followed.insert(job.id.clone(), Followed::Reading(reading));
+                return false;
+            }
+        };
+        let heard = self.heard.get(&job.id).filter(|_| left.curves.is_empty());
+        self.board.tell(Part::Curves(job.id.clone()), json(&heard.unwrap_or(&left.curves).view()));
+        self.board.tell(Part::Pictures(job.id.clone()), json(&left.pictures));
+        let has_more = left.curves.has_more();
+        self.followed.insert(job.id.clone(), Followed::Known(left));
         has_more
     }
 
@@ -264,9 +301,15 @@ impl Watcher<'_> {
     }
 }
 
-impl Followed {
+impl Left {
     fn below(output: &Path) -> Self {
         Self { curves: Curves::below(output), pictures: Pictures::below(output) }
+    }
+
+    /// As it is now. Blocks.
+    fn look(self: Box<Self>, image: Option<ImageShape>) -> Box<Self> {
+        let Self { curves, pictures } = *self;
+        Box::new(Self { curves: curves.read_on(), pictures: pictures.look(image) })
     }
 }
 
