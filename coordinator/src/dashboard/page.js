@@ -343,7 +343,7 @@ const CHARTS = [
   { name: "Realism", lines: ["realism"] },
   { name: "Regularisation", lines: ["regularisation"] },
   { name: "Discriminator's loss", lines: ["discriminator"] },
-  { name: "Discriminator right", lines: ["accuracy_on_real", "accuracy_on_refined"], share: true, key: "solid: on real   ·   dashed: on refined   ·   dotted: chance" },
+  { name: "Discriminator right", lines: ["accuracy_on_real", "accuracy_on_refined"], share: true, key: "solid real   ·   dashed refined   ·   dotted chance" },
   { name: "Change of a pixel", lines: ["change"] },
 ];
 const BOX = { width: 320, height: 130, left: 40, right: 8, top: 8, bottom: 20 };
@@ -395,7 +395,7 @@ function ticks(low, high) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((times) => times * power).find((candidate) => candidate >= raw);
   const first = Math.floor(low / step);
-  return Array.from({ length: Math.ceil(high / step) - first + 1 }, (_, at) => Number(((first + at) * step).toPrecision(6)));
+  return Array.from({ length: Math.max(1, Math.ceil(high / step) - first) + 1 }, (_, at) => Number(((first + at) * step).toPrecision(6)));
 }
 
 /** The last value at or before a step. */

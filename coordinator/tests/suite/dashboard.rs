@@ -151,6 +151,9 @@ async fn a_page_is_told_what_json_says_and_a_death_within_a_second() {
     let workers = stream.tells("workers", |workers| workers["items"][0]["presence"] == "gone").await;
     assert!(died.elapsed() < Duration::from_secs(1), "told after {:?}", died.elapsed());
     assert_eq!(workers["items"][0]["cause"], "its process ended");
+    // What became of it is known once others have gone on.
+    let mut b = Played::joins(&url, "local-1").await;
+    b.takes_part(0).await;
     stream
         .tells("events", |events| events["items"].as_array().unwrap().iter().any(|fact| fact["class"] == "incident"))
         .await;

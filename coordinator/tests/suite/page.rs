@@ -76,7 +76,10 @@ async fn the_page_of_a_run_lives_and_is_used_by_keyboard_in_any_width_and_in_the
     operator(&url).await.died(v1::DiedRequest { worker: "local-0".to_owned(), incarnation: 1 }).await.unwrap();
     browser.sees("document.querySelector('.worker.bad .state')?.textContent === 'lost'").await;
     browser.sees("document.querySelector('.worker .cause').textContent === 'its process ended'").await;
+    let mut b = Played::joins(&url, "local-1").await;
+    b.takes_part(0).await;
     browser.sees("document.querySelectorAll('#lanes .incident').length === 1").await;
+    browser.sees("document.querySelectorAll('#lanes .bar').length === 2").await;
 
     // Narrow, then dark.
     browser.is_wide(400, 800).await;
