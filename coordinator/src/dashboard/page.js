@@ -256,6 +256,7 @@ function job() {
   const line = [known.name === known.id ? null : known.name, known.kind, `submitted ${span(known.age_seconds)} ago`, `sha ${known.identity.slice(0, 6)}`, known.seed === null ? null : `seed ${known.seed}`, known.generation ? `generation ${known.generation}` : null];
   put($("job-line"), line.filter(Boolean).join("   ·   "));
   say($("job-reason"), known.reason);
+  $("job-reason").classList.toggle("calm", !["failed", "waiting"].includes(known.state));
   say($("job-imbalance"), known.imbalance ? `Out of balance: ${known.imbalance}` : null);
 
   const { share, count } = progressOf(known);

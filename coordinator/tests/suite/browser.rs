@@ -59,6 +59,7 @@ impl Browser {
             browser.asks(&format!("{domain}.enable"), json!({})).await;
         }
         browser.asks("Page.navigate", json!({ "url": url })).await;
+        browser.sees("location.href !== 'about:blank' && document.readyState === 'complete'").await;
         Some(browser)
     }
 

@@ -59,7 +59,11 @@ async fn the_page_of_a_run_lives_and_is_used_by_keyboard_in_any_width_and_in_the
     // The divider: black samples on its left, white ones on its right.
     browser.sees("document.querySelectorAll('#pairs canvas').length === 3 && document.querySelectorAll('#reals canvas').length === 3").await;
     let tone = |x: u32| {
-        format!("document.querySelector('#pairs canvas').getContext('2d').getImageData({x}, 10, 1, 1).data[0]")
+        format!(
+            "((sample) => {{ const read = document.createElement('canvas').getContext('2d', {{ willReadFrequently: true }}); \
+             read.drawImage(sample, 0, 0); return read.getImageData({x}, 10, 1, 1).data[0]; \
+             }})(document.querySelector('#pairs canvas'))"
+        )
     };
     assert_eq!((browser.finds(&tone(20)).await, browser.finds(&tone(90)).await), (0.into(), 255.into()));
     browser.tabs_to("at.id === 'divider'").await;
