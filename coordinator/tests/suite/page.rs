@@ -76,6 +76,11 @@ async fn the_page_of_a_run_lives_and_is_used_by_keyboard_in_any_width_and_in_the
     leave_samples(output.path(), 100);
     browser.sees("document.querySelectorAll('#sheet option').length === 3").await;
 
+    let nameless = "[...document.querySelectorAll('a, input, select, progress, canvas, [role=img]')].filter((one) => \
+                    one.checkVisibility() && !one.getAttribute('aria-label') && !one.getAttribute('aria-labelledby') && \
+                    !one.labels?.length && !one.textContent.trim()).map((one) => one.outerHTML).join()";
+    assert_eq!(browser.finds(nameless).await, "", "all that is used or drawn has a name");
+
     // A death.
     operator(&url).await.died(v1::DiedRequest { worker: "local-0".to_owned(), incarnation: 1 }).await.unwrap();
     browser.sees("document.querySelector('.worker.bad .state')?.textContent === 'lost'").await;
