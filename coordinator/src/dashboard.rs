@@ -1,13 +1,13 @@
 //! The dashboard over HTTP: one page, what it is told as that changes, and the pictures of a run. Only read, only from this machine.
 //!
 //! * [`board`]: what is told at the moment, part by part; whoever watches a cluster writes on it
-//! * [`door`]: who is let in, and what a browser may do with what it gets
+//! * [`guard`]: who is let in, and what a browser may do with what it gets
 //! * [`telling`]: the parts as server-sent events
 //!
 //! It refuses to know coordinators, jobs and the wire: parts are JSON that others made (`cli/dashboard`).
 
 mod board;
-mod door;
+mod guard;
 mod telling;
 
 pub use board::{Board, Looking, Part};
@@ -44,7 +44,7 @@ pub fn routes(board: Arc<Board>) -> Router {
         .route("/told", get(telling::cluster))
         .route("/told/{job}", get(telling::job))
         .route("/pictures/{job}/{file}", get(picture))
-        .layer(middleware::from_fn(door::guard))
+        .layer(middleware::from_fn(guard::guard))
         .with_state(board)
 }
 

@@ -250,7 +250,7 @@ pub struct Events {
 
 #[derive(Debug, clap::Args)]
 pub struct Dashboard {
-    /// Port of this machine to serve it on; 0 takes any free one [default: 7071, any free one if that is taken]
+    /// Port of this machine to serve it on; 0 takes any free one [default: 7072, any free one if that is taken]
     #[arg(long, value_name = "N")]
     pub port: Option<u16>,
     /// Open it in the browser

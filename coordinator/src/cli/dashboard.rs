@@ -15,9 +15,12 @@ use super::{
     render::say,
     stand::Signals,
 };
-use crate::dashboard::{Board, routes};
+use crate::{
+    dashboard::{Board, routes},
+    web,
+};
 use std::{
-    future::{IntoFuture as _, pending},
+    future::pending,
     io,
     net::{Ipv4Addr, SocketAddr},
     process::Stdio,
@@ -26,7 +29,7 @@ use std::{
 use tokio::{net::TcpListener, process::Command};
 
 /// Where it is served if nothing else is said and nobody else is there.
-const PORT: u16 = 7071;
+const PORT: u16 = 7072;
 
 pub(super) async fn dashboard(args: args::Dashboard) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
@@ -39,11 +42,8 @@ pub(super) async fn dashboard(args: args::Dashboard) -> Result<Exit, Failure> {
     say("shows", &dialled.url);
     say("next", "open it in a browser on this machine; ctrl-C ends");
     let board = Arc::new(Board::default());
-    let served = axum::serve(listener, routes(board.clone())).into_future();
     tokio::select! {
-        served = served => {
-            served.map_err(|error| Failure::new(Exit::Failed, "the page is no longer served").because(Some(&error)))?;
-        }
+        () = web::serve(listener, routes(board.clone())) => {}
         never = watching::watch(&args.reach, &board) => match never {},
         () = show(&url), if args.open => {}
         () = signals.next() => {}

@@ -62,11 +62,11 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_are_here() {
-        for here in ["127.0.0.1", "127.0.0.1:7071", "127.8.8.8:1", "localhost", "LocalHost:80", "[::1]", "[::1]:7071"] {
+        for here in ["127.0.0.1", "127.0.0.1:7072", "127.8.8.8:1", "localhost", "LocalHost:80", "[::1]", "[::1]:7072"] {
             assert!(is_here(here), "{here}");
         }
-        let elsewhere = ["", "evil.example", "evil.example:7071", "localhost.evil.example", "10.0.0.1:7071", "0.0.0.0"];
-        let odd = ["[::1", "[::1]x", "127.0.0.1:x", "127.0.0.1@evil.example", "localhost:7071:1", "[127.0.0.1"];
+        let elsewhere = ["", "evil.example", "evil.example:7072", "localhost.evil.example", "10.0.0.1:7072", "0.0.0.0"];
+        let odd = ["[::1", "[::1]x", "127.0.0.1:x", "127.0.0.1@evil.example", "localhost:7072:1", "[127.0.0.1"];
         for other in elsewhere.into_iter().chain(odd) {
             assert!(!is_here(other), "{other}");
         }
