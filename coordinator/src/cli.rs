@@ -8,6 +8,7 @@ pub mod args;
 mod ask;
 mod compare;
 mod convert;
+mod dashboard;
 mod data;
 mod destination;
 mod dial;
@@ -67,6 +68,7 @@ pub async fn run(args: Args) -> Exit {
         Command::Workers(list) => machines::workers(list).await,
         Command::Logs(logs) => logs::logs(logs).await,
         Command::Events(events) => events::events(events).await,
+        Command::Dashboard(dashboard) => dashboard::dashboard(dashboard).await,
         Command::Wait(wait) => wait::wait(wait).await,
         Command::Cancel(cancel) => ask::cancel(cancel).await,
         Command::Pause(target) => ask::pause(target).await,

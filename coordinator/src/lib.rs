@@ -9,13 +9,14 @@
 //! * [`logs`]: the last lines that each process said
 //! * [`web`]: the HTTP port for probes and scrapers, from the picture
 //! * [`store`]: what has to survive: jobs, the term, the journal
-//! * [`cli`]: what people type and read
+//! * [`cli`]: what people type and read; [`dashboard`]: what they see in a browser
 //!
 //! It refuses to know tensors and images, and builds without libtorch.
 #![forbid(unsafe_code)]
 
 pub mod admission;
 pub mod cli;
+pub mod dashboard;
 pub mod driver;
 pub mod logs;
 pub mod picture;

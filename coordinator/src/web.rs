@@ -159,6 +159,13 @@ impl Web {
     }
 }
 
+/// These routes alone, behind the same limits, for as long as it is polled.
+pub(crate) async fn serve(listener: TcpListener, routes: Router) {
+    let (_routes, served) = watch::channel(routes);
+    let door = Door { listener, routes: served, limits: Limits::default(), stopping: CancellationToken::new() };
+    door.keep(|| ()).await;
+}
+
 /// What the answers are made of.
 struct Board {
     desk: Desk,

@@ -53,6 +53,12 @@ pub enum Command {
     Logs(Logs),
     /// What happened: failures, each with its cause, and what was done
     Events(Events),
+    /// A web page of the cluster, on this machine: workers, curves, pictures before and after, incidents
+    ///
+    /// It is served on 127.0.0.1 only and asks the coordinator over the same port as every other command, so it needs no port of the
+    /// cluster's and works from anywhere the coordinator can be reached. It shows, and changes nothing. Curves and pictures are read
+    /// from the job's output folder where this machine has it.
+    Dashboard(Dashboard),
     /// Wait until a job is as far as wanted
     Wait(Wait),
     /// End a job now, without a checkpoint
@@ -244,6 +250,18 @@ pub struct Events {
     pub all: bool,
     #[command(flatten)]
     pub read: Read,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Dashboard {
+    /// Port of this machine to serve it on; 0 takes any free one [default: 7072, any free one if that is taken]
+    #[arg(long, value_name = "N")]
+    pub port: Option<u16>,
+    /// Open it in the browser
+    #[arg(long)]
+    pub open: bool,
     #[command(flatten)]
     pub reach: Reach,
 }

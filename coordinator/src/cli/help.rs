@@ -124,6 +124,7 @@ mod tests {
                 "workers",
                 "logs",
                 "events",
+                "dashboard",
                 "wait",
                 "cancel",
                 "pause",

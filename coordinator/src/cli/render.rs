@@ -5,7 +5,7 @@ use std::{io::IsTerminal as _, time::Duration};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Version of every JSON answer.
-const API_VERSION: &str = "sumac/v1";
+pub(super) const API_VERSION: &str = "sumac/v1";
 const GAP: &str = "  ";
 /// Characters that a sentence has on the narrowest terminal.
 const ROOM_LEAST: usize = 12;

@@ -4,11 +4,14 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)] // the players are part of the tests, and a panic is how a test fails
 
+mod browser;
 mod command_line;
+mod dashboard;
 mod data;
 mod following;
 mod load;
 mod membership;
+mod page;
 mod play;
 mod refining;
 mod submitting;
