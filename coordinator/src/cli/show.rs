@@ -128,7 +128,7 @@ pub(super) fn style(word: &str) -> Style {
 }
 
 /// A job, with the times of each of its workers.
-async fn one(dialled: &mut Dialled, id: String) -> Result<JobView, Failure> {
+pub(super) async fn one(dialled: &mut Dialled, id: String) -> Result<JobView, Failure> {
     let mut job = dialled.job(id).await?;
     if job.is_open() {
         let workers = dialled.workers().await?.into_iter().map(WorkerView::of).collect::<Result<Vec<_>, _>>()?;

@@ -103,7 +103,7 @@ function state(node, word) {
 // --- ages grow between two words --------------------------------------------------------------------------------------------
 
 const ages = new WeakMap();
-const STALE_AFTER = 4; // seconds; a worker is heard every second
+const STALE_AFTER = 2.5; // seconds; a worker is heard every second
 
 function aged(node, seconds, words) {
   ages.set(node, { zero: performance.now() - seconds * 1000, words });
@@ -172,13 +172,20 @@ function worker(box, known) {
   if (isLost) put(word, "lost");
   box.classList.toggle("bad", isBad(known.presence));
   const speed = known.steps_per_second ? `${known.steps_per_second.toFixed(1)} step/s` : known.images_per_second ? `${grouped(known.images_per_second)} images/s` : null;
-  const parts = [known.job, known.step ? `step ${grouped(known.step)}` : null, isLost ? null : speed, known.own_ms && !isLost ? `${known.own_ms.toFixed(0)} ms own, ${(known.waited_ms ?? 0).toFixed(0)} waiting` : null];
+  const parts = [known.job, known.step ? `step ${grouped(known.step)}` : null, ...(isLost ? [] : [speed, ...machine(known.vitals)])];
   say(doing, parts.filter(Boolean).join("   ·   "));
   say(cause, known.cause);
   aged(age, known.silent_seconds, (silent) => {
-    box.classList.toggle("stale", ["here", "suspect"].includes(known.presence) && silent > STALE_AFTER);
+    box.classList.toggle("stale", ["here", "suspect"].includes(known.presence) && (known.stale || silent > STALE_AFTER));
     return silent < 1.5 ? "heard just now" : `heard ${span(silent)} ago`;
   });
+}
+
+/** How the machine is. */
+function machine(vitals) {
+  if (!vitals) return [];
+  const gpus = vitals.gpus.map((gpu) => `GPU ${percent(gpu.busy)}`);
+  return [`${vitals.process_cores.toFixed(1)} cores`, size(vitals.process_bytes), ...gpus];
 }
 
 function progressOf(job) {
@@ -267,6 +274,7 @@ function job() {
   document.title = `${share}% ${known.id} · Sumac`;
 
   figures(known, most);
+  times(known.each ?? []);
   pieces(known);
   timeline(known);
   const saved = [...known.checkpoints].reverse();
@@ -288,11 +296,11 @@ function figures(known, most) {
   if (known.history_size) add("History", `${grouped(known.history ?? 0)} of ${grouped(known.history_size)} images`, null, (known.history ?? 0) / known.history_size);
   if (parts && known.kind === "refine") add("Images", `${grouped(parts.done)} of ${grouped(parts.items)} refined`, parts.bad ? `${grouped(parts.bad)} bad` : "none bad");
   add("Workers", known.workers.length ? known.workers.join(", ") : "none", `${known.workers_min} to ${most} wanted`);
-  if (known.own_ms && !parts) add("A step", `${known.own_ms.toFixed(1)} ms of own work`, `${(known.waited_ms ?? 0).toFixed(1)} ms waiting for others, on ${known.workers[0] ?? "the first"}`);
   if (known.slow) add("Slow", known.slow.worker, `${known.slow.own_ms.toFixed(1)} ms of own work in a step, the others ${known.slow.others_ms.toFixed(1)}`);
   if (!parts) {
     const last = known.checkpoints.at(-1);
     add("Checkpoint", known.saved === null ? "none yet" : `step ${grouped(known.saved)}`, last ? `${span(last.age_seconds)} ago, ${size(last.bytes)}` : null);
+    if (known.goodput !== undefined) add("Goodput", `${(known.goodput * 100).toFixed(1)}%`, "of the time went into steps that count");
     add("So far", counted(known.generations, "generation"), `${counted(known.workers_seen, "worker")} seen, ${counted(known.steps_redone, "step")} done again`);
   }
   if (parts) add("Refiner of", parts.runs.join(", ") || "–", `source ${parts.source}`);
@@ -304,6 +312,17 @@ function figures(known, most) {
     if (one.fill !== undefined) fill.value = one.fill;
     say(small, one.small);
   });
+}
+
+/** Where the time of a step goes, by worker. */
+function times(each) {
+  $("times").hidden = !each.length;
+  if (!each.length) return;
+  const parts = Object.keys(each[0].step_ms);
+  const row = (cell, texts) => make("tr", {}, ...texts.map((text, at) => make(at ? cell : "th", { scope: at ? (cell === "th" ? "col" : null) : cell === "th" ? "col" : "row", text })));
+  const whole = (step) => parts.reduce((sum, part) => sum + step[part], 0);
+  const rows = each.map(({ worker, step_ms: step }) => row("td", [worker, ...parts.map((part) => percent(step[part] / whole(step))), `${whole(step).toFixed(1)} ms`]));
+  $("times-table").replaceChildren(make("thead", {}, row("th", ["worker", ...parts, "a step"])), make("tbody", {}, ...rows));
 }
 
 // --- pieces -----------------------------------------------------------------------------------------------------------------
@@ -511,13 +530,20 @@ for (const kind of ["pointerdown", "pointermove"]) {
 
 // --- time -------------------------------------------------------------------------------------------------------------------
 
+/** What a fact is in time, if it is anything. */
+function markOf(fact) {
+  if (fact.class === "incident") return "incident";
+  if (/^checkpoint at step \d+ saved$/.test(fact.what)) return "checkpoint";
+  return /^(finished|paused|cancelled|failed)/.test(fact.what) ? "state" : null;
+}
+
 function timeline(known) {
-  const { generations, marks } = known.timeline;
+  const generations = known.timeline ?? [];
+  const marks = (known.facts ?? []).map((fact) => ({ at: fact.at, what: fact.what, kind: markOf(fact) })).filter((mark) => mark.kind);
   $("timeline").hidden = !generations.length;
   if (!generations.length) return;
   const time = (at) => Date.parse(at);
-  const now = Date.now();
-  const ends = generations.map((one) => (one.closed ? time(one.closed) : now));
+  const ends = generations.map((one) => (one.is_open ? Date.now() : time(one.opened) + 1000 * ((one.formed_seconds ?? 0) + one.ran_seconds)));
   const first = Math.min(...generations.map((one) => time(one.opened)), ...marks.map((mark) => time(mark.at)));
   const last = Math.max(...ends, ...marks.map((mark) => time(mark.at)), first + 1000);
   const wide = Math.max(300, $("lanes").clientWidth || 800);
@@ -534,10 +560,10 @@ function timeline(known) {
     shape.append(draw("title", { text: `${clock(mark.at)} ${mark.what}` }));
     parts.push(shape);
   }
-  const incidents = marks.filter((mark) => mark.kind === "incident").length;
-  const label = `${counted(generations.length, "generation")} and ${counted(incidents, "incident")} between ${clock(first)} and ${clock(last)}; the list below tells each.`;
+  const incidents = marks.filter((mark) => mark.kind === "incident");
+  const label = `${counted(generations.length, "generation")} and ${counted(incidents.length, "incident")} between ${clock(first)} and ${clock(last)}; the list below tells each.`;
   $("lanes").replaceChildren(draw("svg", { viewBox: `0 0 ${wide} 84`, role: "img", "aria-label": label }, ...parts));
-  const all = [...generations.map((one) => ({ at: one.opened, sign: `generation ${one.generation}`, what: said(one) })), ...marks.filter((mark) => mark.kind === "incident").map((mark) => ({ at: mark.at, sign: "▲ incident", what: mark.what, isBad: true }))];
+  const all = [...generations.map((one) => ({ at: one.opened, sign: `generation ${one.generation}`, what: said(one) })), ...incidents.map((mark) => ({ at: mark.at, sign: "▲ incident", what: mark.what, isBad: true }))];
   all.sort((one, other) => time(other.at) - time(one.at));
   sync($("generations"), all.map((one, at) => ({ ...one, key: `${one.at} ${one.sign} ${all.length - at}` })), (one) => one.key,
     (one) => make("li", { class: one.isBad ? "incident" : "" }, make("time", { datetime: one.at, text: clock(one.at) }), make("span", { class: "class", text: one.sign }), make("span", { class: "what" })),
@@ -545,8 +571,8 @@ function timeline(known) {
 }
 
 function said(one) {
-  const took = one.entered ? `, on from step ${grouped(one.step)} after ${span((Date.parse(one.entered) - Date.parse(one.opened)) / 1000)}` : "";
-  const end = one.closed ? `; ${one.why ? `closed: ${one.why}` : "over"}` : "; open";
+  const took = one.formed_seconds === null ? "" : `, on from step ${grouped(one.from_step)} after ${one.formed_seconds.toFixed(1)}s, for ${span(one.ran_seconds)}`;
+  const end = one.is_open ? "; open" : one.why ? `; closed: ${one.why}` : "; all left by agreement";
   return `${counted(one.workers.length, "worker")} (${one.workers.join(", ")})${took}${end}`;
 }
 
@@ -592,7 +618,7 @@ function go(isFirst) {
   [cursor, pictureOf] = [null, null];
   picture.removeAttribute("src");
   $("sheet").value = "newest";
-  for (const part of ["pieces", "curves", "pictures", "timeline", "checkpoints", "job-reason", "job-imbalance"]) $(part).hidden = true;
+  for (const part of ["times", "pieces", "curves", "pictures", "timeline", "checkpoints", "job-reason", "job-imbalance"]) $(part).hidden = true;
   for (const list of ["figures", "charts", "pairs", "reals", "saved", "generations", "job-events"]) $(list).replaceChildren();
   for (const line of ["job-line", "progress-said", "job-state"]) put($(line), "");
   $("overview").hidden = shown !== null;

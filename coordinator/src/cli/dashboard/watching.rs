@@ -7,11 +7,11 @@ use super::{
         dial::Dialled,
         failure::{Exit, Failure},
         render::API_VERSION,
+        show,
         view::{self, CheckpointView, FactView, JobView, WorkerView},
     },
     curves::Curves,
     pictures::Pictures,
-    timeline::Timeline,
     words::{self, Accuracy},
 };
 use crate::dashboard::{Board, Part};
@@ -37,9 +37,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 const REDIAL_EVERY: Duration = Duration::from_millis(500);
 /// What takes longer is told with a later look.
 const READ_WITHIN: Duration = Duration::from_millis(250);
-/// Remembered for timelines, and shown.
-const FACTS_MAX: usize = 2_000;
-const FACTS_SHOWN: usize = 300;
+/// The latest; `sumac events` has all.
+const FACTS_MAX: usize = 300;
 
 /// For as long as it is polled.
 pub(in crate::cli) async fn watch(reach: &Reach, board: &Board) -> Infallible {
@@ -129,7 +128,6 @@ struct Detail<'j> {
     lambda: Option<f64>,
     accuracy: Option<Accuracy>,
     checkpoints: &'j [CheckpointView],
-    timeline: Timeline,
 }
 
 impl Watcher<'_> {
@@ -200,7 +198,7 @@ impl Watcher<'_> {
         let looked_at = self.board.looked_at().borrow().clone();
         let mut details = Vec::new();
         for id in looked_at.keys().filter(|id| jobs.iter().any(|job| job.id == **id)) {
-            details.push(dialled.job(id.clone()).await?);
+            details.push(show::one(dialled, id.clone()).await?);
         }
         Ok(Seen { status, workers, jobs, looked_at, details })
     }
@@ -211,9 +209,8 @@ impl Watcher<'_> {
         self.board.tell(Part::Coordinator, json(&here(url, status)));
         self.tell_items(Part::Workers, &workers);
         self.tell_items(Part::Jobs, &jobs);
-        let shown = self.facts.len().saturating_sub(FACTS_SHOWN);
-        let facts = self.facts.make_contiguous();
-        self.board.tell(Part::Events, json(&Items { api_version: API_VERSION, items: &facts[shown..] }));
+        let items = &*self.facts.make_contiguous();
+        self.board.tell(Part::Events, json(&Items { api_version: API_VERSION, items }));
 
         self.heard.retain(|id, _| jobs.iter().any(|job| job.id == *id));
         for job in jobs.iter().filter(|job| job.state == "running") {
@@ -249,7 +246,6 @@ impl Watcher<'_> {
             lambda: job.spec.as_ref().and_then(|spec| spec.what.train.lambda),
             accuracy: job.losses.as_ref().and_then(words::accuracy),
             checkpoints: &job.checkpoints,
-            timeline: Timeline::of(job, self.facts.iter()),
         };
         self.board.tell(Part::Job(job.id.clone()), json(&detail));
         job.pieces.is_none() && self.tell_left(job).await
