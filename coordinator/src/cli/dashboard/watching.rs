@@ -258,7 +258,7 @@ impl Watcher<'_> {
         let image = job.spec.as_ref().map(|spec| spec.what.data.image);
         let followed = self.followed.remove(&job.id).unwrap_or_else(|| Followed::Known(Box::new(Left::below(output))));
         let mut reading = match followed {
-            Followed::Known(left) => spawn_blocking(move || left.look(image)),
+            Followed::Known(left) => spawn_blocking(move || Box::new(left.look(image))),
             Followed::Reading(reading) => reading,
         };
         let left = match timeout(READ_WITHIN, &mut reading).await {
@@ -303,9 +303,9 @@ impl Left {
     }
 
     /// As it is now. Blocks.
-    fn look(self: Box<Self>, image: Option<ImageShape>) -> Box<Self> {
-        let Self { curves, pictures } = *self;
-        Box::new(Self { curves: curves.read_on(), pictures: pictures.look(image) })
+    fn look(self, image: Option<ImageShape>) -> Self {
+        let Self { curves, pictures } = self;
+        Self { curves: curves.read_on(), pictures: pictures.look(image) }
     }
 }
 
