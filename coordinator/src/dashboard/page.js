@@ -363,7 +363,7 @@ const CHARTS = [
   { name: "Realism", lines: ["realism"] },
   { name: "Regularisation", lines: ["regularisation"] },
   { name: "Discriminator's loss", lines: ["discriminator"] },
-  { name: "Discriminator right", lines: ["accuracy_on_real", "accuracy_on_refined"], share: true, key: "solid real   ·   dashed refined   ·   dotted chance" },
+  { name: "Discriminator right", lines: ["accuracy_on_real", "accuracy_on_refined"], share: true, key: "solid real, dashed refined, dotted chance" },
   { name: "Change of a pixel", lines: ["change"] },
 ];
 const BOX = { width: 320, height: 130, left: 40, right: 8, top: 8, bottom: 20 };
