@@ -65,13 +65,20 @@ pub fn imbalance(losses: &Losses, what: &What, step: Step) -> Option<Imbalance> 
     (on_refined? > TOLD_APART).then_some(Imbalance::Identity { change })
 }
 
+/// Shares of patches called right differ by so much where it calls nearly all the same.
+const LOPSIDED: f64 = 0.5;
+
 /// What the discriminator can do, by the shares of patches that it calls right: chance is a half.
 #[must_use]
 pub fn discernment(on_real: f64, on_refined: f64) -> &'static str {
     match f64::midpoint(on_real, on_refined) {
-        ..0.55 => "it cannot tell them apart",
-        0.55..0.7 => "it tells some apart",
-        0.7..0.9 => "it tells most apart",
+        _ if on_real - on_refined > LOPSIDED => "it calls nearly everything real",
+        _ if on_refined - on_real > LOPSIDED => "it calls nearly everything refined",
+        ..0.45 => "it is wrong more often than right",
+        0.45..0.55 => "it cannot tell them apart",
+        0.55..0.65 => "it can hardly tell them apart",
+        0.65..0.8 => "it tells some apart",
+        0.8..0.95 => "it tells most apart",
         _ => "it tells nearly all apart",
     }
 }
@@ -147,10 +154,18 @@ mod tests {
     }
 
     #[test]
-    fn what_a_discriminator_can_do_is_said_in_words() {
-        let said =
-            [(0.5, 0.52), (0.6, 0.65), (0.8, 0.7), (0.99, 1.0)].map(|(real, refined)| discernment(real, refined));
-        let words = ["cannot tell them", "tells some", "tells most", "tells nearly all"];
+    fn chance_is_no_telling_apart_and_neither_is_one_word_for_all() {
+        let of = [(0.54, 0.50), (0.6, 0.65), (0.7, 0.7), (0.8, 0.85), (0.99, 0.98), (0.97, 0.06), (0.1, 0.9)];
+        let said = of.map(|(real, refined)| discernment(real, refined));
+        let words = [
+            "cannot tell",
+            "can hardly",
+            "tells some",
+            "tells most",
+            "nearly all",
+            "everything real",
+            "everything refined",
+        ];
         assert!(said.iter().zip(words).all(|(said, words)| said.contains(words)), "{said:?}");
         assert!(discernment(f64::NAN, 0.5).contains("nearly all"), "no number is no comfort");
     }

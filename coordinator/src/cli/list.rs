@@ -18,7 +18,7 @@ pub(super) trait Listed: Serialize {
     /// Columns that only a wide table has, behind the others but before the last, which holds sentences.
     const WIDE: &'static [&'static str];
 
-    fn name(&self) -> &str;
+    fn called(&self) -> &str;
     /// As many cells as there are heads.
     fn row(&self) -> Vec<Cell>;
     fn wide(&self) -> Vec<Cell>;
@@ -44,7 +44,7 @@ pub(super) async fn list<T: Listed>(
     if !read.watch {
         return Ok(Exit::Done);
     }
-    let marks = |rows: &[T]| rows.iter().map(|row| (row.name().to_owned(), row.mark())).collect::<BTreeMap<_, _>>();
+    let marks = |rows: &[T]| rows.iter().map(|row| (row.called().to_owned(), row.mark())).collect::<BTreeMap<_, _>>();
     let mut shown = marks(&rows);
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -54,7 +54,7 @@ pub(super) async fn list<T: Listed>(
             _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
         }
         rows = fetch().await?;
-        let changed = rows.iter().filter(|row| shown.get(row.name()) != Some(&row.mark()));
+        let changed = rows.iter().filter(|row| shown.get(row.called()) != Some(&row.mark()));
         print_again(read, changed);
         shown = marks(&rows);
     }
@@ -64,7 +64,7 @@ fn print<T: Listed>(read: &ListRead, around: &Around<'_, T>, rows: &[T]) {
     match read.output {
         Columns::Json if read.watch => rows.iter().for_each(print_line),
         Columns::Json => print_items(rows),
-        Columns::Name => rows.iter().for_each(|row| anstream::println!("{}", row.name())),
+        Columns::Name => rows.iter().for_each(|row| anstream::println!("{}", row.called())),
         Columns::Table | Columns::Wide if rows.is_empty() => anstream::eprintln!("{}", around.nothing),
         Columns::Table | Columns::Wide => {
             let is_wide = read.output == Columns::Wide;
@@ -81,7 +81,7 @@ fn print<T: Listed>(read: &ListRead, around: &Around<'_, T>, rows: &[T]) {
 fn print_again<'r, T: Listed + 'r>(read: &ListRead, changed: impl Iterator<Item = &'r T>) {
     match read.output {
         Columns::Json => changed.for_each(print_line),
-        Columns::Name => changed.for_each(|row| anstream::println!("{}", row.name())),
+        Columns::Name => changed.for_each(|row| anstream::println!("{}", row.called())),
         Columns::Table | Columns::Wide => {
             let cells: Vec<Vec<Cell>> = changed.map(|row| cells(row, read.output == Columns::Wide)).collect();
             anstream::print!("{}", table_within(&[], &cells, read.width()));
@@ -118,7 +118,7 @@ mod tests {
         const HEADS: &'static [&'static str] = &["NAME", "REASON"];
         const WIDE: &'static [&'static str] = &["SIZE"];
 
-        fn name(&self) -> &str {
+        fn called(&self) -> &str {
             "thing"
         }
 

@@ -119,7 +119,7 @@ impl Listed for NodeView {
         &["NODE", "STATE", "WORKERS", "DEVICE", "MEMORY", "LOAD", "JOB", "STEP/S", "SEEN", "REASON"];
     const WIDE: &'static [&'static str] = &["CORES", "GPU", "VERSION"];
 
-    fn name(&self) -> &str {
+    fn called(&self) -> &str {
         &self.name
     }
 
@@ -166,7 +166,7 @@ impl Listed for WorkerView {
         &["WORKER", "NODE", "STATE", "DEVICE", "JOB", "STEP", "STEP/S", "OWN/WAIT ms", "SEEN", "REASON"];
     const WIDE: &'static [&'static str] = &["MEMORY", "CORES", "VERSION"];
 
-    fn name(&self) -> &str {
+    fn called(&self) -> &str {
         &self.name
     }
 

@@ -35,7 +35,7 @@ impl Listed for JobView {
         &["JOB", "KIND", "STATE", "STEP", "WORKERS", "STEP/S", "ETA", "LOSS R/D", "AGE", "REASON"];
     const WIDE: &'static [&'static str] = &["GENERATION", "SAVED", "REDONE", "OUTPUT"];
 
-    fn name(&self) -> &str {
+    fn called(&self) -> &str {
         &self.id
     }
 

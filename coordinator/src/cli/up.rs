@@ -2,7 +2,8 @@
 
 use super::{
     alone,
-    args::{self, Command, Subject},
+    args::{self, Command, Reach, Subject},
+    dashboard::watching::watch,
     data,
     dial::Dialled,
     evaluate,
@@ -19,6 +20,7 @@ use super::{
     view::JobView,
 };
 use crate::{
+    dashboard::{Board, routes},
     serve::{Coordinator, Place},
     web::{self, At},
 };
@@ -26,6 +28,7 @@ use std::{
     collections::BTreeSet,
     net::SocketAddr,
     path::{Path, absolute},
+    sync::Arc,
     time::Duration,
 };
 use sumac_common::{cluster::Presence, spec::Spec};
@@ -59,6 +62,9 @@ pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
     say("state", args.state.display());
     stand::say_serving(&coordinator);
     let dialled = Dialled::at(coordinator.url()).await?;
+    let board = Arc::new(Board::default());
+    coordinator.mount(routes(board.clone()));
+    let reach = Reach { coordinator: Some(dialled.url.clone()) };
     let mut node = match Node::start(&program, count, verbose, &dialled.url) {
         Ok(node) => node,
         Err(failure) => {
@@ -83,6 +89,8 @@ pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
         failure = node.failed() => Err(failure),
         // Why it stopped is told by `stop` below.
         () = stopping.cancelled() => Ok(Exit::Failed),
+        // The page of `sumac dashboard`, on the coordinator's own HTTP port.
+        never = watch(&reach, &board) => match never {},
     };
     let is_idle = coordinator.picture().borrow().jobs.iter().all(|entry| entry.state().is_over());
     if matches!(ended, Ok(Exit::Interrupted)) && !is_idle {

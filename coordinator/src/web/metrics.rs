@@ -169,9 +169,9 @@ families! {
     GPU_MEMORY Gauge "sumac_gpu_memory_bytes" ["node", "gpu", "state"]
         "Memory of the card: used, and in all (total).";
     GPU_HEAT Gauge "sumac_gpu_temperature_celsius" ["node", "gpu"]
-        "How hot the card is.";
+        "How hot the card is, as its driver says.";
     GPU_POWER Gauge "sumac_gpu_power_watts" ["node", "gpu"]
-        "What the card draws.";
+        "What the card draws, as its driver says.";
 
     REFINE_IMAGES Counter "sumac_refine_images_total" ["job", "result"]
         "Images in shards committed since the coordinator started: refined, or bad.";

@@ -25,6 +25,7 @@ use sumac_common::{
     pace::{Shares, Times},
     piecework::Piecework,
     spec::{Device, ImageShape, Resize, Workers},
+    vitals::{Gpu, Vitals},
 };
 use sumac_proto::v1;
 use tempfile::tempdir;
@@ -254,6 +255,9 @@ async fn pages_of_everything() -> (Samples, String) {
     let mut b = Played::joins(&url, "b").await;
     b.takes_part(100).await;
     b.says(full_beat(&run.id, Doing::Training, 130)).await;
+    let gpu =
+        Gpu { name: "H100".to_owned(), busy: 0.9, memory_used: 6, memory_total: 80, temperature: 61, watts: 412.5 };
+    b.says(Report::Vitals(Vitals { cores: 16, memory_total: 64, gpus: vec![gpu], ..Vitals::default() })).await;
     let there = vec![Saved { step: Step(130), bytes: 1, at_ms: 0 }];
     b.says(Report::Saved { job: id, step: Step(130), there }).await;
 

@@ -8,11 +8,10 @@ use super::{
         failure::{Exit, Failure},
         render::API_VERSION,
         show,
-        view::{self, CheckpointView, FactView, JobView, WorkerView},
+        view::{self, CheckpointView, FactView, JobView, LossView, WorkerView},
     },
     curves::Curves,
     pictures::Pictures,
-    words::{self, Accuracy},
 };
 use crate::dashboard::{Board, Part};
 use serde::Serialize;
@@ -22,7 +21,7 @@ use std::{
     path::Path,
     time::{Duration, SystemTime},
 };
-use sumac_common::spec::ImageShape;
+use sumac_common::{balance, spec::ImageShape};
 use sumac_proto::v1;
 use tokio::{
     task::{JoinHandle, spawn_blocking},
@@ -114,6 +113,21 @@ struct CoordinatorView<'c> {
     away_since: Option<String>,
     away_seconds: Option<u64>,
     cause: Option<String>,
+}
+
+/// How often the discriminator is right, and what that means.
+#[derive(Serialize)]
+struct Accuracy {
+    /// Mean of the two kinds' shares.
+    mean: f64,
+    words: &'static str,
+}
+
+impl Accuracy {
+    fn of(losses: &LossView) -> Option<Self> {
+        let (real, refined) = losses.accuracy_on_real.zip(losses.accuracy_on_refined)?;
+        Some(Self { mean: f64::midpoint(real, refined), words: balance::discernment(real, refined) })
+    }
 }
 
 /// A job as `-o json` has it, and what a page shows beside that.
@@ -244,7 +258,7 @@ impl Watcher<'_> {
             job,
             unit: job.pieces.as_ref().map_or("step", |pieces| pieces.unit),
             lambda: job.spec.as_ref().and_then(|spec| spec.what.train.lambda),
-            accuracy: job.losses.as_ref().and_then(words::accuracy),
+            accuracy: job.losses.as_ref().and_then(Accuracy::of),
             checkpoints: &job.checkpoints,
         };
         self.board.tell(Part::Job(job.id.clone()), json(&detail));

@@ -66,7 +66,7 @@ async fn tell(mut dialled: Dialled, news: &mpsc::Sender<News>) -> Failure {
         }
         said = tokio::select! {
             fact = facts.message() => match fact {
-                Ok(Some(fact)) => Ok(News::Fact(FactView::of(fact))),
+                Ok(Some(fact)) => Ok(News::Fact(Box::new(FactView::of(fact)))),
                 Ok(None) => Err(silent()),
                 Err(status) => Err(dialled.failed(&status)),
             },

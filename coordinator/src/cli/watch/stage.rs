@@ -67,7 +67,7 @@ pub(super) enum News {
     Looked(Box<Looked>),
     /// All that is known follows once more, oldest first.
     FactsAnew,
-    Fact(FactView),
+    Fact(Box<FactView>),
     Away {
         why: String,
     },
@@ -288,7 +288,7 @@ impl Stage {
         match news {
             News::Looked(looked) => self.look_at(*looked),
             News::FactsAnew => self.facts_are_old = true,
-            News::Fact(fact) => self.note(fact),
+            News::Fact(fact) => self.note(*fact),
             News::Away { why } => match &mut self.contact {
                 Contact::Away { why: known, .. } => *known = why,
                 Contact::Here => self.contact = Contact::Away { since: self.now, why },

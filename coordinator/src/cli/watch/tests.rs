@@ -247,7 +247,7 @@ fn busy() -> Play {
         fact("14:02:14", "job", (Some("eyes-7f3"), None), "generation 12 goes on at step 4,096; nothing was lost"),
         fact("14:05:40", "operator", (None, Some("gpu-04")), "gpu-04 is drained"),
     ] {
-        play.says(0.0, News::Fact(fact));
+        play.says(0.0, News::Fact(Box::new(fact)));
     }
     for beat in 0..60 {
         let step = 3_623 + 10 * beat;
@@ -414,7 +414,7 @@ fn what_a_worker_says_does_not_steer_the_terminal() {
     let evil = v1::Worker { cause: Some("\x1b[2J\x1b]0;owned\x07gone".to_owned()), ..lost("gpu\x1b[H-03", "rack-b") };
     play.looks(1.0, looked(vec![], vec![evil]));
     play.says(1.0, News::FactsAnew);
-    play.says(1.0, News::Fact(fact("14:02:11", "incident", (None, None), "first\nsecond\x1b[2J")));
+    play.says(1.0, News::Fact(Box::new(fact("14:02:11", "incident", (None, None), "first\nsecond\x1b[2J"))));
     let text = play.drawn(150, 24);
     assert!(!text.chars().any(|letter| letter.is_control() && letter != '\n'), "{text:?}");
     assert!(text.contains("owned") && text.contains("first second"), "{text}");
@@ -542,7 +542,7 @@ fn a_coordinator_that_is_back_is_no_longer_away() {
     assert!(play.drawn(80, 24).contains("away since 14:09:31"));
     assert_eq!(play.stage.facts().len(), 4, "what was known is shown until it is told anew");
     play.looks(40.0, scene(4_300));
-    play.says(40.0, News::Fact(fact("14:09:40", "job", (None, None), "back")));
+    play.says(40.0, News::Fact(Box::new(fact("14:09:40", "job", (None, None), "back"))));
     assert!(!play.drawn(80, 24).contains("away"));
     assert_eq!(play.stage.facts().len(), 1);
 }
@@ -563,13 +563,13 @@ fn whoever_reads_an_older_event_stays_with_it() {
     let mut play = busy();
     play.presses(30.0, &[Key::Next, Key::Next, Key::Down]);
     let chosen = play.stage.fact().unwrap().fact.what.clone();
-    play.says(31.0, News::Fact(fact("14:09:31", "job", (None, None), "newer")));
+    play.says(31.0, News::Fact(Box::new(fact("14:09:31", "job", (None, None), "newer"))));
     assert_eq!(play.stage.fact().unwrap().fact.what, chosen);
     play.presses(31.0, &[Key::Home]);
-    play.says(32.0, News::Fact(fact("14:09:32", "job", (None, None), "newest")));
+    play.says(32.0, News::Fact(Box::new(fact("14:09:32", "job", (None, None), "newest"))));
     assert_eq!(play.stage.fact().unwrap().fact.what, "newest");
     play.presses(31.0, &[Key::Enter]);
-    play.says(33.0, News::Fact(fact("14:09:33", "job", (None, None), "newest of all")));
+    play.says(33.0, News::Fact(Box::new(fact("14:09:33", "job", (None, None), "newest of all"))));
     assert!(play.stage.page == Page::Fact && play.drawn(80, 24).contains("newest\n"), "{}", play.drawn(80, 24));
 }
 
@@ -577,7 +577,7 @@ fn whoever_reads_an_older_event_stays_with_it() {
 fn events_are_bounded() {
     let mut play = Play::new();
     for number in 0..5_000 {
-        play.says(1.0, News::Fact(fact("14:00:00", "job", (None, None), &number.to_string())));
+        play.says(1.0, News::Fact(Box::new(fact("14:00:00", "job", (None, None), &number.to_string()))));
     }
     assert_eq!((play.stage.facts().len(), play.stage.facts()[0].fact.what.as_str()), (1_000, "4999"));
 }
