@@ -1,8 +1,8 @@
 //! The dashboard over HTTP: one page, what it is told as that changes, and the pictures of a run. Only read, only from this machine.
 //!
-//! * [`board`]: what is told at the moment, part by part; whoever watches a cluster writes on it
-//! * [`guard`]: who is let in, and what a browser may do with what it gets
-//! * [`telling`]: the parts as server-sent events
+//! * `board`: what is told at the moment, part by part; whoever watches a cluster writes on it
+//! * `guard`: who is let in, and what a browser may do with what it gets
+//! * `telling`: the parts as server-sent events
 //!
 //! It refuses to know coordinators, jobs and the wire: parts are JSON that others made (`cli/dashboard`).
 

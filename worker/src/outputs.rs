@@ -93,9 +93,9 @@ impl Metrics {
         let filled_in: Vec<Row> = unwritten.iter().filter_map(|line| serde_json::from_slice(line).ok()).collect();
         write(&self.path, &text)?;
         let from = filled_in.first().map_or(step, |row| row.step);
-        self.on_board(|output, job| Board::begin(output, from, job));
+        self.begin_board(|output, job| Board::begin(output, from, job));
         for row in &filled_in {
-            self.to_board(|board| board.figures(row));
+            self.show(|board| board.figures(row));
         }
         self.file = Some(OpenOptions::new().append(true).open(&self.path).map_err(self.disk("open"))?);
         Ok(again)
@@ -108,7 +108,7 @@ impl Metrics {
             let put = file.write_all(&line);
             put.map_err(self.disk("write"))?;
         }
-        self.to_board(|board| board.figures(&row));
+        self.show(|board| board.figures(&row));
         self.recent.push_back((row.step, line));
         if self.recent.len() > RECENT {
             self.recent.pop_front();
@@ -118,10 +118,10 @@ impl Metrics {
 
     /// The pictures of a step, where this member writes.
     pub fn picture(&mut self, step: Step, png: &[u8]) {
-        self.to_board(|board| board.picture(step, "samples", png));
+        self.show(|board| board.picture(step, "samples", png));
     }
 
-    fn on_board(&mut self, begin: impl FnOnce(&Path, &str) -> io::Result<Board>) {
+    fn begin_board(&mut self, begin: impl FnOnce(&Path, &str) -> io::Result<Board>) {
         let output = self.path.parent().unwrap_or(Path::new(""));
         match begin(output, &self.job) {
             Ok(board) => self.board = Some(board),
@@ -129,7 +129,7 @@ impl Metrics {
         }
     }
 
-    fn to_board(&mut self, put: impl FnOnce(&mut Board) -> io::Result<()>) {
+    fn show(&mut self, put: impl FnOnce(&mut Board) -> io::Result<()>) {
         if let Some(board) = &mut self.board
             && let Err(error) = put(board)
         {

@@ -4,7 +4,7 @@
 //! (the paper, eq. 4: it is an absolute value). So a pixel that the discriminator pulls at less stays where it is, and lambda is
 //! a price: the share of pixels that may move. What a discriminator pulls with depends on the images (handwriting beside
 //! photographs: twelvefold), and is why a lambda that one data set wants does nothing on another. That is so for any psi that sees
-//! single pixels, as each of ours does: it weighs one of them as identity does, gradients twice ([`felt`]).
+//! single pixels, as each of ours does: it weighs one of them as identity does, gradients twice (`felt`).
 //!
 //! A probe finds it before step 0: a discriminator of the job's own layers tells synthetic from real images, nothing being
 //! refined, for as many updates as it takes until its pull grows no more. The run then has the number as if the job had said it:

@@ -1,7 +1,7 @@
 //! What Prometheus reads: every metric with its sentence, and the page of them as a function of what is known.
 //!
 //! Labels are bounded: states, stages and codes are from fixed lists, and of jobs and workers so many have series of their own; the
-//! sums are over all. The series of a job that is over and of a worker that is gone go away after [`KEPT_FOR`]. What nobody
+//! sums are over all. The series of a job that is over and of a worker that is gone go away after a quarter of an hour. What nobody
 //! reports has no series: neither zeros nor guesses. Knows nothing of sockets, files and clocks.
 
 #[cfg(test)]

@@ -138,7 +138,7 @@ impl Run {
 
     /// The discriminator at the end, and the history.
     fn judge_training(&self, args: &Args, report: &mut Report) -> anyhow::Result<()> {
-        let rows = Metrics::of(&args.run).read()?;
+        let rows = Metrics::of(&args.run, "").read()?;
         let last: Vec<_> = rows.iter().rev().filter(|row| row.phase == Phase::Discriminator).take(LAST).collect();
         ensure!(!last.is_empty(), "metrics.jsonl has no discriminator step");
         let mean = |of: fn(&&sumac_common::metrics::Row) -> Option<f64>| {
