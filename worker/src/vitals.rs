@@ -72,7 +72,7 @@ mod tests {
         // Until the library's clock has moved on far enough for a share to mean anything.
         let begun = std::time::Instant::now();
         let busy = std::iter::repeat_with(|| {
-            std::hint::black_box((0..1_000_000_u64).fold(0, |sum, x| sum ^ x.wrapping_mul(sum.wrapping_add(1))));
+            std::hint::black_box((0..1_000_000_u64).fold(0_u64, |sum, x| sum ^ x.wrapping_mul(sum.wrapping_add(1))));
             watch.look().process_cores
         });
         let seen = busy.take_while(|_| begun.elapsed().as_secs() < 30).any(|cores| cores > 0.1);
