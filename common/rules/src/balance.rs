@@ -55,8 +55,10 @@ pub fn imbalance(losses: &Losses, what: &What, step: Step) -> Option<Imbalance> 
     {
         return Some(Imbalance::DiscriminatorWins { on_refined, on_real });
     }
-    if let (Some(realism), Some(regularisation)) = (losses.realism.value(), losses.regularisation.value()) {
-        let times = train.lambda.unwrap_or_default() * regularisation / realism.max(1e-6);
+    if let (Some(realism), Some(regularisation), Some(lambda)) =
+        (losses.realism.value(), losses.regularisation.value(), train.lambda)
+    {
+        let times = lambda * regularisation / realism.max(1e-6);
         if times > RULES {
             return Some(Imbalance::RegularisationRules { times });
         }

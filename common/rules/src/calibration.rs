@@ -174,7 +174,7 @@ mod tests {
         assert!(lambda(&Found::default(), 100, Psi::Identity).is_err());
     }
 
-    /// One value of an 8x8 image moves by 1: what a mean over psi's values makes of it, beside a mean over pixels.
+    /// One value of a large image moves by 1: what a mean over psi's values makes of it, beside a mean over pixels.
     #[test]
     fn a_pixel_weighs_as_much_as_psi_feels_of_it() {
         let of = |psi| lambda(&found(0.03, 0.9), 100, psi).unwrap();

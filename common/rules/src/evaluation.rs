@@ -249,8 +249,9 @@ impl Evaluation {
         if (self.what.task == Task::Classes) == (self.what.measure == Measure::Error) {
             return Err("classes are measured by accuracy, numbers and directions by their error".to_owned());
         }
-        let (side, least) = (self.what.image.height.min(self.what.image.width), model.net.side_min());
-        if side < least.max(JUDGE_NET.side_min()) {
+        let side = self.what.image.height.min(self.what.image.width);
+        let least = model.net.side_min().max(JUDGE_NET.side_min());
+        if side < least {
             return Err(format!("images of {side} pixels are too small: this model needs {least} at least"));
         }
         let parts = || arms.iter().flat_map(|arm| &arm.parts);

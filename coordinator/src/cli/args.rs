@@ -28,7 +28,7 @@ pub enum Command {
     /// Queue a job
     Submit(Submit),
     /// The cluster at a glance: who is here, what runs, what is wrong
-    Status(Status),
+    Status(Look),
     /// List all jobs
     Jobs(List),
     /// Describe one job
@@ -46,7 +46,7 @@ pub enum Command {
     /// List the machines and how they are
     Nodes(List),
     /// Describe one machine and the workers on it
-    Node(Nodes),
+    Node(DescribeNode),
     /// List the workers and what they do
     Workers(List),
     /// What workers and the coordinator log, from wherever they are
@@ -106,7 +106,7 @@ pub enum Command {
         data: Data,
     },
     /// Versions of this tool and of the coordinator
-    Version(Version),
+    Version(Look),
     /// Explain a command or a topic: `sumac help exit-codes`
     Help {
         /// A command, exit-codes or environment [default: all commands]
@@ -137,15 +137,7 @@ pub struct Reach {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Version {
-    #[command(flatten)]
-    pub read: Read,
-    #[command(flatten)]
-    pub reach: Reach,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct Status {
+pub struct Look {
     #[command(flatten)]
     pub read: Read,
     #[command(flatten)]
@@ -193,7 +185,7 @@ pub struct List {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Nodes {
+pub struct DescribeNode {
     /// Its name, or enough of its beginning
     pub node: String,
     #[command(flatten)]
@@ -315,9 +307,7 @@ pub struct Describe {
 #[derive(Debug, clap::Args)]
 pub struct DescribeJob {
     #[command(flatten)]
-    pub target: Target,
-    #[command(flatten)]
-    pub read: Read,
+    pub describe: Describe,
     /// Go on until it is over, and describe it again whenever more than its step changes
     #[arg(short, long)]
     pub watch: bool,

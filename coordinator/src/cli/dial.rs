@@ -3,10 +3,10 @@
 use super::{
     args::{Reach, STATE, Target},
     failure::{Exit, Failure},
-    view::JobView,
+    view::{JobView, WorkerView},
 };
 use crate::serve::{ADDRESS_FILE, LISTEN};
-use std::{error::Error, path::Path, time::Duration};
+use std::{collections::BTreeSet, error::Error, path::Path, time::Duration};
 use sumac_proto::{
     MESSAGE_MAX,
     v1::{self, job_reply::Answer, operator_client::OperatorClient},
@@ -102,11 +102,14 @@ impl Dialled {
         }
     }
 
-    pub(super) async fn jobs(&mut self) -> Result<Vec<v1::Job>, Failure> {
-        match self.operator.list_jobs(v1::ListJobsRequest {}).await {
-            Ok(reply) => Ok(reply.into_inner().jobs),
-            Err(status) => Err(self.failed(&status)),
-        }
+    pub(super) async fn status(&mut self) -> Result<v1::StatusReply, Failure> {
+        let reply = self.operator.status(v1::StatusRequest {}).await;
+        Ok(reply.map_err(|status| self.failed(&status))?.into_inner())
+    }
+
+    pub(super) async fn jobs(&mut self) -> Result<Vec<JobView>, Failure> {
+        let reply = self.operator.list_jobs(v1::ListJobsRequest {}).await;
+        reply.map_err(|status| self.failed(&status))?.into_inner().jobs.into_iter().map(JobView::of).collect()
     }
 
     /// The whole id of the job that is meant.
@@ -121,11 +124,17 @@ impl Dialled {
         self.answered(reply)
     }
 
-    pub(super) async fn workers(&mut self) -> Result<Vec<v1::Worker>, Failure> {
-        match self.operator.list_workers(v1::ListWorkersRequest {}).await {
-            Ok(reply) => Ok(reply.into_inner().workers),
-            Err(status) => Err(self.failed(&status)),
-        }
+    pub(super) async fn workers(&mut self) -> Result<Vec<WorkerView>, Failure> {
+        let reply = self.operator.list_workers(v1::ListWorkersRequest {}).await;
+        reply.map_err(|status| self.failed(&status))?.into_inner().workers.into_iter().map(WorkerView::of).collect()
+    }
+
+    /// The whole name of the job, the worker, the node or the one of `others` that is meant.
+    pub(super) async fn name_of_any(&mut self, named: &str, others: &[&str], kind: Named) -> Result<String, Failure> {
+        let mut names: BTreeSet<String> = others.iter().map(|other| (*other).to_owned()).collect();
+        names.extend(self.jobs().await?.into_iter().map(|job| job.id));
+        names.extend(self.workers().await?.into_iter().flat_map(|worker| [worker.name, worker.node]));
+        choose(&names.into_iter().collect::<Vec<_>>(), named, kind)
     }
 
     /// The job of a reply, or that there is none.

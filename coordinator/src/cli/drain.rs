@@ -62,7 +62,7 @@ pub(super) async fn drain(drain: Drain) -> Result<Exit, Failure> {
 
 /// Those of this name that still work for a job.
 async fn busy(dialled: &mut Dialled, name: &str) -> Result<Vec<String>, Failure> {
-    let workers = dialled.workers().await?.into_iter().map(WorkerView::of).collect::<Result<Vec<_>, _>>()?;
+    let workers = dialled.workers().await?;
     let is_busy = |worker: &WorkerView| worker.job.is_some();
     let named = |worker: &WorkerView| worker.name == name || worker.node == name;
     Ok(workers.into_iter().filter(|worker| named(worker) && is_busy(worker)).map(|worker| worker.name).collect())

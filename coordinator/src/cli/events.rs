@@ -2,13 +2,12 @@
 
 use super::{
     args::{Events, Output},
-    dial::{Dialled, Named, choose},
+    dial::Named,
     failure::{Exit, Failure},
     render::print_line,
     show::style,
     view::FactView,
 };
-use std::collections::BTreeSet;
 use sumac_proto::v1;
 
 const ANYTHING: Named = Named { what: "job, worker or node", list: "sumac jobs", first: "nothing has happened yet" };
@@ -16,7 +15,7 @@ const ANYTHING: Named = Named { what: "job, worker or node", list: "sumac jobs",
 pub(super) async fn events(events: Events) -> Result<Exit, Failure> {
     let mut dialled = events.reach.dial().await?;
     let about = match &events.about {
-        Some(named) => whole_name(&mut dialled, named).await?,
+        Some(named) => dialled.name_of_any(named, &[], ANYTHING).await?,
         None => String::new(),
     };
     let request = v1::ListEventsRequest { about, follow: events.follow };
@@ -35,13 +34,6 @@ pub(super) async fn events(events: Events) -> Result<Exit, Failure> {
             Output::Table => print(&fact),
         }
     }
-}
-
-async fn whole_name(dialled: &mut Dialled, named: &str) -> Result<String, Failure> {
-    let jobs = dialled.jobs().await?.into_iter().map(|job| job.id);
-    let mut names: BTreeSet<String> = jobs.collect();
-    names.extend(dialled.workers().await?.into_iter().flat_map(|worker| [worker.name, worker.node]));
-    choose(&names.into_iter().collect::<Vec<_>>(), named, ANYTHING)
 }
 
 fn print(fact: &FactView) {

@@ -2,14 +2,13 @@
 
 use super::{
     args::{Logs, Output},
-    dial::{Named, choose},
+    dial::Named,
     failure::{Exit, Failure},
     render::print_line,
     view::LogView,
 };
 use crate::logs::COORDINATOR;
 use owo_colors::Style;
-use std::collections::BTreeSet;
 use sumac_common::logging::Level;
 use sumac_proto::v1;
 
@@ -19,12 +18,7 @@ const SPEAKER: Named =
 pub(super) async fn logs(logs: Logs) -> Result<Exit, Failure> {
     let mut dialled = logs.reach.dial().await?;
     let about = match &logs.about {
-        Some(named) => {
-            let jobs = dialled.jobs().await?.into_iter().map(|job| job.id);
-            let mut names: BTreeSet<String> = jobs.chain([COORDINATOR.to_owned()]).collect();
-            names.extend(dialled.workers().await?.into_iter().flat_map(|worker| [worker.name, worker.node]));
-            choose(&names.into_iter().collect::<Vec<_>>(), named, SPEAKER)?
-        }
+        Some(named) => dialled.name_of_any(named, &[COORDINATOR], SPEAKER).await?,
         None => String::new(),
     };
     let since = logs.since.map(prost_types::Duration::try_from).transpose();

@@ -1,17 +1,18 @@
 //! `nodes`, `node`, `workers`: the machines of a cluster and the workers on them.
 
 use super::{
-    args::{List, Nodes, Output},
-    dial::{Dialled, Named, choose},
+    args::{DescribeNode, List, Output},
+    dial::{Named, choose},
     failure::{Exit, Failure},
     list::{Around, Listed, list},
     render::{Cell, counted, grouped, print_item, say, size, span, table},
     show::style,
-    view::{GpuView, VitalsView, WorkerView},
+    view::WorkerView,
 };
 use owo_colors::Style;
 use serde::Serialize;
 use std::{collections::BTreeSet, time::Duration};
+use sumac_common::vitals::{Gpu, Vitals};
 
 const NOTHING: &str = "no worker has joined yet: `sumac-worker node --coordinator URL` starts one per device";
 const NODE: Named = Named {
@@ -32,7 +33,7 @@ pub(super) struct NodeView {
     pub devices: Vec<String>,
     pub jobs: Vec<String>,
     /// Of the whole machine, as the worker that was heard last says it; like the next one.
-    pub vitals: Option<VitalsView>,
+    pub vitals: Option<Vitals>,
     pub version: String,
     /// Of the fastest job it takes part in.
     pub steps_per_second: Option<f64>,
@@ -109,8 +110,8 @@ fn rate(rate: Option<f64>) -> String {
     dash(rate.map(|rate| format!("{rate:.1}")))
 }
 
-fn memory(vitals: Option<&VitalsView>) -> String {
-    let both = |vitals: &VitalsView| format!("{}/{}", size(vitals.memory_used), size(vitals.memory_total));
+fn memory(vitals: Option<&Vitals>) -> String {
+    let both = |vitals: &Vitals| format!("{}/{}", size(vitals.memory_used), size(vitals.memory_total));
     dash(vitals.map(both))
 }
 
@@ -157,7 +158,7 @@ impl Listed for NodeView {
     }
 }
 
-fn gpu(gpu: &GpuView) -> String {
+fn gpu(gpu: &Gpu) -> String {
     format!("{:.0}% {}/{}", 100.0 * gpu.busy, size(gpu.memory_used), size(gpu.memory_total))
 }
 
@@ -216,20 +217,16 @@ impl WorkerView {
     }
 }
 
-async fn all(dialled: &mut Dialled) -> Result<Vec<WorkerView>, Failure> {
-    dialled.workers().await?.into_iter().map(WorkerView::of).collect()
-}
-
 pub(super) async fn workers(args: List) -> Result<Exit, Failure> {
     let mut dialled = args.reach.dial().await?;
     let around = Around { nothing: NOTHING, below: |workers| Some(of_workers(workers)) };
-    list(&args.read, around, async || all(&mut dialled).await).await
+    list(&args.read, around, async || dialled.workers().await).await
 }
 
 pub(super) async fn nodes(args: List) -> Result<Exit, Failure> {
     let mut dialled = args.reach.dial().await?;
     let around = Around { nothing: NOTHING, below: |nodes| Some(of_nodes(nodes)) };
-    list(&args.read, around, async || Ok(NodeView::all_of(&all(&mut dialled).await?))).await
+    list(&args.read, around, async || Ok(NodeView::all_of(&dialled.workers().await?))).await
 }
 
 /// `5 workers: 2 busy, 1 idle, 0 drained, 1 suspect, 1 gone`
@@ -258,9 +255,9 @@ struct Described<'a> {
 }
 
 /// One machine, and each worker on it.
-pub(super) async fn node(args: Nodes) -> Result<Exit, Failure> {
+pub(super) async fn node(args: DescribeNode) -> Result<Exit, Failure> {
     let mut dialled = args.reach.dial().await?;
-    let workers = all(&mut dialled).await?;
+    let workers = dialled.workers().await?;
     let nodes = NodeView::all_of(&workers);
     let names: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
     let name = choose(&names, &args.node, NODE)?;

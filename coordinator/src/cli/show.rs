@@ -10,7 +10,7 @@ use super::{
         terminal_width,
     },
     timeline::GenerationView,
-    view::{CheckpointView, EachView, JobView, PiecesView, SlowView, WorkerView},
+    view::{CheckpointView, EachView, JobView, PiecesView, SlowView},
 };
 use owo_colors::Style;
 use std::time::Duration;
@@ -27,7 +27,7 @@ const GENERATIONS_SHOWN: usize = 8;
 pub(super) async fn jobs(args: List) -> Result<Exit, Failure> {
     let mut dialled = args.reach.dial().await?;
     let around = Around { nothing: "no jobs yet: `sumac submit FILE` queues one", below: |_| None };
-    list(&args.read, around, async || dialled.jobs().await?.into_iter().map(JobView::of).collect()).await
+    list(&args.read, around, async || dialled.jobs().await).await
 }
 
 impl Listed for JobView {
@@ -131,7 +131,7 @@ pub(super) fn style(word: &str) -> Style {
 pub(super) async fn one(dialled: &mut Dialled, id: String) -> Result<JobView, Failure> {
     let mut job = dialled.job(id).await?;
     if job.is_open() {
-        let workers = dialled.workers().await?.into_iter().map(WorkerView::of).collect::<Result<Vec<_>, _>>()?;
+        let workers = dialled.workers().await?;
         let of = |name: &String| workers.iter().find(|worker| worker.name == *name)?.step_ms;
         let each = job.workers.iter().filter_map(|name| Some(EachView { worker: name.clone(), step_ms: of(name)? }));
         job.each = each.collect();
@@ -158,25 +158,26 @@ pub(super) async fn checkpoints(args: Describe) -> Result<Exit, Failure> {
 }
 
 pub(super) async fn job(args: DescribeJob) -> Result<Exit, Failure> {
-    let (mut dialled, id) = args.target.dial().await?;
+    let DescribeJob { describe: Describe { target, read }, watch } = args;
+    let (mut dialled, id) = target.dial().await?;
     let mut shown = None;
     loop {
         let job = one(&mut dialled, id.clone()).await?;
         let mark = job.mark();
         if shown.as_ref() != Some(&mark) {
-            match args.read.output {
-                Output::Json if args.watch => print_line(&job),
+            match read.output {
+                Output::Json if watch => print_line(&job),
                 Output::Json => print_item(&job),
                 Output::Table => {
                     if shown.is_some() {
                         anstream::println!();
                     }
-                    describe(&job);
+                    print_description(&job);
                 }
             }
             shown = Some(mark);
         }
-        if !args.watch || job.is_over() {
+        if !watch || job.is_over() {
             return Ok(Exit::Done);
         }
         tokio::select! {
@@ -186,7 +187,7 @@ pub(super) async fn job(args: DescribeJob) -> Result<Exit, Failure> {
     }
 }
 
-fn describe(job: &JobView) {
+fn print_description(job: &JobView) {
     match &job.pieces {
         Some(known) => describe_pieces(job, known),
         None => describe_run(job),

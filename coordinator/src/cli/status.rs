@@ -1,7 +1,7 @@
 //! `status`: the cluster at a glance.
 
 use super::{
-    args::{Output, Status},
+    args::{Look, Output},
     failure::{Exit, Failure},
     machines::{NodeView, of_nodes, of_workers},
     render::{counted, figure, grouped, print_item, size, span},
@@ -10,7 +10,6 @@ use super::{
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
-use sumac_proto::v1;
 
 #[derive(Serialize)]
 struct Glance {
@@ -28,12 +27,11 @@ struct Glance {
     unfinished: Vec<JobView>,
 }
 
-pub(super) async fn status(args: Status) -> Result<Exit, Failure> {
+pub(super) async fn status(args: Look) -> Result<Exit, Failure> {
     let mut dialled = args.reach.dial().await?;
-    let status = dialled.operator.status(v1::StatusRequest {}).await;
-    let status = status.map_err(|status| dialled.failed(&status))?.into_inner();
-    let jobs = dialled.jobs().await?.into_iter().map(JobView::of).collect::<Result<Vec<_>, _>>()?;
-    let workers = dialled.workers().await?.into_iter().map(WorkerView::of).collect::<Result<Vec<_>, _>>()?;
+    let status = dialled.status().await?;
+    let jobs = dialled.jobs().await?;
+    let workers = dialled.workers().await?;
     let mut counts = BTreeMap::new();
     for job in &jobs {
         *counts.entry(job.state).or_insert(0) += 1;

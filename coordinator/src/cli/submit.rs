@@ -133,10 +133,10 @@ async fn rehearse(spec: &Spec, reach: &Reach) -> Result<Exit, Failure> {
 
 async fn placement(spec: &Spec, reach: &Reach) -> Result<String, Failure> {
     let mut dialled = reach.dial().await?;
-    let workers = dialled.workers().await?.into_iter().map(WorkerView::of).collect::<Result<Vec<_>, _>>()?;
+    let workers = dialled.workers().await?;
     let mut free: Vec<String> = workers.into_iter().filter(WorkerView::is_free).map(|worker| worker.name).collect();
     let are_free = format!("{} free", counted(free.len() as u64, "worker"));
-    let queued = dialled.jobs().await?.into_iter().filter(|job| job.state() == v1::JobState::Queued).count();
+    let queued = dialled.jobs().await?.into_iter().filter(|job| job.state == "queued").count();
     let wanted = &spec.how.workers;
     if queued > 0 {
         return Ok(format!("behind {}; {are_free}", counted(queued as u64, "queued job")));

@@ -158,7 +158,6 @@ fn worker_count(args: &args::Up, spec: Option<&Spec>) -> u32 {
 /// Workers of an earlier `up` here died with it, for certain: no job shall wait for them.
 pub(super) async fn forget_the_dead(mut dialled: Dialled) -> Result<(), Failure> {
     for job in dialled.jobs().await? {
-        let job = JobView::of(job)?;
         if !job.is_over() {
             let given_up = v1::GiveUpRequest { job: job.id.clone() };
             dialled.operator.give_up(given_up).await.map_err(|status| dialled.failed(&status))?;
@@ -261,7 +260,6 @@ async fn keep_open(mut dialled: Dialled, signals: &mut Signals) -> Result<Exit, 
     signals.next().await;
     let mut draining = Vec::new();
     for job in dialled.jobs().await? {
-        let job = JobView::of(job)?;
         if !job.is_over() {
             let pause = v1::PauseRequest { job: job.id.clone() };
             dialled.operator.pause(pause).await.map_err(|status| dialled.failed(&status))?;

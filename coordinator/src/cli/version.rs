@@ -1,13 +1,12 @@
 //! `version`: of this tool, and of the coordinator that can be reached.
 
 use super::{
-    args::{Output, Version},
+    args::{Look, Output},
     failure::{Exit, Failure},
     render::{counted, print_item, say, span},
     view,
 };
 use serde::Serialize;
-use sumac_proto::v1;
 
 #[derive(Serialize)]
 struct Versions {
@@ -28,11 +27,10 @@ struct CoordinatorView {
 }
 
 /// A coordinator that is not there is no failure of this command.
-pub(super) async fn version(asked: Version) -> Result<Exit, Failure> {
+pub(super) async fn version(asked: Look) -> Result<Exit, Failure> {
     let coordinator = match asked.reach.dial().await {
         Ok(mut dialled) => {
-            let status = dialled.operator.status(v1::StatusRequest {}).await;
-            let status = status.map_err(|status| dialled.failed(&status))?.into_inner();
+            let status = dialled.status().await?;
             Some(CoordinatorView {
                 url: dialled.url,
                 version: status.version,

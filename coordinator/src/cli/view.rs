@@ -17,12 +17,12 @@ use sumac_common::{
     pace::Times,
     piecework::Piecework,
     spec::{self, Spec},
-    vitals::{Gpu, Vitals},
+    vitals::Vitals,
 };
 use sumac_proto::v1;
 
-/// A worker speaks once a second.
-const STALE_AFTER: Duration = Duration::from_millis(2_500);
+/// A worker speaks once a second: one that was not heard for so long may not be as it was.
+pub(super) const STALE_AFTER: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct JobView {
@@ -188,7 +188,7 @@ pub(super) struct WorkerView {
     pub images_per_second: Option<f64>,
     /// Where the time of a step goes.
     pub step_ms: Option<TimesView>,
-    pub vitals: Option<VitalsView>,
+    pub vitals: Option<Vitals>,
     /// Since it was heard last.
     pub silent_seconds: f64,
     /// Longer ago than a worker that is here is ever silent: what is said of it is old.
@@ -206,31 +206,6 @@ pub(super) struct TimesView {
     pub optimiser: f64,
     /// For workers that took longer.
     pub waiting: f64,
-}
-
-/// How a worker's process and its machine are.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct VitalsView {
-    pub process_bytes: u64,
-    /// Cores that the process keeps busy.
-    pub process_cores: f64,
-    pub cores: u32,
-    pub load: f64,
-    pub memory_used: u64,
-    pub memory_total: u64,
-    pub gpus: Vec<GpuView>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct GpuView {
-    pub name: String,
-    /// Share of the time, 0 to 1.
-    pub busy: f64,
-    pub memory_used: u64,
-    pub memory_total: u64,
-    /// Degrees Celsius.
-    pub temperature: u32,
-    pub watts: f64,
 }
 
 /// A line of a log.
@@ -267,7 +242,7 @@ impl JobView {
         let so_far = job.so_far.unwrap_or_default();
         let facts: Vec<FactView> = job.facts.into_iter().map(FactView::of).collect();
         let turns: Vec<Turn> = facts.iter().filter_map(|fact| fact.turn.clone()).collect();
-        let is_over = matches!(state, "finished" | "paused" | "failed" | "cancelled");
+        let is_over = is_over(state);
         let last = facts.last().map(|fact| fact.time).filter(|_| is_over);
         let ended = last.unwrap_or_else(SystemTime::now);
         let timeline = timeline::generations(&turns, ended, is_over);
@@ -313,7 +288,7 @@ impl JobView {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.state, "finished" | "paused" | "failed" | "cancelled")
+        is_over(self.state)
     }
 
     /// A generation is open.
@@ -371,6 +346,10 @@ impl PiecesView {
     pub(super) fn is_of_images(&self) -> bool {
         self.kind == "refine"
     }
+}
+
+fn is_over(state: &str) -> bool {
+    matches!(state, "finished" | "paused" | "failed" | "cancelled")
 }
 
 fn state(state: v1::JobState) -> Result<&'static str, Failure> {
@@ -491,7 +470,7 @@ impl WorkerView {
             steps_per_second: beat.as_ref().map(|beat| beat.steps_per_second).filter(|rate| *rate > 0.0),
             images_per_second: beat.as_ref().map(|beat| beat.images_per_second).filter(|rate| *rate > 0.0),
             step_ms: beat.as_ref().and_then(TimesView::of),
-            vitals: worker.vitals.map(|vitals| VitalsView::of(vitals.into())),
+            vitals: worker.vitals.map(Into::into),
             silent_seconds: duration(worker.silent).as_secs_f64(),
             stale: duration(worker.silent) > STALE_AFTER,
         })
@@ -523,37 +502,28 @@ impl TimesView {
         self.data + self.forward + self.backward
     }
 
+    fn named(&self) -> [(&'static str, f64); 7] {
+        let Self { data, forward, backward, guard, reduce, optimiser, waiting } = *self;
+        [
+            ("data", data),
+            ("forward", forward),
+            ("backward", backward),
+            ("guard", guard),
+            ("reduce", reduce),
+            ("optimiser", optimiser),
+            ("waiting", waiting),
+        ]
+    }
+
     /// A whole step.
     pub(super) fn step(&self) -> f64 {
-        let Self { data, forward, backward, guard, reduce, optimiser, waiting } = self;
-        data + forward + backward + guard + reduce + optimiser + waiting
+        self.named().iter().map(|(_, ms)| ms).sum()
     }
 
     /// Each part's share of a step, 0 to 1, under its name.
     pub(super) fn shares(&self) -> [(&'static str, f64); 7] {
-        let Self { data, forward, backward, guard, reduce, optimiser, waiting } = *self;
         let step = self.step().max(f64::MIN_POSITIVE);
-        [
-            ("data", data / step),
-            ("forward", forward / step),
-            ("backward", backward / step),
-            ("guard", guard / step),
-            ("reduce", reduce / step),
-            ("optimiser", optimiser / step),
-            ("waiting", waiting / step),
-        ]
-    }
-}
-
-impl VitalsView {
-    fn of(vitals: Vitals) -> Self {
-        let Vitals { process_bytes, process_cores, cores, load, memory_used, memory_total, gpus } = vitals;
-        let gpu = |gpu: Gpu| {
-            let Gpu { name, busy, memory_used, memory_total, temperature, watts } = gpu;
-            GpuView { name, busy, memory_used, memory_total, temperature, watts }
-        };
-        let gpus = gpus.into_iter().map(gpu).collect();
-        Self { process_bytes, process_cores, cores, load, memory_used, memory_total, gpus }
+        self.named().map(|(part, ms)| (part, ms / step))
     }
 }
 

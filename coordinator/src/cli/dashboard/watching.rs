@@ -205,10 +205,9 @@ impl Watcher<'_> {
     }
 
     async fn look(&self, dialled: &mut Dialled) -> Result<Seen, Failure> {
-        let status = dialled.operator.status(v1::StatusRequest {}).await;
-        let status = status.map_err(|status| dialled.failed(&status))?.into_inner();
-        let workers = dialled.workers().await?.into_iter().map(WorkerView::of).collect::<Result<Vec<_>, _>>()?;
-        let jobs = dialled.jobs().await?.into_iter().map(JobView::of).collect::<Result<Vec<_>, _>>()?;
+        let status = dialled.status().await?;
+        let workers = dialled.workers().await?;
+        let jobs = dialled.jobs().await?;
         let looked_at = self.board.looked_at().borrow().clone();
         let mut details = Vec::new();
         for id in looked_at.keys().filter(|id| jobs.iter().any(|job| job.id == **id)) {

@@ -7,10 +7,10 @@ use super::{
         render::{counted, figure, grouped, span},
         samples::halves,
         show::{Tone, eta, most, speed, tone},
-        view::{FactView, JobView},
+        view::{FactView, JobView, STALE_AFTER},
     },
     series::{Scale, Series, bars},
-    stage::{Contact, Curves, Listed, Member, Page, Pane, STALE_AFTER, Stage},
+    stage::{Contact, Curves, Listed, Member, Page, Pane, Stage},
 };
 use ratatui::{
     Frame,

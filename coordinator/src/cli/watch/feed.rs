@@ -7,7 +7,7 @@ use super::{
         args::Reach,
         dial::Dialled,
         failure::{Exit, Failure},
-        view::{FactView, JobView, WorkerView},
+        view::FactView,
     },
     stage::{Looked, News},
 };
@@ -85,10 +85,9 @@ fn silent() -> Failure {
 }
 
 async fn look(dialled: &mut Dialled) -> Result<Looked, Failure> {
-    let status = dialled.operator.status(v1::StatusRequest {}).await;
-    let status = status.map_err(|status| dialled.failed(&status))?.into_inner();
-    let jobs = dialled.jobs().await?.into_iter().map(JobView::of).collect::<Result<_, _>>()?;
-    let workers = dialled.workers().await?.into_iter().map(WorkerView::of).collect::<Result<_, _>>()?;
+    let status = dialled.status().await?;
+    let jobs = dialled.jobs().await?;
+    let workers = dialled.workers().await?;
     let v1::StatusReply { version, term, trouble, .. } = status;
     Ok(Looked { url: dialled.url.clone(), version, term, trouble, jobs, workers })
 }

@@ -5,7 +5,7 @@
 use super::{
     super::{
         failure::Exit,
-        view::{FactView, JobView, LossView, WorkerView},
+        view::{FactView, JobView, LossView, STALE_AFTER, WorkerView},
     },
     series::Series,
 };
@@ -17,8 +17,6 @@ use std::{
 };
 use sumac_data::picture::Picture;
 
-/// A value that was not heard of for so long is no longer shown as one that is so.
-pub(super) const STALE_AFTER: Duration = Duration::from_secs(3);
 /// Workers that the coordinator no longer lists stay for so long.
 const ABSENT_SHOWN: Duration = Duration::from_secs(600);
 /// Facts that are kept.
