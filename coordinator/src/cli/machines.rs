@@ -294,6 +294,8 @@ fn describe(node: &NodeView, workers: &[WorkerView]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sumac_common::losses::Losses;
+    use sumac_proto::v1;
 
     fn worker(name: &str, node: &str, presence: &'static str, state: &str) -> WorkerView {
         WorkerView {
@@ -331,6 +333,27 @@ mod tests {
         assert_eq!(of_nodes(&nodes), "3 nodes: 1 idle, 1 lost, 1 training");
         assert_eq!(nodes[2].causes, ["c-1: it fell silent"]);
         assert!(nodes[1].stale && !nodes[2].stale);
+    }
+
+    /// As the coordinator tells it: here, and silent for so long.
+    #[test]
+    fn who_is_here_and_was_not_heard_for_a_while_shows_no_speed() {
+        let row = |seconds| {
+            let beat = v1::Beat {
+                job: "eyes".to_owned(),
+                doing: v1::Doing::Training.into(),
+                losses: Some(Losses::default().into()),
+                steps_per_second: 11.8,
+                ..v1::Beat::default()
+            };
+            let silent = Some(prost_types::Duration { seconds, nanos: 0 });
+            let presence = v1::Presence::Here.into();
+            let told =
+                v1::Worker { name: "a-0".to_owned(), presence, silent, beat: Some(beat), ..v1::Worker::default() };
+            table(&[], &[WorkerView::of(told).unwrap().row()])
+        };
+        assert!(row(1).contains("11.8"), "{}", row(1));
+        assert!(!row(4).contains("11.8") && row(4).contains("training"), "{}", row(4));
     }
 
     #[test]
