@@ -7,11 +7,13 @@ mod alone;
 pub mod args;
 mod ask;
 mod compare;
+mod completion;
 mod convert;
 mod dashboard;
 mod data;
 mod destination;
 mod dial;
+mod doctor;
 mod drain;
 mod evaluate;
 mod evaluation;
@@ -20,10 +22,12 @@ mod export;
 mod failure;
 mod follow;
 mod help;
+mod init;
 mod job_file;
 mod list;
 mod logs;
 mod machines;
+mod man;
 mod node;
 mod outcome;
 mod piecework;
@@ -55,6 +59,7 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 pub async fn run(args: Args) -> Exit {
     let ended = match args.command {
         Command::Up(up) => up::up(up, args.verbose).await,
+        Command::Init(asked) => init::init(asked).await,
         Command::Serve(serve) => stand::serve(serve).await,
         Command::Submit(submit) => submit::submit(submit, args.verbose).await,
         Command::Status(status) => status::status(status).await,
@@ -85,7 +90,10 @@ pub async fn run(args: Args) -> Exit {
         Command::Export(export) => export::export(export).await,
         Command::Verify(verify) => verify::verify(verify).await,
         Command::Data { data } => data::data(data).await,
+        Command::Doctor(asked) => doctor::doctor(asked, args.verbose).await,
         Command::Version(list) => version::version(list).await,
+        Command::Completion(asked) => completion::completion(&asked),
+        Command::Man(asked) => man::man(&asked),
         Command::Help { topic } => help::help(&topic),
     };
     ended.unwrap_or_else(|failure| {

@@ -7,6 +7,7 @@
 
 use crate::{
     admission::{self, Admission, NotAdmitted},
+    examinations::Examinations,
     logs::{self, Logs},
     picture::{Entry, Facts, Noted, Picture, Work},
     store::{Ended, Remembered, Store, StoreError},
@@ -76,6 +77,11 @@ pub enum Call {
         event: Box<Event>,
         answer: oneshot::Sender<Result<(), CannotSave>>,
     },
+    /// A question beside all that is decided, to a worker that may be gone by then.
+    Examine {
+        worker: WorkerId,
+        down: Down,
+    },
     /// From who wants to know whether anybody is in.
     Knock {
         answer: oneshot::Sender<()>,
@@ -102,6 +108,7 @@ pub struct Desk {
     pub calls: mpsc::Sender<Call>,
     pub picture: watch::Receiver<Arc<Picture>>,
     pub logs: Arc<Logs>,
+    pub examinations: Examinations,
 }
 
 /// Dropping it ends the stream in both directions.
@@ -164,7 +171,7 @@ impl Driver {
             logs: logs.clone(),
         };
         driver.publish();
-        (driver, Desk { calls, picture: seen, logs })
+        (driver, Desk { calls, picture: seen, logs, examinations: Examinations::default() })
     }
 
     /// Until `stopping`. What was called before is done; streams end when this returns.
@@ -222,6 +229,10 @@ impl Driver {
                 self.step(*event).await?;
                 self.carry_out().await?;
                 let _ = answer.send(self.trouble.clone().map_or(Ok(()), Err));
+                Ok(())
+            }
+            Call::Examine { worker, down } => {
+                self.tell(&worker, down);
                 Ok(())
             }
             Call::Knock { answer } => {

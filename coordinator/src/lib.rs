@@ -6,7 +6,7 @@
 //! * [`serve`]: bind, own the state, stop politely
 //! * [`driver`]: the one task that owns the cluster; [`admission`]: what a submitted run becomes
 //! * [`rpc`]: the two services, wire to domain at the door; [`picture`]: what readers see without asking the driver
-//! * [`logs`]: the last lines that each process said
+//! * [`logs`]: the last lines that each process said; [`examinations`]: what they find when `doctor` asks
 //! * [`web`]: the HTTP port for probes and scrapers, from the picture
 //! * [`store`]: what has to survive: jobs, the term, the journal
 //! * [`cli`]: what people type and read; [`dashboard`]: what they see in a browser
@@ -18,6 +18,7 @@ pub mod admission;
 pub mod cli;
 pub mod dashboard;
 pub mod driver;
+pub mod examinations;
 pub mod logs;
 pub mod picture;
 pub mod rpc;

@@ -2,6 +2,7 @@
 
 mod attend;
 mod counted;
+mod examine;
 mod operator;
 mod view;
 

@@ -3,6 +3,7 @@
 //! Reading can fail and says which field of which message was at fault; writing cannot. Knows nothing of streams.
 
 mod down;
+mod examined;
 mod observed;
 mod parts;
 #[cfg(test)]
@@ -11,10 +12,13 @@ mod up;
 
 use sumac_common::{
     conversation::{Order, Report, Seat, Standing},
+    examination::{Answer, Examination},
     ids::Term,
     logging::Line,
     spec,
 };
+
+use std::time::SystemTime;
 
 /// What a worker says.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +31,12 @@ pub enum Up {
     Said(Report),
     /// For people; no decision hears it.
     Logged(Vec<Line>),
+    /// To `Examine`, for people; at what time by its clock.
+    Examined {
+        number: u64,
+        at: SystemTime,
+        answer: Answer,
+    },
 }
 
 /// What the coordinator answers.
@@ -39,6 +49,11 @@ pub enum Down {
     /// The session is over, and a later attempt may be welcome.
     NotYet(String),
     Told(Order),
+    /// Beside whatever it does; answered under the same number.
+    Examine {
+        number: u64,
+        what: Examination,
+    },
 }
 
 /// A message that says nothing the domain knows.

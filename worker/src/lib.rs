@@ -11,6 +11,7 @@
 //! * [`piecework`]: the loop of a job in pieces; [`mod@refine`] and [`evaluate`]: its kinds; [`pipeline`]: what images go through;
 //!   [`share`]: a refinement without a coordinator
 //! * `downstream`: the models that learn from refined images, and the figures of such images
+//! * [`examining`]: what `doctor` has it look at
 //! * [`pantry`]: a run's images; [`mailbox`] and [`session`]: the coordinator's word
 //!
 //! The crate refuses to know who else is there, beyond the roster it is told, and never names the coordinator's crate.
@@ -26,6 +27,7 @@ pub mod downstream;
 pub mod durable;
 pub mod entering;
 pub mod evaluate;
+pub mod examining;
 pub mod faults;
 pub mod fingerprint;
 pub mod history;

@@ -1,12 +1,13 @@
 //! `sumac-worker`: one process, one device; or the parent of several. Arguments to a seat and a mailbox; then the conversation
 //! on its threads, the loop on this one.
 
+mod doctor;
 mod node;
 
 use clap::{Parser, Subcommand};
 use std::{
     future::Future,
-    io::{ErrorKind, IsTerminal},
+    io::{self, ErrorKind, IsTerminal},
     net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs},
     path::PathBuf,
     process::ExitCode,
@@ -20,6 +21,7 @@ use sumac_common::{
 };
 use sumac_data::{freeze::cache_folder, storage::Roots};
 use sumac_worker::{
+    examining::Examiner,
     faults::Faults,
     fingerprint,
     logbook::Logbook,
@@ -64,6 +66,8 @@ enum Command {
     /// between two steps, and the node ends with the last. A second one ends all at once. It goes on when the coordinator dies,
     /// and ends when a worker says that its configuration is at fault.
     Node(node::NodeArgs),
+    /// Look at this machine, without a coordinator: libtorch, GPUs, shared memory, disks, names. Ends with 1 if anything fails.
+    Doctor(doctor::DoctorArgs),
     /// Do a share of a refinement, without a coordinator: a task of an array job.
     ///
     /// `sumac refine SRC DST --checkpoint ... --shard-of I/N` prepares DST and runs this. When it is told to end it ends within
@@ -149,6 +153,7 @@ fn main() -> ExitCode {
     let ended = match args.command {
         Command::Run(args) => run(args, logbook),
         Command::Node(args) => node::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Refine(args) => refine(&args),
     };
     match ended {
@@ -178,8 +183,7 @@ fn run(args: RunArgs, logbook: Logbook) -> Result<(), Ending> {
     let patience = Duration::from_secs(patience);
     let mailbox = Arc::new(Mailbox::default());
     hear_signals(Arc::clone(&mailbox), Duration::from_secs(place.grace)).map_err(|error| ending(RESTART_ME)(&error))?;
-    let roots = Roots::new(&place.data_roots)
-        .map_err(|(folder, error)| as_it_is(&format!("--data-root {}: {error}", folder.display())))?;
+    let roots = roots_of(&place.data_roots)?;
     let host = match place.host {
         Some(host) => host,
         None => match way_to(&place.coordinator, patience, &mailbox)? {
@@ -199,6 +203,8 @@ fn run(args: RunArgs, logbook: Logbook) -> Result<(), Ending> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         device: "cpu".to_owned(),
     };
+    let cache = place.cache.unwrap_or_else(cache_folder);
+    let examiner = Examiner { node: seat.node.clone(), cache: cache.clone(), roots: roots.clone() };
     info!(worker = %seat.worker, %host, "starting");
 
     let end = Arc::new(Notify::new());
@@ -207,17 +213,10 @@ fn run(args: RunArgs, logbook: Logbook) -> Result<(), Ending> {
         let (mailbox, end) = (Arc::clone(&mailbox), Arc::clone(&end));
         thread::Builder::new()
             .name("session".to_owned())
-            .spawn(move || converse(&place.coordinator, seat, mailbox, logbook, patience, end))
+            .spawn(move || converse(&place.coordinator, seat, mailbox, logbook, examiner, patience, end))
             .map_err(|error| ending(RESTART_ME)(&error))?
     };
-    let desk = Desk {
-        me,
-        mailbox: &mailbox,
-        faults,
-        cache: place.cache.unwrap_or_else(cache_folder),
-        roots,
-        fingerprint: &fingerprint::on_cpu,
-    };
+    let desk = Desk { me, mailbox: &mailbox, faults, cache, roots, fingerprint: &fingerprint::on_cpu };
     engine::work(&desk, host);
     end.notify_one();
     match conversation.join() {
@@ -229,7 +228,7 @@ fn run(args: RunArgs, logbook: Logbook) -> Result<(), Ending> {
 fn refine(args: &ShareArgs) -> Result<(), Ending> {
     args.parent.end_together()?;
     engine::set_up(&ending(NOT_AS_IT_IS))?;
-    let restart_me = |error: std::io::Error| ending(RESTART_ME)(&error);
+    let restart_me = |error: io::Error| ending(RESTART_ME)(&error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(restart_me)?;
     let mut signals = {
         let _inside = runtime.enter();
@@ -254,12 +253,13 @@ fn converse(
     seat: Seat,
     mailbox: Arc<Mailbox>,
     logbook: Logbook,
+    examiner: Examiner,
     patience: Duration,
     end: Arc<Notify>,
 ) -> Result<(), Ending> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.map_err(|error| ending(RESTART_ME)(&error)).and_then(|runtime| {
-        let attended = session::attend(address, seat, Arc::clone(&mailbox), logbook, patience, end);
+        let attended = session::attend(address, seat, Arc::clone(&mailbox), logbook, examiner, patience, end);
         runtime.block_on(attended).map_err(|error| match error {
             SessionError::Refused(_) | SessionError::Address(_) => ending(NOT_AS_IT_IS)(&error),
             _ => ending(RESTART_ME)(&error),
@@ -271,7 +271,7 @@ fn converse(
 
 /// SIGTERM, SIGINT or SIGUSR1: the process asks to be let go, and ends when it is, or after `grace` between two steps. A second
 /// one ends it at once. On a thread of its own, which ends with the process: whatever else hangs, a signal is heard.
-fn hear_signals(mailbox: Arc<Mailbox>, grace: Duration) -> std::io::Result<()> {
+fn hear_signals(mailbox: Arc<Mailbox>, grace: Duration) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut signals = {
         let _inside = runtime.enter();
@@ -299,7 +299,7 @@ struct Signals([Signal; 3]);
 
 impl Signals {
     /// Within a runtime.
-    fn listen() -> std::io::Result<Self> {
+    fn listen() -> io::Result<Self> {
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::user_defined1()];
         let [terminate, interrupt, user] = kinds.map(signal);
         Ok(Self([terminate?, interrupt?, user?]))
@@ -329,6 +329,11 @@ impl Parent {
             None => Ok(()),
         }
     }
+}
+
+fn roots_of(folders: &[PathBuf]) -> Result<Roots, Ending> {
+    let gone = |(folder, error): (PathBuf, io::Error)| format!("--data-root {}: {error}", folder.display());
+    Roots::new(folders).map_err(|refused| ending(NOT_AS_IT_IS)(&gone(refused)))
 }
 
 /// The address from which this machine reaches the coordinator; others reach this machine there. `None` if the process was
@@ -380,9 +385,9 @@ fn init_log(logbook: &Logbook) {
     let human = match std::env::var("SUMAC_LOG_FORMAT").as_deref() {
         Ok("json") => false,
         Ok("human") => true,
-        _ => std::io::stderr().is_terminal(),
+        _ => io::stderr().is_terminal(),
     };
-    let log = fmt::layer().with_writer(std::io::stderr);
+    let log = fmt::layer().with_writer(io::stderr);
     let log = if human { log.with_filter(filter).boxed() } else { log.json().with_filter(filter).boxed() };
     let facts = EnvFilter::default().add_directive(LevelFilter::INFO.into());
     tracing_subscriber::registry().with(log).with(logbook.clone().with_filter(facts)).init();

@@ -3,15 +3,23 @@
 //! It runs on its own threads, never behind work or a lock of the loop. A lost stream is dialled again for as long as the
 //! worker lives: training does not wait for it. It refuses to know what an order means.
 
-use crate::{logbook::Logbook, mailbox::Mailbox, vitals::Watch};
-use std::{sync::Arc, time::Duration};
-use sumac_common::conversation::{Report, Seat};
+use crate::{examining::Examiner, logbook::Logbook, mailbox::Mailbox, vitals::Watch};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, SystemTime},
+};
+use sumac_common::{
+    conversation::{Report, Seat},
+    examination::{Answer, Examination},
+};
 use sumac_proto::{
     BadWire, Down, MESSAGE_MAX, Up,
     v1::{FromWorker, ToWorker, cluster_client::ClusterClient},
 };
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, oneshot},
+    task::JoinSet,
     time::{self, MissedTickBehavior},
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -26,6 +34,8 @@ const VITALS: Duration = Duration::from_secs(3);
 const LOG: Duration = Duration::from_millis(200);
 /// Far below the largest message.
 const LINES_AT_ONCE: usize = 200;
+/// Each has a thread, and those of a disk that does not answer stay.
+const EXAMINATIONS_MAX: usize = 4;
 /// The last word is given so long to arrive.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Between two attempts to attach: doubling from the first to the last.
@@ -58,6 +68,7 @@ pub async fn attend(
     seat: Seat,
     mailbox: Arc<Mailbox>,
     logbook: Logbook,
+    examiner: Examiner,
     patience: Duration,
     end: Arc<Notify>,
 ) -> Result<(), SessionError> {
@@ -83,7 +94,7 @@ pub async fn attend(
             Ok(line) => {
                 welcomed = true;
                 pause = AGAIN.0;
-                talk(line, &mailbox, &logbook, &knock, &end).await
+                talk(line, &mailbox, &logbook, &examiner, &knock, &end).await
             }
             Err(error) => Err(error),
         };
@@ -125,7 +136,7 @@ async fn join(endpoint: &Endpoint, seat: &Seat, mailbox: &Mailbox) -> Result<Lin
         Down::Welcome(term) => info!(%term, "attached"),
         Down::Refused(why) => return Err(SessionError::Refused(why)),
         Down::NotYet(why) => return Err(SessionError::NotYet(why)),
-        Down::Told(_) => return Err(ended()),
+        Down::Told(_) | Down::Examine { .. } => return Err(ended()),
     }
     Ok(Line { say, answers })
 }
@@ -135,6 +146,7 @@ async fn talk(
     line: Line,
     mailbox: &Mailbox,
     logbook: &Logbook,
+    examiner: &Examiner,
     knock: &Notify,
     end: &Notify,
 ) -> Result<(), SessionError> {
@@ -158,6 +170,7 @@ async fn talk(
         ticks
     });
     let mut watch = Watch::default();
+    let mut examinations = JoinSet::new();
     loop {
         tokio::select! {
             answer = answers.message() => match heard(answer)? {
@@ -165,9 +178,22 @@ async fn talk(
                     debug!(?order, "told");
                     mailbox.deliver(order);
                 }
+                Down::Examine { number, what } if examinations.len() < EXAMINATIONS_MAX => {
+                    examinations.spawn(examine(examiner.clone(), number, what));
+                }
+                // Whoever asks that often is told that this one is silent.
+                Down::Examine { number, .. } => warn!(number, "too many examinations at once"),
                 Down::Refused(why) => return Err(SessionError::Refused(why)),
                 Down::NotYet(why) => return Err(SessionError::NotYet(why)),
                 Down::Welcome(_) => {}
+            },
+            Some(examined) = examinations.join_next() => match examined {
+                Ok(Some((number, answer))) => {
+                    let examined = Up::Examined { number, at: SystemTime::now(), answer };
+                    say.send(examined.into()).map_err(|_| ended())?;
+                }
+                Ok(None) => warn!("an examination broke down"),
+                Err(error) => warn!(%error, "an examination broke down"),
             },
             () = knock.notified() => send(mailbox.reports())?,
             _ = beats.tick() => {
@@ -190,6 +216,17 @@ async fn talk(
     // One that does not is not waited for.
     let _ = time::timeout(FAREWELL, last).await;
     Ok(())
+}
+
+/// On a thread of its own, which nobody waits for when the process ends: a disk may never answer.
+async fn examine(examiner: Examiner, number: u64, what: Examination) -> Option<(u64, Answer)> {
+    let (answer, answered) = oneshot::channel();
+    let look = move || {
+        // Who asked may be gone.
+        let _ = answer.send(examiner.answer(&what));
+    };
+    thread::Builder::new().name("examine".to_owned()).spawn(look).ok()?;
+    answered.await.ok().map(|answer| (number, answer))
 }
 
 fn heard(answer: Result<Option<ToWorker>, tonic::Status>) -> Result<Down, SessionError> {

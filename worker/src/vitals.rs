@@ -42,6 +42,15 @@ impl Watch {
     }
 }
 
+/// The driver's version and the cards it sees; no driver, no cards.
+#[must_use]
+pub fn cards() -> (Option<String>, Vec<Gpu>) {
+    match Nvml::init() {
+        Ok(driver) => (Some(driver.sys_driver_version().unwrap_or_else(|_| "of no version".to_owned())), gpus(&driver)),
+        Err(_) => (None, Vec::new()),
+    }
+}
+
 /// A figure that a card does not give is zero.
 fn gpus(driver: &Nvml) -> Vec<Gpu> {
     let count = driver.device_count().unwrap_or(0);

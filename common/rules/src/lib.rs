@@ -14,6 +14,7 @@
 //! * [`refinement`]: a data set to be refined; [`piecework`], [`leases`], [`workbench`]: a job in pieces and the life of each, on
 //!   both sides
 //! * [`evaluation`]: models that learn from refined images, and what is found out; [`sweep`]: one job tried with other values
+//! * [`examination`]: what `doctor` asks, and what it makes of the answers
 //! * [`checkpoint`]: the manifest of a saved state; [`restart`]: how soon a dead worker gets a successor
 //!
 //! It refuses to know sockets, files, clocks, dice, threads and tensors; `clippy.toml` beside `Cargo.toml` holds it to that.
@@ -26,6 +27,7 @@ pub mod cluster;
 pub mod conversation;
 pub mod entry;
 pub mod evaluation;
+pub mod examination;
 pub mod history;
 pub mod ids;
 pub mod lanes;

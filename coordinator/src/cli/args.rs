@@ -2,8 +2,13 @@
 
 use crate::{serve::LISTEN, web::At};
 use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
-use sumac_common::{logging::Level, spec::ImageShape, sweep::Axis};
+use sumac_common::{
+    logging::Level,
+    spec::{ImageShape, model::Preset},
+    sweep::Axis,
+};
 
 /// Where the coordinator keeps what must survive, if nothing else is said.
 pub const STATE: &str = ".sumac";
@@ -25,6 +30,10 @@ pub enum Command {
     Up(Up),
     /// Run the coordinator alone
     Serve(Serve),
+    /// Write a first job file, with comments, from a look at two data sets
+    ///
+    /// Size, channels and labels are read off the images, the rest is a proposal for a first run. A file that is there stays as it is.
+    Init(Init),
     /// Queue a job
     Submit(Submit),
     /// The cluster at a glance: who is here, what runs, what is wrong
@@ -105,8 +114,23 @@ pub enum Command {
         #[command(subcommand)]
         data: Data,
     },
+    /// What is wrong with this machine, the cluster or a job, each with its remedy, before it costs a night
+    ///
+    /// It looks at libtorch, the processor, GPUs and their driver, shared memory, disks, names and clocks; with --cluster at the ways
+    /// between all machines, and whether they compute alike; with --job at the images and the output folder, from every machine. It
+    /// changes nothing, disturbs nobody who works, and takes less than a minute. Ends with 1 if anything fails.
+    Doctor(Doctor),
     /// Versions of this tool and of the coordinator
     Version(Look),
+    /// What your shell needs to complete this command line
+    ///
+    /// For bash: `sumac completion bash > ~/.local/share/bash-completion/completions/sumac`. For zsh: into a file `_sumac` in a folder
+    /// of $fpath. For fish: into `~/.config/fish/completions/sumac.fish`.
+    Completion(Completion),
+    /// The manual: this command's page on stdout, or all pages into a folder
+    ///
+    /// `sumac man | man -l -` reads it here; `sumac man ~/.local/share/man/man1` makes `man sumac-job` work.
+    Man(Man),
     /// Explain a command or a topic: `sumac help exit-codes`
     Help {
         /// A command, exit-codes or environment [default: all commands]
@@ -376,6 +400,56 @@ pub struct Serve {
     /// Allow --listen and --http beyond this machine, unencrypted
     #[arg(long, env = "SUMAC_INSECURE")]
     pub insecure: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Doctor {
+    /// Look at every machine of the cluster too, and at the ways between them
+    #[arg(long)]
+    pub cluster: bool,
+    /// Look at the data sets and the output folder of this job, too
+    #[arg(long, value_name = "FILE")]
+    pub job: Option<PathBuf>,
+    /// Change a value of the job, such as data.real=photos
+    #[arg(long = "set", value_name = "PATH=VALUE", requires = "job")]
+    pub overrides: Vec<Override>,
+    #[command(flatten)]
+    pub read: Read,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Completion {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Man {
+    /// The folder for all pages; it is made if it is not there
+    #[arg(value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Init {
+    /// The file to write; `-` prints it
+    #[arg(value_name = "FILE", default_value = "job.toml")]
+    pub file: PathBuf,
+    /// The labelled simulated images: whatever `sumac data inspect` knows
+    #[arg(long, value_name = "SRC")]
+    pub synthetic: PathBuf,
+    /// The real ones, without labels
+    #[arg(long, value_name = "SRC")]
+    pub real: PathBuf,
+    /// Name the job [default: as the file]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The networks: digits, small-colour, small-colour-matched, paper-eyes or paper-hands [default: by the channels]
+    #[arg(long, value_name = "NAME", value_parser = preset)]
+    pub preset: Option<Preset>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -832,6 +906,12 @@ impl FromStr for Shape {
             _ => Err("must be height, width and channels, such as 35x55x1 or 64x64x3".to_owned()),
         }
     }
+}
+
+/// As job files name it.
+pub(super) fn preset(text: &str) -> Result<Preset, String> {
+    serde_json::from_value(text.into())
+        .map_err(|_| "must be digits, small-colour, small-colour-matched, paper-eyes or paper-hands".to_owned())
 }
 
 /// `127.0.0.1:7071`, or `off`.

@@ -91,7 +91,7 @@ async fn inspect(source: PathBuf) -> Result<(Inspection, BTreeSet<String>), Fail
     looked.map_err(|error| not_known(&error))
 }
 
-fn not_known(error: &SourceError) -> Failure {
+pub(super) fn not_known(error: &SourceError) -> Failure {
     Failure::of(Exit::Failed, error).hint(
         "known: folders of images, class folders, csv and jsonl tables, donkeycar tubs, WebDataset tars, idx, npy, npz, HDF5, parquet",
     )
@@ -202,6 +202,6 @@ fn describe(inspection: &Inspection) {
 }
 
 /// The word that files and JSON have for it.
-fn word(kind: &impl Serialize) -> String {
+pub(super) fn word(kind: &impl Serialize) -> String {
     serde_json::to_value(kind).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -139,6 +139,7 @@ mod tests {
                 "sweep",
                 "compare",
                 "export",
+                "doctor",
                 "version"
             ]
         );

@@ -88,7 +88,8 @@ impl News {
     /// Oldest first. How the job ended is left to whoever tells the outcome.
     fn of(&mut self, job: &JobView) -> Vec<FactView> {
         let Some(told) = self.told.replace(job.facts.clone()) else { return Vec::new() };
-        let last = told.last().and_then(|last| job.facts.iter().rposition(|fact| fact == last));
+        // Not by the very last: what a coordinator told in its last moments its successor may not know.
+        let last = job.facts.iter().rposition(|fact| told.contains(fact));
         let new = &job.facts[last.map_or(0, |last| last + 1)..];
         new.iter().filter(|fact| !(job.is_over() && fact.what == job.state)).cloned().collect()
     }
@@ -141,4 +142,25 @@ fn tidings(job: &JobView) -> String {
         text.push(format!("eta {}", span(Duration::from_secs(eta))));
     }
     if text.is_empty() { job.state.to_owned() } else { text.join("   ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sumac_proto::v1;
+
+    fn with_facts(facts: &[&str]) -> JobView {
+        let fact = |what: &&str| v1::Fact { class: "job".to_owned(), what: (*what).to_owned(), ..v1::Fact::default() };
+        let facts = facts.iter().map(fact).collect();
+        JobView::of(v1::Job { state: v1::JobState::Running.into(), facts, ..v1::Job::default() }).unwrap()
+    }
+
+    #[test]
+    fn a_follower_is_told_each_fact_once_also_by_a_coordinator_that_lacks_the_last_one() {
+        let mut news = News::default();
+        let mut told = |facts: &[&str]| news.of(&with_facts(facts)).into_iter().map(|it| it.what).collect::<Vec<_>>();
+        assert_eq!(told(&["submitted"]), Vec::<String>::new());
+        assert_eq!(told(&["submitted", "opened", "away"]), ["opened", "away"]);
+        assert_eq!(told(&["submitted", "opened", "saved"]), ["saved"]);
+    }
 }

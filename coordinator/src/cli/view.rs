@@ -544,7 +544,7 @@ impl LogView {
     }
 }
 
-fn time(wire: Option<prost_types::Timestamp>) -> SystemTime {
+pub(super) fn time(wire: Option<prost_types::Timestamp>) -> SystemTime {
     let at = wire.unwrap_or_default();
     UNIX_EPOCH + Duration::new(at.seconds.max(0).unsigned_abs(), at.nanos.max(0).unsigned_abs())
 }

@@ -45,7 +45,9 @@ async fn joining(incoming: &mut Streaming<FromWorker>) -> Result<(Seat, Option<S
         .ok_or_else(|| Status::invalid_argument("the stream ended before a Join"))?;
     match Up::try_from(first).map_err(|bad| refusal(&bad))? {
         Up::Join { seat, standing } => Ok((seat, standing)),
-        Up::Said(_) | Up::Logged(_) => Err(Status::invalid_argument("the first message of a stream is Join")),
+        Up::Said(_) | Up::Logged(_) | Up::Examined { .. } => {
+            Err(Status::invalid_argument("the first message of a stream is Join"))
+        }
     }
 }
 
@@ -66,6 +68,10 @@ async fn listen(desk: Desk, mut incoming: Streaming<FromWorker>, speaker: Speake
                 Ok(Up::Said(report)) => report,
                 Ok(Up::Logged(lines)) => {
                     desk.logs.add(&worker.0, &node, lines);
+                    continue;
+                }
+                Ok(Up::Examined { number, at, answer }) => {
+                    desk.examinations.answered(number, node.clone(), at, answer);
                     continue;
                 }
                 Ok(Up::Join { .. }) => {

@@ -1,6 +1,6 @@
 //! What people ask and order.
 
-use super::{Window, call, closing, view};
+use super::{Window, call, closing, examine::examine, view};
 use crate::{
     admission::{Admission, NotAdmitted},
     driver::{Call, CannotSave, Desk, Wanted},
@@ -101,6 +101,16 @@ impl Operator for Window {
         let wanted = logs::Wanted { about, level: Option::from(level).unwrap_or(Level::Debug) };
         let (lines, told) = mpsc::channel(LINES_MAX);
         tokio::spawn(read_out(self.desk.clone(), wanted, Share { tail: tail as usize, since }, follow, lines));
+        Ok(Response::new(Box::pin(ReceiverStream::new(told))))
+    }
+
+    type ExamineStream = Pin<Box<dyn Stream<Item = Result<v1::Examination, Status>> + Send>>;
+
+    async fn examine(&self, request: Request<v1::ExamineRequest>) -> Result<Response<Self::ExamineStream>, Status> {
+        let job = request.into_inner().spec_toml.map(|text| spec::read(&text, &[]).map(Box::new)).transpose();
+        let job = job.map_err(|faults| Status::invalid_argument(faults.to_string()))?;
+        let (found, told) = mpsc::channel(VIEWS_MAX);
+        tokio::spawn(examine(self.desk.clone(), job, found));
         Ok(Response::new(Box::pin(ReceiverStream::new(told))))
     }
 

@@ -111,9 +111,8 @@ fn state(state: &JobState) -> v1::JobState {
 }
 
 pub(super) fn fact((number, noted): (u64, &Noted)) -> v1::Fact {
-    let since = noted.at.duration_since(UNIX_EPOCH).unwrap_or_default();
     v1::Fact {
-        at: Some(prost_types::Timestamp { seconds: seconds(since), nanos: nanos(since) }),
+        at: Some(wire_time(noted.at)),
         class: noted.fact.class().to_owned(),
         job: noted.fact.job().map(|job| job.0.clone()),
         worker: noted.fact.worker().map(|worker| worker.0.clone()),
@@ -167,6 +166,11 @@ pub(super) fn worker(worker: &cluster::Worker, picture: &Picture) -> v1::Worker 
         leaving: worker.is_leaving() && !worker.drained,
         drained: worker.drained,
     }
+}
+
+pub(super) fn wire_time(at: SystemTime) -> prost_types::Timestamp {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    prost_types::Timestamp { seconds: seconds(since), nanos: nanos(since) }
 }
 
 pub(super) fn wire_duration(duration: Duration) -> Option<prost_types::Duration> {

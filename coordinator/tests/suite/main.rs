@@ -8,6 +8,7 @@ mod browser;
 mod command_line;
 mod dashboard;
 mod data;
+mod examining;
 mod following;
 mod load;
 mod membership;

@@ -167,7 +167,11 @@ impl Played {
     }
 
     pub(crate) async fn says(&self, report: Report) {
-        self.up.send(report.into()).await.unwrap();
+        self.tells(Up::Said(report)).await;
+    }
+
+    pub(crate) async fn tells(&self, word: Up) {
+        self.up.send(word.into()).await.unwrap();
     }
 
     /// The next word; `None` where the stream ends.

@@ -16,6 +16,9 @@ use sumac_common::{
 impl From<Down> for v1::ToWorker {
     fn from(down: Down) -> Self {
         match down {
+            Down::Examine { number, what } => {
+                Self { said: Some(Said::Examine(v1::Examine { number, what: Some(what.into()) })) }
+            }
             Down::Welcome(term) => Self { said: Some(Said::Welcome(v1::Welcome { term: term.0 })) },
             Down::Refused(why) => Self { said: Some(Said::Refused(v1::Refused { why })) },
             Down::NotYet(why) => Self { said: Some(Said::NotYet(v1::NotYet { why })) },
@@ -63,6 +66,9 @@ impl TryFrom<v1::ToWorker> for Down {
             Said::Welcome(welcome) => return Ok(Self::Welcome(Term(welcome.term))),
             Said::Refused(refused) => return Ok(Self::Refused(refused.why)),
             Said::NotYet(not_yet) => return Ok(Self::NotYet(not_yet.why)),
+            Said::Examine(v1::Examine { number, what }) => {
+                return Ok(Self::Examine { number, what: present(what, "Examine", "what")?.try_into()? });
+            }
             Said::Prepare(prepare) => {
                 let spec = spec::read(&prepare.spec_toml, &[])
                     .map_err(|faults| BadWire::BadSpec { message: "Prepare", faults })?;

@@ -65,10 +65,8 @@ impl From<v1::LogLevel> for Option<Level> {
 
 impl From<Line> for v1::LogLine {
     fn from(line: Line) -> Self {
-        let since = line.at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
         Self {
-            at: Some(prost_types::Timestamp { seconds, nanos: since.subsec_nanos().cast_signed() }),
+            at: Some(wire_time(line.at)),
             level: v1::LogLevel::from(line.level).into(),
             text: line.text,
             job: line.job.map(|job| job.0),
@@ -91,7 +89,13 @@ impl TryFrom<v1::LogLine> for Line {
     }
 }
 
+pub(super) fn wire_time(at: SystemTime) -> prost_types::Timestamp {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    prost_types::Timestamp { seconds, nanos: since.subsec_nanos().cast_signed() }
+}
+
 /// Before 1970 is not said.
-fn time(at: prost_types::Timestamp) -> SystemTime {
+pub(super) fn time(at: prost_types::Timestamp) -> SystemTime {
     UNIX_EPOCH + Duration::new(at.seconds.max(0).unsigned_abs(), at.nanos.max(0).unsigned_abs())
 }

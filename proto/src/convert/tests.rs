@@ -10,6 +10,7 @@ use sumac_common::{
         Basis, Beat, Doing, End, Ending, Fingerprint, Holding, Incarnation, Leaving, Opening, Place, Readiness,
         SlowWorker, SoFar, Wish,
     },
+    examination::{Answer, Examination, Finding, Peer},
     ids::{Digest, Generation, JobId, NodeId, Step, Term, WorkerId},
     leases::{Attempt, Held, Receipt, Shard},
     logging::Level,
@@ -226,6 +227,26 @@ fn lines_of_a_log_come_back_as_themselves() {
     let within = Line { job: Some(job()), generation: Some(Generation(2)), step: Some(Step(0)), ..bare(Level::Error) };
     let logged = Up::Logged([Level::Debug, Level::Info, Level::Warn].map(bare).into_iter().chain([within]).collect());
     assert_eq!(up_and_back(logged.clone()), logged);
+}
+
+#[test]
+fn what_doctor_asks_and_is_answered_comes_back_as_itself() {
+    let peer =
+        Peer { worker: "a".into(), node: NodeId("gpu-01".to_owned()), store: "10.0.3.14:41877".parse().unwrap() };
+    let token = "7f3".to_owned();
+    for what in [
+        Examination::Look { peers: vec![], job: None, token: None },
+        Examination::Look { peers: vec![peer], job: Some(Box::new(spec())), token: Some(token.clone()) },
+        Examination::Clear { output: "/runs/eyes".into(), token: token.clone() },
+        Examination::Compare { output: "/runs/eyes".into(), token, nodes: vec![NodeId("gpu-02".to_owned())] },
+    ] {
+        let asked = Down::Examine { number: 3, what };
+        assert_eq!(down_and_back(asked.clone()), asked);
+    }
+    let findings = vec![Finding::good("fine"), Finding::odd("slow", "look"), Finding::bad("gone", "mend")];
+    let answer = Answer { engine: "libtorch 2.11.0, AVX2".to_owned(), findings };
+    let examined = Up::Examined { number: 3, at: UNIX_EPOCH + Duration::from_millis(1_700_000_000_123), answer };
+    assert_eq!(up_and_back(examined.clone()), examined);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::{
     BadWire, Up,
+    examined::{answer, wire_answer},
     parts::{attempt, job, wire_attempt, worker},
     present,
 };
@@ -23,6 +24,7 @@ impl From<Up> for v1::FromWorker {
                 let lines = lines.into_iter().map(Into::into).collect();
                 Self { said: Some(Said::Logged(v1::Logged { lines })) }
             }
+            Up::Examined { number, at, answer } => Self { said: Some(Said::Examined(wire_answer(number, at, answer))) },
             Up::Said(report) => report.into(),
         }
     }
@@ -122,6 +124,10 @@ impl TryFrom<v1::FromWorker> for Up {
             Said::Vitals(vitals) => Report::Vitals(vitals.into()),
             Said::Logged(v1::Logged { lines }) => {
                 return Ok(Self::Logged(lines.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?));
+            }
+            Said::Examined(examined) => {
+                let (number, at, answer) = answer(examined)?;
+                return Ok(Self::Examined { number, at, answer });
             }
             Said::Heartbeat(v1::Heartbeat { beat }) => Report::Beat(beat.map(TryInto::try_into).transpose()?),
         }))
