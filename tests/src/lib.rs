@@ -15,6 +15,8 @@ mod kin;
 mod outcome;
 mod process;
 mod room;
+mod schema;
+mod snapshot;
 mod tree;
 
 pub use binaries::{Binaries, binaries};
@@ -26,4 +28,6 @@ pub use kin::{child, children, is_alive, kill, workers};
 pub use outcome::Outcome;
 pub use process::{Ended, Line, PATIENCE, Process, TALKATIVE};
 pub use room::Room;
+pub use schema::assert_form;
+pub use snapshot::{assert_looks, masked};
 pub use tree::Tree;

@@ -133,7 +133,7 @@ pub enum Command {
     Man(Man),
     /// Explain a command or a topic: `sumac help exit-codes`
     Help {
-        /// A command, exit-codes or environment [default: all commands]
+        /// A command, or exit-codes, environment, json: the form of what -o json prints [default: all commands]
         topic: Vec<String>,
     },
 }

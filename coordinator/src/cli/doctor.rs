@@ -191,14 +191,18 @@ fn show(place: &Place, verbose: bool) {
     let good = findings.iter().filter(|it| it.grade == Grade::Good).count();
     let is_brief = !verbose && place.starts_with(NODE);
     if is_brief && good > 0 {
-        anstream::println!("  {} {} in order", Grade::Good.style(style(Grade::Good)), counted(good as u64, "thing"));
+        say(Grade::Good, format!("{} in order", counted(good as u64, "thing")));
     }
     for Finding { grade, what, remedy } in findings.iter().filter(|it| !is_brief || it.grade != Grade::Good) {
-        anstream::println!("  {} {what}", format!("{grade:<5}").style(style(*grade)));
+        say(*grade, what);
         if let Some(remedy) = remedy {
             anstream::println!("        remedy: {remedy}");
         }
     }
+}
+
+fn say(grade: Grade, what: impl std::fmt::Display) {
+    anstream::println!("  {} {what}", format!("{grade:<5}").style(style(grade)));
 }
 
 fn style(grade: Grade) -> Style {

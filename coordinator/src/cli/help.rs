@@ -6,7 +6,9 @@ use super::{
 };
 use clap::CommandFactory as _;
 
-const TOPICS: [(&str, &str); 2] = [("exit-codes", EXIT_CODES), ("environment", ENVIRONMENT)];
+const TOPICS: [(&str, &str); 3] = [("exit-codes", EXIT_CODES), ("environment", ENVIRONMENT), ("json", JSON)];
+/// What `-o json` prints, as a JSON schema.
+const JSON: &str = include_str!("../../../docs/output.schema.json");
 
 pub(super) fn help(named: &[String]) -> Result<Exit, Failure> {
     if let [name] = named

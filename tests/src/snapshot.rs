@@ -1,0 +1,65 @@
+//! What people see, held against what somebody looked at: text whose figures, names and places are masked, in `snapshots/`.
+//!
+//! `UPDATE=1` writes down what is there; keep only what you looked at.
+
+use std::{env, fs, path::PathBuf};
+
+/// Text of a command, with each of `known` (what stands there, what is written instead) and then every figure masked, and gaps
+/// between columns as two spaces: what is left is words and their order.
+#[must_use]
+pub fn masked(text: &str, known: &[(&str, &str)]) -> String {
+    let text = known.iter().fold(text.to_owned(), |text, (found, instead)| text.replace(found, instead));
+    text.lines().map(|line| columns(&figures(line)) + "\n").collect()
+}
+
+/// A figure begins with a digit that no letter is before, and goes on with what figures are written with, units that touch it too.
+fn figures(line: &str) -> String {
+    let mut masked = String::new();
+    let mut before = ' ';
+    let mut is_figure = false;
+    for c in line.chars() {
+        is_figure = match is_figure {
+            true => c.is_ascii_alphanumeric() || ".:,µ".contains(c),
+            false => c.is_ascii_digit() && !before.is_alphabetic(),
+        };
+        if !is_figure {
+            masked.push(c);
+        } else if !masked.ends_with('#') || before == '#' {
+            masked.push('#');
+        }
+        before = c;
+    }
+    masked
+}
+
+/// The gaps of a table are as wide as its widest cells.
+fn columns(line: &str) -> String {
+    let indent = line.len() - line.trim_start().len();
+    let cells: Vec<&str> = line.trim().split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+    " ".repeat(indent) + &cells.join("  ")
+}
+
+/// # Panics
+/// If it is not what is written down under this name.
+#[track_caller]
+pub fn assert_looks(name: &str, text: &str) {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("snapshots").join(name).with_extension("txt");
+    if env::var_os("UPDATE").is_some() {
+        fs::write(&file, text).unwrap_or_else(|error| panic!("{} cannot be written: {error}", file.display()));
+        return;
+    }
+    let known = fs::read_to_string(&file).unwrap_or_default();
+    assert!(known == text, "{name} looks otherwise than {}:\n--- now\n{text}--- then\n{known}", file.display());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_masked_and_words_stay() {
+        assert_eq!(figures("step 24/40, 0.3s ago, 1m02s, 61.2 MiB, w0 v1"), "step #/#, # ago, #, # MiB, w0 v1");
+        assert_eq!(columns("  a    b   c"), "  a  b  c");
+        assert_eq!(masked("local-1   7070\n", &[("local-1", "WORKER")]), "WORKER  #\n");
+    }
+}
