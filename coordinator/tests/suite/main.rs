@@ -17,5 +17,6 @@ mod play;
 mod refining;
 mod submitting;
 mod together;
+mod tour;
 mod watching;
 mod web;
