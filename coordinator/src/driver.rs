@@ -10,6 +10,7 @@ use crate::{
     examinations::Examinations,
     logs::{self, Logs},
     picture::{Entry, Facts, Noted, Picture, Work},
+    spread,
     store::{Ended, Remembered, Store, StoreError},
 };
 use std::{
@@ -42,6 +43,9 @@ const TOGETHER_MAX: usize = 256;
 /// Orders that may wait for one worker. One that does not read so many is as good as unattached.
 pub const ORDERS_MAX: usize = 256;
 
+/// Upper bounds of the buckets of heartbeats, in seconds.
+const HANDLED_WITHIN: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+
 /// Told apart so that the end of an old stream is not taken for the end of its successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session(pub u64);
@@ -62,6 +66,8 @@ pub enum Call {
         incarnation: Incarnation,
         session: Session,
         report: Report,
+        /// When it came in.
+        came: Instant,
     },
     Detached {
         worker: WorkerId,
@@ -109,6 +115,8 @@ pub struct Desk {
     pub picture: watch::Receiver<Arc<Picture>>,
     pub logs: Arc<Logs>,
     pub examinations: Examinations,
+    /// From the coming in of each until the cluster had taken it in.
+    pub heartbeats: spread::Shared,
 }
 
 /// Dropping it ends the stream in both directions.
@@ -135,6 +143,7 @@ pub struct Driver {
     calls: mpsc::Receiver<Call>,
     picture: watch::Sender<Arc<Picture>>,
     logs: Arc<Logs>,
+    heartbeats: spread::Shared,
 }
 
 impl Driver {
@@ -155,6 +164,7 @@ impl Driver {
         let (picture, seen) = watch::channel(Arc::new(blank));
         let attached = BTreeMap::new();
         let logs = Arc::new(Logs::default());
+        let heartbeats = spread::Shared::within(&HANDLED_WITHIN);
         let driver = Self {
             cluster,
             store,
@@ -169,9 +179,10 @@ impl Driver {
             calls: called,
             picture,
             logs: logs.clone(),
+            heartbeats: heartbeats.clone(),
         };
         driver.publish();
-        (driver, Desk { calls, picture: seen, logs, examinations: Examinations::default() })
+        (driver, Desk { calls, picture: seen, logs, examinations: Examinations::default(), heartbeats })
     }
 
     /// Until `stopping`. What was called before is done; streams end when this returns.
@@ -210,8 +221,13 @@ impl Driver {
                 self.attach(seat, standing, Attached { session, down, _over: over.drop_guard() }).await
             }
             // What an old stream still carries counts as unsaid: the worker said anew where it stands.
-            Call::Said { worker, incarnation, session, report } if self.is_current(&worker, session) => {
-                self.step(Event::Said { worker, incarnation, report }).await
+            Call::Said { worker, incarnation, session, report, came } if self.is_current(&worker, session) => {
+                let is_beat = matches!(report, Report::Beat(_));
+                self.step(Event::Said { worker, incarnation, report }).await?;
+                if is_beat {
+                    self.heartbeats.add(came.elapsed());
+                }
+                Ok(())
             }
             Call::Detached { worker, incarnation, session } if self.is_current(&worker, session) => {
                 self.carry_out().await?;

@@ -185,8 +185,9 @@ impl Board {
         let up = picture.up();
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.see(&picture, up);
-        let (rpcs, process) = (self.rpcs.all(), Process::look());
-        metrics::render(&Scene { picture: &picture, tally: &tally, rpcs, process, up, now: SystemTime::now() }, form)
+        let heartbeats = self.desk.heartbeats.look();
+        let (rpcs, process, now) = (self.rpcs.all(), Process::look(), SystemTime::now());
+        metrics::render(&Scene { picture: &picture, tally: &tally, heartbeats, rpcs, process, up, now }, form)
     }
 }
 

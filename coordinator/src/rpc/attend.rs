@@ -11,7 +11,10 @@ use sumac_proto::{
     Up,
     v1::{FromWorker, ToWorker, cluster_server::Cluster},
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -89,7 +92,7 @@ async fn listen(desk: Desk, mut incoming: Streaming<FromWorker>, speaker: Speake
                 break;
             }
         };
-        let said = Call::Said { worker: worker.clone(), incarnation, session, report };
+        let said = Call::Said { worker: worker.clone(), incarnation, session, report, came: Instant::now() };
         if desk.calls.send(said).await.is_err() {
             return;
         }

@@ -7,11 +7,11 @@
 #[cfg(test)]
 mod tests;
 
-use super::{
-    process::Process,
-    tally::{Recoveries, Tally},
+use super::{process::Process, tally::Tally};
+use crate::{
+    picture::{Entry, Picture, Work},
+    spread::Spread,
 };
-use crate::picture::{Entry, Picture, Work};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text},
@@ -148,6 +148,8 @@ families! {
 
     WORKERS Gauge "sumac_workers" ["state"]
         "Workers by what they do; those that are gone count for a quarter of an hour.";
+    HEARTBEATS Histogram "sumac_heartbeat_handling_seconds" []
+        "From a worker's heartbeat coming in until the coordinator has taken it in; what takes seconds makes workers look silent.";
     WORKER_STATE Gauge "sumac_worker_state" ["worker", "node", "state"]
         "1 for the state that the worker is in; the other states have no series.";
     HEARTBEAT_AGE Gauge "sumac_worker_heartbeat_age_seconds" ["worker", "node"]
@@ -197,6 +199,8 @@ families! {
 pub(super) struct Scene<'a> {
     pub picture: &'a Picture,
     pub tally: &'a Tally,
+    /// From their coming in until the driver had taken them in.
+    pub heartbeats: Spread,
     /// Calls that have ended, by method and code.
     pub rpcs: Vec<(String, &'static str, u64)>,
     pub process: Option<Process>,
@@ -260,7 +264,7 @@ fn plain(page: &str) -> Result<String, fmt::Error> {
 enum Value {
     Count(u64),
     Number(f64),
-    Spread(Recoveries),
+    Spread(Spread),
     Said,
 }
 
@@ -270,7 +274,7 @@ impl Value {
             Self::Count(count) => sample.encode_counter::<NoLabelSet, _, f64>(count, None),
             Self::Number(number) => sample.encode_gauge(number),
             Self::Spread(spread) => {
-                let (sum, count, buckets) = (spread.sum.as_secs_f64(), spread.count(), spread.buckets());
+                let (sum, count, buckets) = (spread.sum().as_secs_f64(), spread.count(), spread.buckets());
                 sample.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
             }
             // It is all labels.
@@ -293,6 +297,7 @@ impl Page {
         page.coordinator(scene);
         page.jobs(scene);
         page.workers(scene);
+        page.put(&HEARTBEATS, &[], Value::Spread(scene.heartbeats.clone()));
         page.failures(scene.tally);
         for (method, code, count) in &scene.rpcs {
             page.put(&RPCS, &[method, code], Value::Count(*count));

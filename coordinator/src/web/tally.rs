@@ -5,7 +5,10 @@
 //! no increase of today, and what a new job has done before anybody looked is one. Knows nothing of clocks and of how it is written.
 
 use super::metrics::{KEPT_FOR, stands_at};
-use crate::picture::{Entry, Noted, Picture, Work};
+use crate::{
+    picture::{Entry, Noted, Picture, Work},
+    spread::Spread,
+};
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -38,7 +41,8 @@ pub(super) struct Tally {
     /// The number of the next fact.
     next: u64,
     incidents: BTreeMap<&'static str, u64>,
-    recoveries: Recoveries,
+    /// How long failures lasted.
+    recoveries: Spread,
     jobs: BTreeMap<JobId, Tallied>,
 }
 
@@ -85,38 +89,13 @@ impl Climb {
     }
 }
 
-/// How long failures lasted.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Recoveries {
-    pub(super) sum: Duration,
-    /// By bucket, and beyond all of them.
-    counts: [u64; BOUNDS.len() + 1],
-}
-
-impl Recoveries {
-    fn add(&mut self, after: Duration) {
-        let bucket = BOUNDS.iter().take_while(|bound| after.as_secs_f64() > **bound).count();
-        self.counts[bucket] += 1;
-        self.sum += after;
-    }
-
-    pub(super) fn count(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-
-    /// Each with its upper bound.
-    pub(super) fn buckets(&self) -> Vec<(f64, u64)> {
-        BOUNDS.into_iter().chain([f64::INFINITY]).zip(self.counts).collect()
-    }
-}
-
 impl Tally {
     /// From the first picture of a coordinator on: what stands in it was before.
     pub(super) fn begin(picture: &Picture) -> Self {
         let incidents = CLASSES.into_iter().map(|class| (class, 0)).collect();
         let remembered = |entry: &Arc<Entry>| (entry.id().clone(), Tallied::remembered(entry));
         let jobs = picture.jobs.iter().map(remembered).collect();
-        let mut tally = Self { next: picture.facts.next(), incidents, recoveries: Recoveries::default(), jobs };
+        let mut tally = Self { next: picture.facts.next(), incidents, recoveries: Spread::within(&BOUNDS), jobs };
         for (_, Noted { at, fact }) in picture.facts.since(0) {
             tally.heed_checkpoint(*at, fact);
         }
@@ -171,7 +150,7 @@ impl Tally {
         self.incidents.iter().map(|(class, count)| (*class, *count))
     }
 
-    pub(super) fn recoveries(&self) -> &Recoveries {
+    pub(super) fn recoveries(&self) -> &Spread {
         &self.recoveries
     }
 
@@ -280,14 +259,5 @@ mod tests {
         assert_eq!(steps.count(), 0);
         steps.reach(4_215);
         assert_eq!(steps.count(), 2);
-    }
-
-    #[test]
-    fn recoveries_fall_into_the_bucket_that_holds_them() {
-        let mut recoveries = Recoveries::default();
-        [50, 100, 3_100, 900_000].map(Duration::from_millis).into_iter().for_each(|after| recoveries.add(after));
-        let filled: Vec<(f64, u64)> = recoveries.buckets().into_iter().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(filled, [(0.1, 2), (5.0, 1), (f64::INFINITY, 1)]);
-        assert_eq!((recoveries.count(), recoveries.sum), (4, Duration::from_millis(903_250)));
     }
 }

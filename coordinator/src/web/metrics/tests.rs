@@ -59,7 +59,8 @@ fn picture(cluster: &Cluster) -> Picture {
 }
 
 fn page(picture: &Picture, tally: &Tally, up: Duration) -> String {
-    let scene = Scene { picture, tally, rpcs: vec![], process: None, up, now: SystemTime::UNIX_EPOCH };
+    let heartbeats = Spread::within(&[]);
+    let scene = Scene { picture, tally, heartbeats, rpcs: vec![], process: None, up, now: SystemTime::UNIX_EPOCH };
     render(&scene, Form::OpenMetrics).expect("it is written into memory")
 }
 
