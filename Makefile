@@ -179,7 +179,7 @@ bench: build  ## Images per second on this machine, beside what a plain convolut
 READERS := target/compat-venv
 REFINING := SUMAC=$(CURDIR)/$(RUN)/sumac SUMAC_WORKER_BIN=$(CURDIR)/$(RUN)/sumac-worker $(READERS)/bin/python
 
-.PHONY: compat bench-refine memory-refine bench-leases
+.PHONY: compat bench-refine memory-refine bench-leases bench-coordinator
 
 $(READERS)/made: tests/compat/requirements.txt
 	$(PYTHON) -m venv $(READERS)
@@ -197,3 +197,6 @@ memory-refine: build  ## Memory that refining takes, of 1,000 images and of 100,
 
 bench-leases:  ## How soon a coordinator serves a large refinement, how many shards a second it commits; needs no libtorch
 	$(CARGO) test --release --locked -p sumac --test suite -- --ignored --nocapture --test-threads 1 load::
+
+bench-coordinator:  ## How a coordinator on one core bears 2,000 workers: heartbeats, memory, its readers (2 minutes); needs no libtorch
+	$(CARGO) test --release --locked -p sumac --test suite -- --ignored --nocapture --test-threads 1 crowd::

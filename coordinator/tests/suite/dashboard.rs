@@ -72,19 +72,19 @@ async fn asked(address: &str, line: &str, host: &str) -> Answer {
 }
 
 /// What a page is told.
-struct Stream {
+pub(crate) struct Stream {
     lines: Lines<BufReader<TcpStream>>,
 }
 
 impl Stream {
-    async fn of(address: &str, path: &str) -> Self {
+    pub(crate) async fn of(address: &str, path: &str) -> Self {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await.unwrap();
         Self { lines: BufReader::new(stream).lines() }
     }
 
     /// The next of this part that is as wanted.
-    async fn tells(&mut self, part: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn tells(&mut self, part: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut last = None;
         let told = async {
             let mut named = String::new();

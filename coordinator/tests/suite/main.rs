@@ -6,6 +6,7 @@
 
 mod browser;
 mod command_line;
+mod crowd;
 mod dashboard;
 mod data;
 mod examining;

@@ -15,6 +15,7 @@ use sumac_common::{
         End, Ending, Fingerprint, Holding, Incarnation, Opening, Order, Readiness, Report, Seat, Standing, Wish,
     },
     ids::{Digest, Generation, JobId, NodeId, Step, Term},
+    logging::Line,
     spec::{self, Spec},
 };
 use sumac_proto::{
@@ -174,6 +175,10 @@ impl Played {
         self.up.send(word.into()).await.unwrap();
     }
 
+    pub(crate) async fn logs(&self, line: Line) {
+        self.up.send(Up::Logged(vec![line]).into()).await.unwrap();
+    }
+
     /// The next word; `None` where the stream ends.
     pub(crate) async fn hears(&mut self) -> Option<Down> {
         let message = soon("a word for the worker", self.down.message()).await;
@@ -244,7 +249,17 @@ impl Sumac {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sumac"));
+        self.set_up(Command::new(env!("CARGO_BIN_EXE_sumac")), args)
+    }
+
+    /// Held to these cores, in the words of `taskset` (util-linux).
+    pub(crate) fn command_on(&self, cores: &str, args: &[&str]) -> Command {
+        let mut taskset = Command::new("taskset");
+        taskset.args(["--cpu-list", cores, env!("CARGO_BIN_EXE_sumac")]);
+        self.set_up(taskset, args)
+    }
+
+    fn set_up(&self, mut command: Command, args: &[&str]) -> Command {
         command.args(args).current_dir(self.folder.path()).kill_on_drop(true);
         for name in ["COORDINATOR", "STATE_DIR", "LISTEN", "HTTP", "INSECURE", "WORKER_BIN", "LOG"] {
             command.env_remove(format!("SUMAC_{name}"));

@@ -48,7 +48,7 @@ async fn serving(state: &Path, limits: Limits) -> (Coordinator, Visitor) {
 }
 
 /// A very small HTTP client.
-struct Visitor {
+pub(crate) struct Visitor {
     address: SocketAddr,
 }
 
@@ -60,7 +60,7 @@ struct Answer {
 }
 
 impl Visitor {
-    fn of(url: &str) -> Self {
+    pub(crate) fn of(url: &str) -> Self {
         Self { address: url.strip_prefix("http://").unwrap().parse().unwrap() }
     }
 
@@ -85,7 +85,7 @@ impl Visitor {
         self.says(head.as_bytes()).await
     }
 
-    async fn scrapes(&self) -> Samples {
+    pub(crate) async fn scrapes(&self) -> Samples {
         let answer = self.gets("/metrics").await;
         assert_eq!(answer.status, 200, "{answer:?}");
         Samples(answer.body)
@@ -123,11 +123,11 @@ impl Answer {
 
 /// A page of metrics.
 #[derive(Debug)]
-struct Samples(String);
+pub(crate) struct Samples(String);
 
 impl Samples {
     /// Of the series that is written so: its name and its labels as they stand there.
-    fn value(&self, series: &str) -> Option<f64> {
+    pub(crate) fn value(&self, series: &str) -> Option<f64> {
         let line = self.0.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
         Some(line.parse().unwrap())
     }
@@ -578,8 +578,8 @@ async fn an_http_port_beyond_this_machine_needs_a_word() {
     assert!(nonsense.stderr.contains("127.0.0.1:7071, or off"), "{nonsense:?}");
 }
 
-/// Both sides of all connections are in this process.
-fn allow_many_connections() {
+/// Many of their sides are in this process.
+pub(crate) fn allow_many_connections() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
