@@ -2,7 +2,7 @@
 //!
 //! Pure: the same jobs and the same spec give the same answer. Knows nothing of who asks.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 use sumac_common::{
     cluster::{Job, JobState, Leasing},
     ids::{Digest, JobId},
@@ -40,8 +40,8 @@ impl Admission {
 
 /// # Errors
 /// If another run that has not ended writes into the same output.
-pub fn admit<'j>(jobs: impl Iterator<Item = &'j Job>, spec: &Spec) -> Result<Admission, NotAdmitted> {
-    let jobs: Vec<&Job> = jobs.collect();
+pub fn admit<'j>(jobs: impl Iterator<Item = &'j Arc<Job>>, spec: &Spec) -> Result<Admission, NotAdmitted> {
+    let jobs: Vec<&Job> = jobs.map(Arc::as_ref).collect();
     let into_the_same: Vec<&&Job> = jobs.iter().filter(|job| job.spec.how.output.dir == spec.how.output.dir).collect();
     if let Some(active) = into_the_same.iter().find(|job| !job.state.is_over()) {
         return if is_same_run(&active.spec, &active.resolved(spec)) {

@@ -15,6 +15,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, VecDeque},
+    future::pending,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -29,13 +30,15 @@ use sumac_common::{
 use sumac_proto::Down;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, info, warn};
 
 /// How often the cluster looks at its clock.
 const TICK: Duration = Duration::from_millis(200);
+/// What workers say of how it goes is shown together with what they say within this: there may be thousands of them.
+const SHOWN_WITHIN: Duration = Duration::from_millis(20);
 /// Calls that may wait for the driver; beyond that, callers wait.
 const CALLS_MAX: usize = 256;
 /// Calls that are taken before what they lead to is carried out.
@@ -138,8 +141,10 @@ pub struct Driver {
     pending: VecDeque<(Option<Session>, Action)>,
     /// Why the first of them waits.
     trouble: Option<CannotSave>,
-    /// Something happened since the picture was drawn.
+    /// Something happened since the picture was drawn, and is to be seen before anything else is done.
     unseen: bool,
+    /// When progress that is not in the picture is to be seen at the latest.
+    due: Option<Instant>,
     calls: mpsc::Receiver<Call>,
     picture: watch::Sender<Arc<Picture>>,
     logs: Arc<Logs>,
@@ -165,7 +170,7 @@ impl Driver {
         let attached = BTreeMap::new();
         let logs = Arc::new(Logs::default());
         let heartbeats = spread::Shared::within(&HANDLED_WITHIN);
-        let driver = Self {
+        let mut driver = Self {
             cluster,
             store,
             term,
@@ -176,6 +181,7 @@ impl Driver {
             pending: VecDeque::new(),
             trouble: None,
             unseen: false,
+            due: None,
             calls: called,
             picture,
             logs: logs.clone(),
@@ -194,9 +200,15 @@ impl Driver {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut called = Vec::with_capacity(TOGETHER_MAX);
         loop {
+            // Who looks and who fell silent come before who speaks: those may do so without end.
             tokio::select! {
                 biased;
                 () = stopping.cancelled() => return Ok(()),
+                _ = ticks.tick() => {
+                    self.step(Event::Tick).await?;
+                    self.carry_out().await?;
+                }
+                () = until(self.due) => self.publish(),
                 count = self.calls.recv_many(&mut called, TOGETHER_MAX), if called.is_empty() => {
                     if count > 0 {
                         for call in called.drain(..) {
@@ -204,10 +216,6 @@ impl Driver {
                         }
                         self.carry_out().await?;
                     }
-                }
-                _ = ticks.tick() => {
-                    self.step(Event::Tick).await?;
-                    self.carry_out().await?;
                 }
             }
         }
@@ -302,6 +310,8 @@ impl Driver {
             // The channel is new and empty; if the worker is gone already, nobody is left to hear it.
             let _ = newcomer.down.try_send(answer);
         } else {
+            // Before it can look for itself.
+            self.publish();
             let _ = newcomer.down.try_send(Down::Welcome(self.term));
             self.attached.insert(worker.clone(), newcomer);
         }
@@ -313,11 +323,16 @@ impl Driver {
 
     async fn step(&mut self, event: Event) -> Result<(), StoreError> {
         let is_tick = matches!(event, Event::Tick);
+        let is_progress = matches!(&event, Event::Said { report, .. } if report.is_about_progress());
         let actions = self.cluster.step(self.began.elapsed(), event);
         if is_tick && self.trouble.is_some() {
             self.probe().await?;
         }
-        self.unseen |= !is_tick;
+        if is_progress {
+            self.due.get_or_insert_with(|| Instant::now() + SHOWN_WITHIN);
+        } else {
+            self.unseen |= !is_tick;
+        }
         self.queue(actions.into_iter());
         Ok(())
     }
@@ -367,7 +382,7 @@ impl Driver {
                 }
             }
         }
-        if std::mem::take(&mut self.unseen) {
+        if self.unseen {
             self.publish();
         }
         Ok(())
@@ -453,12 +468,14 @@ impl Driver {
         self.logs.add(logs::COORDINATOR, &NodeId(logs::COORDINATOR.to_owned()), vec![line]);
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        self.unseen = false;
+        self.due = None;
         let entry = |id: &JobId, work: Work| {
             let submitted = self.submitted.get(id).copied().unwrap_or_else(SystemTime::now);
             Arc::new(Entry { work, submitted })
         };
-        let runs = self.cluster.jobs().map(|job| entry(&job.id, Work::Run(Box::new(job.clone()))));
+        let runs = self.cluster.jobs().map(|job| entry(&job.id, Work::Run(job.clone())));
         let in_pieces = self.cluster.leasings();
         let in_pieces = in_pieces.map(|known| entry(&known.id, Work::Pieces(Box::new(known.overview()))));
         let mut jobs: Vec<Arc<Entry>> = runs.chain(in_pieces).collect();
@@ -471,6 +488,14 @@ impl Driver {
             facts: self.facts.clone(),
             trouble: self.trouble.as_ref().map(ToString::to_string),
         }));
+    }
+}
+
+/// Never without a time.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What readers see: the jobs, the workers and the latest facts as they were after the last event.
 //!
-//! Published whole by the driver, read without asking it. Times of day are here for people only; no decision reads them.
+//! Published whole by the driver, read without asking it. What did not change is shared with the picture before. Times of day are
+//! here for people only; no decision reads them.
 
 use std::{
     collections::VecDeque,
@@ -23,7 +24,8 @@ pub struct Picture {
     pub began: Instant,
     /// In order of submission.
     pub jobs: Vec<Arc<Entry>>,
-    pub workers: Vec<Worker>,
+    /// In the order of their names.
+    pub workers: Vec<Arc<Worker>>,
     pub facts: Arc<Facts>,
     /// Why nothing new is taken on at the moment.
     pub trouble: Option<String>,
@@ -38,7 +40,7 @@ pub struct Entry {
 
 #[derive(Clone, Debug)]
 pub enum Work {
-    Run(Box<Job>),
+    Run(Arc<Job>),
     Pieces(Box<Overview>),
 }
 
@@ -48,6 +50,16 @@ impl Entry {
         match &self.work {
             Work::Run(job) => &job.id,
             Work::Pieces(leasing) => &leasing.id,
+        }
+    }
+
+    /// Known to be as it was; `other` is from another picture.
+    #[must_use]
+    pub fn is_still(&self, other: &Self) -> bool {
+        match (&self.work, &other.work) {
+            (Work::Run(this), Work::Run(other)) => Arc::ptr_eq(this, other),
+            // What its workers say is seen in their entries.
+            _ => false,
         }
     }
 
@@ -105,7 +117,8 @@ impl Picture {
 
     #[must_use]
     pub fn worker(&self, id: &WorkerId) -> Option<&Worker> {
-        self.workers.iter().find(|worker| worker.seat.worker == *id)
+        let known = self.workers.binary_search_by(|worker| worker.seat.worker.cmp(id)).ok()?;
+        Some(&self.workers[known])
     }
 
     #[must_use]

@@ -30,7 +30,7 @@ use crate::{
     spec::Spec,
     vitals::Vitals,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How patient the coordinator is. All durations on its own monotonic clock.
 #[derive(Clone, Debug)]
@@ -176,6 +176,8 @@ pub struct Worker {
     arrived: u64,
 }
 
+type Workers = BTreeMap<WorkerId, Arc<Worker>>;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
     Here,
@@ -191,12 +193,13 @@ impl Worker {
     }
 }
 
+/// Readers share its workers and jobs and keep them as they were: what changes is copied first, and nothing else is.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     settings: Settings,
-    workers: BTreeMap<WorkerId, Worker>,
+    workers: Workers,
     /// In order of submission.
-    jobs: Vec<Job>,
+    jobs: Vec<Arc<Job>>,
     /// In order of submission, too.
     leasings: Vec<Leasing>,
     term: Term,
@@ -212,7 +215,8 @@ impl Cluster {
     pub fn new(settings: Settings, restored: Vec<Job>, drained: Vec<String>) -> Self {
         let drains = drained.into_iter().map(|name| (name, None)).collect();
         let (workers, leasings, term) = (BTreeMap::new(), Vec::new(), Term::default());
-        Self { settings, workers, jobs: restored, leasings, term, drains, arrivals: 0 }
+        let jobs = restored.into_iter().map(Arc::new).collect();
+        Self { settings, workers, jobs, leasings, term, drains, arrivals: 0 }
     }
 
     /// Names of workers and nodes that are to be given no work.
@@ -220,17 +224,17 @@ impl Cluster {
         self.drains.keys().map(String::as_str)
     }
 
-    pub fn jobs(&self) -> impl Iterator<Item = &Job> {
+    pub fn jobs(&self) -> impl Iterator<Item = &Arc<Job>> {
         self.jobs.iter()
     }
 
     #[must_use]
     pub fn job(&self, id: &JobId) -> Option<&Job> {
-        self.jobs.iter().find(|job| job.id == *id)
+        self.jobs.iter().find(|job| job.id == *id).map(Arc::as_ref)
     }
 
     #[must_use]
-    pub fn workers(&self) -> &BTreeMap<WorkerId, Worker> {
+    pub fn workers(&self) -> &BTreeMap<WorkerId, Arc<Worker>> {
         &self.workers
     }
 
@@ -239,8 +243,13 @@ impl Cluster {
         match event {
             Event::Attached { seat, standing } => self.attached(now, seat, standing, &mut actions),
             Event::Said { worker, incarnation, report } => {
+                let is_about_progress = report.is_about_progress();
                 if self.hear(now, &worker, incarnation) {
                     self.said(now, &worker, report, &mut actions);
+                }
+                if is_about_progress {
+                    // Thousands a second, and what time brings can wait for a tick.
+                    return actions;
                 }
             }
             Event::Detached { worker, incarnation } => {
@@ -280,7 +289,7 @@ impl Cluster {
             Event::GivenUp { job: id } => {
                 // The word is about members that are silent now, not about those of some later day.
                 if let Some(job) = self.jobs.iter_mut().find(|known| known.id == id && !known.state.is_open()) {
-                    job.given_up = true;
+                    Arc::make_mut(job).given_up = true;
                 }
                 self.give_up_leasing(&id);
             }
@@ -295,24 +304,37 @@ impl Cluster {
 
     /// The worker, if it is this start of it and not gone.
     fn present(&mut self, worker: &WorkerId, incarnation: Incarnation) -> Option<&mut Worker> {
-        self.workers.get_mut(worker).filter(|known| known.seat.incarnation == incarnation && !known.is_gone())
+        let known = self.workers.get_mut(worker)?;
+        (known.seat.incarnation == incarnation && !known.is_gone()).then(|| Arc::make_mut(known))
     }
 
     fn hear(&mut self, now: Duration, worker: &WorkerId, incarnation: Incarnation) -> bool {
         self.present(worker, incarnation).map(|known| known.heard = now).is_some()
     }
 
-    /// This worker cannot take part in this job; the job goes on without it.
-    fn turn_away(&mut self, worker: &WorkerId, job: JobId, why: String, actions: &mut Vec<Action>) {
-        if let Some(known) = self.workers.get_mut(worker) {
+    fn worker_mut(&mut self, worker: &WorkerId) -> Option<&mut Worker> {
+        self.workers.get_mut(worker).map(Arc::make_mut)
+    }
+
+    fn take_work_from(&mut self, worker: &WorkerId) {
+        if let Some(known) = self.worker_mut(worker) {
             known.job = None;
         }
+    }
+
+    fn job_mut(&mut self, id: &JobId) -> Option<&mut Job> {
+        job_in(&mut self.jobs, id)
+    }
+
+    /// This worker cannot take part in this job; the job goes on without it.
+    fn turn_away(&mut self, worker: &WorkerId, job: JobId, why: String, actions: &mut Vec<Action>) {
+        self.take_work_from(worker);
         actions.push(Action::Tell(worker.clone(), Order::Release { job: job.clone(), why: Some(why.clone()) }));
         actions.push(Action::Note(Fact::WorkerUnfit { job, worker: worker.clone(), why }));
     }
 
     fn submitted(&mut self, id: JobId, spec: Box<Spec>, actions: &mut Vec<Action>) {
-        let fact = match self.jobs.iter_mut().find(|known| known.id == id) {
+        let fact = match self.job_mut(&id) {
             // The same run again: it goes on from its checkpoint, perhaps with more steps or other workers.
             Some(known) if known.state.is_over() => {
                 let spec = Box::new(known.resolved(&spec));
@@ -324,7 +346,7 @@ impl Cluster {
             }
             Some(_) => Fact::JobSubmitted { job: id.clone() },
             None => {
-                self.jobs.push(Job::new(id.clone(), spec));
+                self.jobs.push(Arc::new(Job::new(id.clone(), spec)));
                 Fact::JobSubmitted { job: id.clone() }
             }
         };
@@ -333,7 +355,7 @@ impl Cluster {
     }
 
     fn pause(&mut self, id: &JobId, actions: &mut Vec<Action>) {
-        let Some(job) = self.jobs.iter_mut().find(|known| known.id == *id && !known.state.is_over()) else { return };
+        let Some(job) = self.job_mut(id).filter(|known| !known.state.is_over()) else { return };
         job.pause_wished = true;
         if job.state.is_open() {
             job.ask(Wish::Park, actions);
@@ -345,7 +367,7 @@ impl Cluster {
     }
 
     fn scale(&mut self, id: &JobId, min: u32, max: u32, actions: &mut Vec<Action>) {
-        let run = self.jobs.iter_mut().find(|known| known.id == *id && !known.state.is_over());
+        let run = job_in(&mut self.jobs, id).filter(|known| !known.state.is_over());
         let run = run.map(|job| &mut job.spec.how.workers);
         let leasing = self.leasings.iter_mut().find(|known| known.id == *id && !known.state.is_over());
         let Some(workers) = run.or(leasing.map(|leasing| leasing.spec.workers_mut())) else { return };
@@ -357,14 +379,14 @@ impl Cluster {
 
     /// Ends a job in a state that is over, and lets its workers go.
     fn end(&mut self, id: &JobId, state: JobState, actions: &mut Vec<Action>) {
-        let Some(job) = self.jobs.iter_mut().find(|known| known.id == *id && !known.state.is_over()) else { return };
+        let Some(job) = job_in(&mut self.jobs, id).filter(|known| !known.state.is_over()) else { return };
         actions.push(Action::Save(id.clone()));
         actions.extend(job.incident.take().map(|(_, incident)| Action::Note(Fact::Incident(Box::new(incident)))));
         actions.push(Action::Note(Fact::JobEnded { job: id.clone(), state: state.to_string() }));
         job.finish(state);
         for (worker, known) in &mut self.workers {
             if known.job.as_ref() == Some(id) {
-                known.job = None;
+                Arc::make_mut(known).job = None;
                 actions.push(Action::Tell(worker.clone(), Order::Release { job: id.clone(), why: None }));
             }
         }
@@ -404,13 +426,14 @@ impl Cluster {
             let waits = |member| beat(member).is_some_and(|beat| Duration::from_millis(beat.waits_ms) >= limit);
             if job.roster.len() > 1 && job.roster.iter().all(waits) {
                 let step = job.roster.iter().filter_map(beat).map(|beat| beat.step).max().unwrap_or_default();
+                let job = Arc::make_mut(job);
                 job.close(now, None, Some(Cause::Standstill { step }), job.generation, Others::AreTold, actions);
             }
         }
     }
 
     fn lose(&mut self, now: Duration, worker: &WorkerId, why: Loss, actions: &mut Vec<Action>) {
-        let Some(known) = self.workers.get_mut(worker) else { return };
+        let Some(known) = self.worker_mut(worker) else { return };
         known.presence = Presence::Gone(why);
         known.beat = None;
         let job = known.job.take();
@@ -421,7 +444,7 @@ impl Cluster {
         if let Some(id) = &job {
             self.lose_in_leasing(now, worker, id, actions);
         }
-        let Some(job) = job.and_then(|id| self.jobs.iter_mut().find(|known| known.id == id)) else { return };
+        let Some(job) = job.and_then(|id| self.job_mut(&id)) else { return };
         job.ready.remove(worker);
         job.standings.remove(worker);
         if !job.state.is_over() && job.roster.contains(worker) {
@@ -437,39 +460,48 @@ impl Cluster {
     fn settle(&mut self, now: Duration, actions: &mut Vec<Action>) {
         self.let_go(actions);
         self.let_go_from_leasings(now, actions);
+        let mut hands = Hands::of(&self.workers);
         for at in 0..=self.jobs.len() {
             for leasing in 0..self.leasings.len() {
                 let known = &self.leasings[leasing];
                 if known.after == at && !known.state.is_over() {
-                    let order = Order::Piecework { job: known.id.clone(), work: known.spec.clone() };
-                    hire(&mut self.workers, &known.id, known.wanted(), &known.unfit, &order, actions);
+                    let order = || Order::Piecework { job: known.id.clone(), work: known.spec.clone() };
+                    let hired = hands.hired(&known.id, known.wanted(), &known.unfit);
+                    give_work(&mut self.workers, &known.id, hired, order, actions);
                     self.advance_leasing(now, leasing, actions);
+                    if self.leasings[leasing].state.is_over() {
+                        // Those it let go are there for the jobs behind it.
+                        hands = Hands::of(&self.workers);
+                    }
                 }
             }
             if let Some(job) = self.jobs.get(at).filter(|job| !job.state.is_over()) {
-                let order = Order::Prepare { job: job.id.clone(), spec: job.spec.clone() };
-                hire(&mut self.workers, &job.id, job.wanted(), &job.unfit, &order, actions);
-                self.advance(now, at, actions);
+                let order = || Order::Prepare { job: job.id.clone(), spec: job.spec.clone() };
+                let hired = hands.hired(&job.id, job.wanted(), &job.unfit);
+                give_work(&mut self.workers, &job.id, hired, order, actions);
+                self.advance(now, at, &hands, actions);
             }
         }
     }
 
-    fn advance(&mut self, now: Duration, at: usize, actions: &mut Vec<Action>) {
+    fn advance(&mut self, now: Duration, at: usize, hands: &Hands, actions: &mut Vec<Action>) {
         let job = &mut self.jobs[at];
         if job.state.is_open() {
-            let unseen = |member: &&WorkerId| !self.workers.contains_key(*member);
-            match job.roster.iter().find(unseen).cloned() {
-                // It was a member before this coordinator started, at 0 on its clock, and has not come back.
-                Some(member) if now >= self.settings.silent_after => {
-                    let cause = Cause::Lost { worker: member.clone(), why: Loss::Silent };
-                    job.close(now, Some(&member), Some(cause), job.generation, Others::AreTold, actions);
-                }
-                _ => job.ask_for_change(now, &self.workers, actions),
+            // Members from before this coordinator started, at 0 on its clock, that have not come back.
+            let mut unseen = job.roster.iter().filter(|member| !self.workers.contains_key(*member));
+            let member = if now >= self.settings.silent_after { unseen.next().cloned() } else { None };
+            if let Some(member) = member {
+                let cause = Cause::Lost { worker: member.clone(), why: Loss::Silent };
+                let job = Arc::make_mut(job);
+                job.close(now, Some(&member), Some(cause), job.generation, Others::AreTold, actions);
+            } else if let Some(wish) = job.wish(now, &self.workers, hands) {
+                Arc::make_mut(job).ask(wish, actions);
             }
         }
         if job.state.is_open() {
             return;
         }
+        let job = Arc::make_mut(job);
         let was_lost = job.state == JobState::Lost;
         let opening = job.may_open(now, &self.settings, &self.workers);
         if job.state == JobState::Lost && !was_lost {
@@ -482,25 +514,63 @@ impl Cluster {
     }
 }
 
-/// Gives a job free workers, the longest here first, up to how many it wants, and tells them.
-fn hire(
-    workers: &mut BTreeMap<WorkerId, Worker>,
+fn job_in<'j>(jobs: &'j mut [Arc<Job>], id: &JobId) -> Option<&'j mut Job> {
+    jobs.iter_mut().find(|job| job.id == *id).map(Arc::make_mut)
+}
+
+/// Who could be given work, how many each job has, whether anybody is to go: one look at all workers for all jobs.
+struct Hands {
+    /// The longest here first.
+    free: Vec<WorkerId>,
+    taken: BTreeMap<JobId, usize>,
+    somebody_leaves: bool,
+}
+
+impl Hands {
+    fn of(workers: &Workers) -> Self {
+        let is_free =
+            |worker: &Worker| worker.job.is_none() && worker.presence == Presence::Here && !worker.is_leaving();
+        let mut free: Vec<(&WorkerId, &Arc<Worker>)> = workers.iter().filter(|(_, worker)| is_free(worker)).collect();
+        free.sort_by_key(|(_, worker)| worker.arrived);
+        let mut taken: BTreeMap<JobId, usize> = BTreeMap::new();
+        // Where nobody is to be hired, nobody asks.
+        let at_work = workers.values().filter(|_| !free.is_empty()).filter_map(|worker| worker.job.as_ref());
+        for job in at_work {
+            match taken.get_mut(job) {
+                Some(count) => *count += 1,
+                None => drop(taken.insert(job.clone(), 1)),
+            }
+        }
+        let somebody_leaves = workers.values().any(|worker| worker.is_leaving());
+        Self { free: free.into_iter().map(|(id, _)| id.clone()).collect(), taken, somebody_leaves }
+    }
+
+    /// Free workers for a job, up to how many it wants.
+    fn hired(&mut self, job: &JobId, wanted: usize, unfit: &BTreeMap<WorkerId, String>) -> Vec<WorkerId> {
+        let mut room = wanted.saturating_sub(self.taken.get(job).copied().unwrap_or(0));
+        self.free
+            .extract_if(.., |id| {
+                let is_hired = room > 0 && !unfit.contains_key(id);
+                room -= usize::from(is_hired);
+                is_hired
+            })
+            .collect()
+    }
+}
+
+/// Gives it to these workers, and tells them.
+fn give_work(
+    workers: &mut Workers,
     job: &JobId,
-    wanted: usize,
-    unfit: &BTreeMap<WorkerId, String>,
-    order: &Order,
+    to: Vec<WorkerId>,
+    order: impl Fn() -> Order,
     actions: &mut Vec<Action>,
 ) {
-    let taken = workers.values().filter(|worker| worker.job.as_ref() == Some(job)).count();
-    let is_free = |(id, worker): &(&WorkerId, &mut Worker)| {
-        let is_idle = worker.job.is_none() && worker.presence == Presence::Here && !worker.is_leaving();
-        is_idle && !unfit.contains_key(*id)
-    };
-    let mut free: Vec<(&WorkerId, &mut Worker)> = workers.iter_mut().filter(is_free).collect();
-    free.sort_by_key(|(_, worker)| worker.arrived);
-    for (id, worker) in free.into_iter().take(wanted.saturating_sub(taken)) {
-        worker.job = Some(job.clone());
-        actions.push(Action::Tell(id.clone(), order.clone()));
+    for id in to {
+        if let Some(worker) = workers.get_mut(&id) {
+            Arc::make_mut(worker).job = Some(job.clone());
+        }
+        actions.push(Action::Tell(id, order()));
     }
 }
 

@@ -272,6 +272,12 @@ impl Report {
             Self::Leaving | Self::Vitals(_) => None,
         }
     }
+
+    /// It says how it goes, and by itself gives nobody another place.
+    #[must_use]
+    pub fn is_about_progress(&self) -> bool {
+        matches!(self, Self::Beat(_) | Self::Vitals(_))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

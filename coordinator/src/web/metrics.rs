@@ -21,6 +21,7 @@ use prometheus_client::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::{self, Write as _},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 use sumac_common::{
@@ -417,7 +418,8 @@ impl Page {
             self.number(&WORKERS, &[state], count as f64);
         }
         let mut described = BTreeSet::new();
-        let is_short = |worker: &&Worker| worker.seat.worker.0.len().max(worker.seat.node.0.len()) <= NAME_BYTES_MAX;
+        let is_short =
+            |worker: &&Arc<Worker>| worker.seat.worker.0.len().max(worker.seat.node.0.len()) <= NAME_BYTES_MAX;
         for worker in shown().filter(is_short).take(WORKERS_MAX) {
             let (name, node) = (worker.seat.worker.0.as_str(), worker.seat.node.0.as_str());
             self.number(&WORKER_STATE, &[name, node, state_of(worker)], 1.0);

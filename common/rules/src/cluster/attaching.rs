@@ -1,11 +1,11 @@
 //! A worker attaches: it is new, or it comes back, and what it says about itself replaces what was believed.
 
-use super::{Action, Cause, Cluster, Fact, Loss, Presence, Worker, job::Others};
+use super::{Action, Cause, Cluster, Fact, Loss, Presence, Worker, job::Others, job_in};
 use crate::{
     conversation::{Order, Report, Seat, Standing},
     ids::{JobId, WorkerId},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 impl Cluster {
     pub(super) fn attached(
@@ -62,10 +62,10 @@ impl Cluster {
             evicted: false,
             arrived,
         };
-        self.workers.insert(worker.clone(), fresh);
+        self.workers.insert(worker.clone(), Arc::new(fresh));
         // It dialled anew: it may be reached again, too.
-        for job in &mut self.jobs {
-            job.set_aside.remove(&worker);
+        for job in self.jobs.iter_mut().filter(|job| job.set_aside.contains_key(&worker)) {
+            Arc::make_mut(job).set_aside.remove(&worker);
         }
         self.mark_drained();
         actions.push(Action::Note(if returns {
@@ -90,6 +90,7 @@ impl Cluster {
     ) {
         let others = self.jobs.iter_mut().filter(|job| Some(&job.id) != works_for && !job.state.is_over());
         for job in others.filter(|job| job.was_member(worker)) {
+            let job = Arc::make_mut(job);
             job.ready.remove(worker);
             job.standings.insert(worker.clone(), Standing::outside(job.id.clone()));
             if job.roster.contains(worker) {
@@ -119,12 +120,10 @@ impl Cluster {
                 return;
             }
         }
-        let Some(job) = self.jobs.iter_mut().find(|known| known.id == job_id && !known.state.is_over()) else {
+        let Some(job) = job_in(&mut self.jobs, &job_id).filter(|known| !known.state.is_over()) else {
             // It works for a job that ended, or that nobody knows.
             actions.push(Action::Tell(worker.clone(), Order::Release { job: job_id, why: None }));
-            if let Some(known) = self.workers.get_mut(worker) {
-                known.job = None;
-            }
+            self.take_work_from(worker);
             return;
         };
         if let Some(why) = standing.ready.as_ref().and_then(|readiness| job.misfit(readiness)) {

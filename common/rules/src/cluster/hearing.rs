@@ -1,35 +1,36 @@
 //! What workers report, and what the coordinator makes of it.
 
-use super::{Action, Cause, Cluster, Fact, JobState, job::Others};
+use super::{Action, Cause, Cluster, Fact, JobState, job::Others, job_in};
 use crate::{
     conversation::{End, Ending, Leaving, Report, Standing},
     ids::WorkerId,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 impl Cluster {
     pub(super) fn said(&mut self, now: Duration, worker: &WorkerId, report: Report, actions: &mut Vec<Action>) {
         if report == Report::Leaving {
-            if let Some(known) = self.workers.get_mut(worker) {
+            if let Some(known) = self.worker_mut(worker) {
                 known.says_goodbye = true;
             }
             return;
         }
         if let Report::Vitals(vitals) = report {
-            if let Some(known) = self.workers.get_mut(worker) {
+            if let Some(known) = self.worker_mut(worker) {
                 known.vitals = Some(vitals);
             }
             return;
         }
         if let Report::Beat(beat) = report {
             self.heard_in_leasing(now, worker, actions);
-            if let Some(known) = self.workers.get_mut(worker) {
+            if let Some(known) = self.worker_mut(worker) {
                 known.beat = beat.clone();
             }
             if let Some(beat) = beat
                 && let Some(job) = self.jobs.iter_mut().find(|known| known.id == beat.job)
                 && job.roster.first() == Some(worker)
             {
+                let job = Arc::make_mut(job);
                 if let Some(slow) = beat.slow.as_ref().filter(|slow| job.slow.as_ref() != Some(&slow.worker)) {
                     job.slow = Some(slow.worker.clone());
                     actions.push(Action::Note(Fact::WorkerSlow {
@@ -50,7 +51,7 @@ impl Cluster {
         if self.leasing(&id).is_some() {
             return self.said_in_leasing(now, worker, report, actions);
         }
-        let Some(job) = self.jobs.iter_mut().find(|known| known.id == id && !known.state.is_over()) else { return };
+        let Some(job) = job_in(&mut self.jobs, &id).filter(|known| !known.state.is_over()) else { return };
         match report {
             // Released in the meantime: it said so before it heard of that.
             Report::Ready { .. } if self.workers.get(worker).is_none_or(|known| known.job.as_ref() != Some(&id)) => {}

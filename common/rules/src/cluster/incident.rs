@@ -3,18 +3,14 @@
 //! A death closes a generation, breaks the collectives of the others and opens the next generation: all of that is one
 //! incident. Decides nothing.
 
-use super::{Action, Fact, Job, Loss, Presence, Worker, opening::Next};
+use super::{Action, Fact, Job, Loss, Presence, Workers, opening::Next};
 use crate::{
     conversation::Leaving,
     ids::{Generation, JobId, Step, WorkerId},
     spec::plural,
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
@@ -90,7 +86,7 @@ impl Job {
     }
 
     /// A member of the broken generation that takes no part in the next, and whose stream is broken, is what went.
-    pub(super) fn put_incident_down_to_the_missing(&mut self, next: &Next, workers: &BTreeMap<WorkerId, Worker>) {
+    pub(super) fn put_incident_down_to_the_missing(&mut self, next: &Next, workers: &Workers) {
         let lost = |worker: &WorkerId| {
             let why = match workers.get(worker)?.presence {
                 Presence::Here => return None,

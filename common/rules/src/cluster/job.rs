@@ -351,11 +351,7 @@ impl Job {
 
     /// Why this worker and those that are ready cannot reach each other, if so: a loopback address is this machine, whatever
     /// machine one is on.
-    pub(super) fn out_of_reach(
-        &self,
-        worker: &WorkerId,
-        workers: &BTreeMap<WorkerId, super::Worker>,
-    ) -> Option<String> {
+    pub(super) fn out_of_reach(&self, worker: &WorkerId, workers: &super::Workers) -> Option<String> {
         let seat = |id: &WorkerId| workers.get(id).map(|known| &known.seat);
         let mine = seat(worker)?;
         let unreached = self.ready.keys().filter_map(seat).find_map(|theirs| {
@@ -443,15 +439,14 @@ impl Job {
     }
 
     /// Ready workers outside the last roster that could take part now.
-    pub(super) fn newcomers<'a>(
-        &'a self,
-        workers: &'a BTreeMap<WorkerId, super::Worker>,
-    ) -> impl Iterator<Item = &'a WorkerId> {
+    pub(super) fn newcomers<'a>(&'a self, workers: &'a super::Workers) -> impl Iterator<Item = &'a WorkerId> {
         self.ready.keys().filter(|id| {
             let is_here = |known: &super::Worker| {
                 known.presence == super::Presence::Here && known.job.as_ref() == Some(&self.id) && !known.is_leaving()
             };
-            !self.roster.contains(*id) && self.stands_outside(id) && workers.get(*id).is_some_and(is_here)
+            !self.roster.contains(*id)
+                && self.stands_outside(id)
+                && workers.get(*id).is_some_and(|known| is_here(known))
         })
     }
 }

@@ -1,7 +1,7 @@
 //! A job in pieces among the jobs: who works on them, and when it is over. The life of each piece is in
 //! [`leases`](crate::leases).
 
-use super::{Action, Cluster, Fact, JobState, Presence, Worker};
+use super::{Action, Cluster, Fact, JobState, Presence, Workers};
 use crate::{
     conversation::{Fingerprint, Order, Readiness, Report, Standing},
     ids::{JobId, Term, WorkerId},
@@ -166,7 +166,7 @@ impl Leasing {
     }
 
     /// The last word on it: every shard is over, and somebody is to put the data set together.
-    fn seal(&mut self, workers: &BTreeMap<WorkerId, Worker>, actions: &mut Vec<Action>) {
+    fn seal(&mut self, workers: &Workers, actions: &mut Vec<Action>) {
         let Some(leases) = self.leases.as_ref().filter(|leases| leases.is_over() && self.sealing.is_none()) else {
             return;
         };
@@ -254,9 +254,7 @@ impl Cluster {
     }
 
     fn release_from_leasing(&mut self, now: Duration, worker: &WorkerId, id: &JobId, actions: &mut Vec<Action>) {
-        if let Some(known) = self.workers.get_mut(worker) {
-            known.job = None;
-        }
+        self.take_work_from(worker);
         if let Some(leasing) = self.leasing_mut(id) {
             leasing.forget(now, worker, actions);
         }
@@ -273,9 +271,7 @@ impl Cluster {
     ) {
         let Standing { job: id, ready, held, .. } = standing;
         let Some(leasing) = self.leasing_mut(&id) else {
-            if let Some(known) = self.workers.get_mut(worker) {
-                known.job = None;
-            }
+            self.take_work_from(worker);
             actions.push(Action::Tell(worker.clone(), Order::Release { job: id, why: None }));
             return;
         };
@@ -369,7 +365,7 @@ impl Cluster {
     pub(super) fn let_go_from_leasings(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let mut free: Vec<(WorkerId, JobId)> = Vec::new();
         for leasing in self.leasings.iter().filter(|leasing| !leasing.state.is_over()) {
-            let leaves = |id: &WorkerId| self.workers.get(id).is_some_and(Worker::is_leaving);
+            let leaves = |id: &WorkerId| self.workers.get(id).is_some_and(|known| known.is_leaving());
             let (leaving, staying): (Vec<_>, Vec<_>) = self.workers_of(&leasing.id).into_iter().partition(leaves);
             let surplus = staying.into_iter().skip(leasing.wanted());
             free.extend(leaving.into_iter().chain(surplus).map(|worker| (worker, leasing.id.clone())));

@@ -1,15 +1,13 @@
 //! Who is to leave a running job, and how that costs no step: by regrouping where the others hold all lanes between them, and
 //! by parking the run in a checkpoint of that very step where they do not.
 
-use super::{Action, Cause, Cluster, Fact, Job, JobState, Loss, Presence, Worker, job::Others};
+use super::{Action, Cause, Cluster, Fact, Hands, Job, JobState, Loss, Presence, Worker, Workers, job::Others, job_in};
 use crate::{
     conversation::{Order, Standing, Wish},
     ids::{JobId, Rank, WorkerId},
     lanes,
 };
-use std::{collections::BTreeMap, time::Duration};
-
-type Workers = BTreeMap<WorkerId, Worker>;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// A worker that went away in good order is listed for so long.
 const LEFT_LISTED_FOR: Duration = Duration::from_secs(60);
@@ -25,7 +23,7 @@ impl Worker {
 impl Cluster {
     /// Its stream has ended: if it had said goodbye and had nothing left to do, it is not missed.
     pub(super) fn take_leave(&mut self, worker: &WorkerId, actions: &mut Vec<Action>) {
-        if let Some(known) = self.workers.get_mut(worker).filter(|known| known.says_goodbye && known.job.is_none()) {
+        if let Some(known) = self.worker_mut(worker).filter(|known| known.says_goodbye && known.job.is_none()) {
             known.presence = Presence::Gone(Loss::Left);
             known.beat = None;
             actions.push(Action::Note(Fact::WorkerLeft { worker: worker.clone() }));
@@ -51,8 +49,12 @@ impl Cluster {
     pub(super) fn mark_drained(&mut self) {
         let drains = &self.drains;
         for (id, worker) in &mut self.workers {
-            worker.drained = drains.contains_key(&id.0) || drains.contains_key(&worker.seat.node.0);
-            worker.evicted &= worker.drained;
+            let drained = drains.contains_key(&id.0) || drains.contains_key(&worker.seat.node.0);
+            let evicted = worker.evicted && drained;
+            if (worker.drained, worker.evicted) != (drained, evicted) {
+                let worker = Arc::make_mut(worker);
+                (worker.drained, worker.evicted) = (drained, evicted);
+            }
         }
     }
 
@@ -71,10 +73,11 @@ impl Cluster {
 
     /// Its generation ends at once, in the midst of a step, and the next one does not wait for its word: it may hang.
     fn evict(&mut self, now: Duration, name: &str, actions: &mut Vec<Action>) {
-        let named = |(id, worker): &(&WorkerId, &mut Worker)| id.0 == name || worker.seat.node.0 == name;
+        let named = |(id, worker): &(&WorkerId, &mut Arc<Worker>)| id.0 == name || worker.seat.node.0 == name;
         for (worker, known) in self.workers.iter_mut().filter(named) {
+            let known = Arc::make_mut(known);
             known.evicted = true;
-            let Some(job) = known.job.as_ref().and_then(|id| self.jobs.iter_mut().find(|job| job.id == *id)) else {
+            let Some(job) = known.job.as_ref().and_then(|id| job_in(&mut self.jobs, id)) else {
                 continue;
             };
             actions.push(Action::Note(Fact::WorkerEvicted { worker: worker.clone(), job: job.id.clone() }));
@@ -89,14 +92,15 @@ impl Cluster {
 
     /// Lets those go that leave and are needed no more.
     pub(super) fn let_go(&mut self, actions: &mut Vec<Action>) {
+        // One look for all workers: each has a job, and there are many of both.
+        let jobs: BTreeMap<&JobId, &Job> = self.jobs.iter().map(|job| (&job.id, &**job)).collect();
         let free: Vec<(WorkerId, JobId)> = self
             .workers
             .iter()
             .filter_map(|(id, worker)| Some((id, worker, worker.job.as_ref()?)))
-            .filter(|(_, _, job)| self.leasing(job).is_none())
-            .filter(|(id, worker, job)| {
-                let job = self.jobs.iter().find(|known| known.id == **job);
-                job.is_none_or(|job| !job.needs(id) && (worker.is_leaving() || job.is_surplus(id, &self.workers)))
+            .filter(|(id, worker, job)| match jobs.get(job) {
+                Some(job) => (worker.is_leaving() || job.is_surplus(id, &self.workers)) && !job.needs(id),
+                None => self.leasing(job).is_none(),
             })
             .map(|(id, _, job)| (id.clone(), job.clone()))
             .collect();
@@ -106,10 +110,8 @@ impl Cluster {
     }
 
     fn release(&mut self, worker: &WorkerId, job: &JobId, actions: &mut Vec<Action>) {
-        if let Some(known) = self.workers.get_mut(worker) {
-            known.job = None;
-        }
-        if let Some(job) = self.jobs.iter_mut().find(|known| known.id == *job) {
+        self.take_work_from(worker);
+        if let Some(job) = self.job_mut(job) {
             job.ready.remove(worker);
             job.standings.remove(worker);
         }
@@ -117,26 +119,35 @@ impl Cluster {
     }
 }
 
+fn is_leaving(worker: &WorkerId, workers: &Workers) -> bool {
+    workers.get(worker).is_some_and(|known| known.is_leaving())
+}
+
 impl Job {
     /// Members of the last generation that are not to be in the next: those that leave, and the last in rank beyond how many
     /// are wanted.
     fn leavers<'a>(&'a self, workers: &'a Workers) -> impl Iterator<Item = &'a WorkerId> {
-        let leaves = |id: &&WorkerId| workers.get(*id).is_some_and(Worker::is_leaving);
+        let leaves = |id: &&WorkerId| is_leaving(id, workers);
         let surplus = self.roster.iter().filter(move |id| !leaves(id)).skip(self.wanted());
         self.roster.iter().filter(leaves).chain(surplus)
     }
 
     /// It works for the job, and there is no room for it.
     fn is_surplus(&self, worker: &WorkerId, workers: &Workers) -> bool {
-        let others = self.ready.keys().filter(|id| !workers.get(*id).is_some_and(Worker::is_leaving)).count();
-        self.state == JobState::Running && !self.roster.contains(worker) && others > self.wanted()
+        let stays = |id: &&WorkerId| !is_leaving(id, workers);
+        self.state == JobState::Running
+            && self.ready.len() > self.wanted()
+            && !self.roster.contains(worker)
+            && self.ready.keys().filter(stays).count() > self.wanted()
     }
 
-    /// Asks the members of a running generation to leave it between two steps, when some of them are to go or a newcomer
-    /// stands by that they could use.
-    pub(super) fn ask_for_change(&mut self, now: Duration, workers: &Workers, actions: &mut Vec<Action>) {
-        if self.state != JobState::Running {
-            return;
+    /// What the members of a running generation are to do between two steps, when some of them are to go or a newcomer stands
+    /// by that they could use.
+    pub(super) fn wish(&self, now: Duration, workers: &Workers, hands: &Hands) -> Option<Wish> {
+        // Most have all they want, and nobody leaves: each of their members need not be looked at to know that.
+        let is_content = !hands.somebody_leaves && self.roster.len() == self.wanted();
+        if self.state != JobState::Running || is_content {
+            return None;
         }
         let leavers: Vec<&WorkerId> = self.leavers(workers).collect();
         let newcomers = self.newcomers(workers).filter(|id| !self.is_set_aside(now, id)).count();
@@ -148,9 +159,7 @@ impl Job {
         } else {
             Some(Wish::Park)
         };
-        if let Some(wish) = wish {
-            self.ask(wish, actions);
-        }
+        wish.filter(|wish| self.asked < Some(*wish))
     }
 
     /// What was asked for already is not asked again, but for more.

@@ -1,15 +1,13 @@
 //! When a generation may open, with whom, and from what.
 
-use super::{Action, Fact, Job, JobState, Presence, Settings, Worker, holding};
+use super::{Action, Fact, Job, JobState, Presence, Settings, Worker, Workers, holding};
 use crate::{
     conversation::{Basis, Opening, Order, Place, Wish},
     ids::{Rank, Step, WorkerId},
     lanes,
     spec::plural,
 };
-use std::{collections::BTreeMap, time::Duration};
-
-type Workers = BTreeMap<WorkerId, Worker>;
+use std::time::Duration;
 
 /// What opens next.
 pub(super) struct Next {
@@ -31,7 +29,7 @@ impl Job {
         // Whose stream just broke is most likely dead, and is not waited for where the others can go on without it.
         let dispensable = |member: &WorkerId| {
             let is_suspect = |known: &Worker| matches!(known.presence, Presence::Suspect(_));
-            self.frozen && workers.get(member).is_some_and(is_suspect)
+            self.frozen && workers.get(member).is_some_and(|known| is_suspect(known))
         };
         let unaccounted = |member: &&WorkerId| !self.is_accounted(member, now, settings, workers);
         if let Some(missing) = self.roster.iter().filter(unaccounted).find(|member| !dispensable(member)) {

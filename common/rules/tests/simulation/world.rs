@@ -410,7 +410,7 @@ impl World {
                 }
                 let is_taken =
                     |known: &Worker| known.seat.incarnation < incarnation && known.presence == Presence::Here;
-                if !known.is_some_and(is_taken) {
+                if !known.is_some_and(|known| is_taken(known)) {
                     self.attached.insert(worker.clone(), stream);
                 }
                 if let Some(standing) = &standing {

@@ -1,7 +1,6 @@
 //! The page of clusters that were made for it: which series there are, and for how long.
 
 use super::*;
-use std::sync::Arc;
 use sumac_common::{
     cluster::{Cluster, Event, Settings},
     conversation::{Incarnation, Seat},
@@ -46,8 +45,7 @@ fn submit(cluster: &mut Cluster, name: &str) {
 }
 
 fn picture(cluster: &Cluster) -> Picture {
-    let entry =
-        |job: &Job| Arc::new(Entry { work: Work::Run(Box::new(job.clone())), submitted: SystemTime::UNIX_EPOCH });
+    let entry = |job: &Arc<Job>| Arc::new(Entry { work: Work::Run(job.clone()), submitted: SystemTime::UNIX_EPOCH });
     Picture {
         term: Term(1),
         began: Instant::now(),
