@@ -5,7 +5,7 @@ use crate::{
     admission::{Admission, NotAdmitted},
     driver::{Call, CannotSave, Desk, Wanted},
     logs,
-    picture::{Picture, Work},
+    picture::{Entry, Picture, Work},
 };
 use std::{pin::Pin, sync::Arc, time::Duration};
 use sumac_common::{
@@ -339,21 +339,33 @@ async fn read_out(
     }
 }
 
+/// What a watcher was shown last, and of what that was made.
+struct Shown {
+    entry: Arc<Entry>,
+    /// The number of the next fact.
+    facts: u64,
+    view: v1::Job,
+}
+
 /// The job now and after each change, until it is over, the watcher is gone or the coordinator ends.
 async fn show(mut picture: watch::Receiver<Arc<Picture>>, id: JobId, views: mpsc::Sender<Result<v1::Job, Status>>) {
-    let mut shown: Option<v1::Job> = None;
+    let mut shown: Option<Shown> = None;
     loop {
         let now = picture.borrow_and_update().clone();
         let Some(entry) = now.job(&id) else { return };
-        let view = view::job_with_facts(entry, &now);
-        let is_news = shown.as_ref().is_none_or(|shown| v1::Job { age: shown.age, ..view.clone() } != *shown);
-        if is_news && views.send(Ok(view.clone())).await.is_err() {
-            return;
+        // Pictures are many, and most of them are news of others.
+        if shown.as_ref().is_none_or(|shown| !shown.entry.is_still(entry) || shown.facts != now.facts.next()) {
+            let view = view::job_with_facts(entry, &now);
+            let is_news =
+                shown.as_ref().is_none_or(|shown| v1::Job { age: shown.view.age, ..view.clone() } != shown.view);
+            if is_news && views.send(Ok(view.clone())).await.is_err() {
+                return;
+            }
+            if entry.state().is_over() {
+                return;
+            }
+            shown = Some(Shown { entry: entry.clone(), facts: now.facts.next(), view });
         }
-        if entry.state().is_over() {
-            return;
-        }
-        shown = Some(view);
         tokio::select! {
             changed = picture.changed() => if changed.is_err() {
                 // The last word of a coordinator that ends: watchers reconnect and are told it is away.
