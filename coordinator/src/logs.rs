@@ -22,8 +22,6 @@ const ALL_MAX: usize = 200_000;
 /// A line, by whom, and when it came here.
 #[derive(Clone, Debug)]
 pub struct Said {
-    /// Grows with every line that came.
-    pub number: u64,
     pub heard: Instant,
     pub source: Arc<str>,
     pub node: NodeId,
@@ -39,8 +37,11 @@ pub struct Logs {
 
 #[derive(Debug, Default)]
 struct Kept {
-    by_source: BTreeMap<Arc<str>, VecDeque<Said>>,
-    all: usize,
+    /// By number: who follows reads on from the last he has, however many there are before it.
+    all: BTreeMap<u64, Said>,
+    /// Of each process the numbers of its own, oldest first.
+    by_source: BTreeMap<Arc<str>, VecDeque<u64>>,
+    /// The number of the next.
     next: u64,
 }
 
@@ -96,12 +97,8 @@ impl Logs {
     #[must_use]
     pub fn since(&self, number: u64, wanted: &Wanted) -> (Vec<Said>, u64) {
         let kept = self.kept();
-        let fresh = |lines: &VecDeque<Said>| lines.partition_point(|said| said.number < number);
-        let meant =
-            kept.by_source.values().flat_map(|lines| lines.range(fresh(lines)..)).filter(|said| wanted.is(said));
-        let mut meant: Vec<Said> = meant.cloned().collect();
-        meant.sort_by_key(|said| said.number);
-        (meant, kept.next)
+        let meant = kept.all.range(number..).map(|(_, said)| said).filter(|said| wanted.is(said));
+        (meant.cloned().collect(), kept.next)
     }
 }
 
@@ -116,46 +113,42 @@ impl Kept {
                 Arc::from(source)
             }
         };
-        let said = Said {
-            number: self.next,
-            heard: Instant::now(),
-            source: source.clone(),
-            node: node.clone(),
-            line: Arc::new(line),
-        };
+        let number = self.next;
         self.next += 1;
-        let lines = self.by_source.entry(source).or_default();
-        lines.push_back(said);
-        self.all += 1;
-        if lines.len() > LINES_MAX {
-            lines.pop_front();
-            self.all -= 1;
-        } else if self.all > ALL_MAX {
+        let said = Said { heard: Instant::now(), source: source.clone(), node: node.clone(), line: Arc::new(line) };
+        self.all.insert(number, said);
+        let numbers = self.by_source.entry(source).or_default();
+        numbers.push_back(number);
+        if numbers.len() > LINES_MAX {
+            let oldest = numbers.pop_front();
+            self.forget(oldest);
+        } else if self.all.len() > ALL_MAX {
             self.forget_of_the_longest();
         }
     }
 
+    fn forget(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        numbers.into_iter().for_each(|number| drop(self.all.remove(&number)));
+    }
+
     fn forget_the_quietest(&mut self) {
-        let last = |lines: &VecDeque<Said>| lines.back().map(|said| said.number);
-        let quietest = self.by_source.iter().min_by_key(|(_, lines)| last(lines)).map(|(source, _)| source.clone());
-        if let Some(lines) = quietest.and_then(|source| self.by_source.remove(&source)) {
-            self.all -= lines.len();
-        }
+        let quietest =
+            self.by_source.iter().min_by_key(|(_, numbers)| numbers.back()).map(|(source, _)| source.clone());
+        let forgotten = quietest.and_then(|source| self.by_source.remove(&source));
+        self.forget(forgotten.into_iter().flatten());
     }
 
     fn forget_of_the_longest(&mut self) {
-        if let Some(lines) = self.by_source.values_mut().max_by_key(|lines| lines.len())
-            && lines.pop_front().is_some()
-        {
-            self.all -= 1;
-        }
+        let longest = self.by_source.values_mut().max_by_key(|numbers| numbers.len());
+        let oldest = longest.and_then(VecDeque::pop_front);
+        self.forget(oldest);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::SystemTime;
+    use std::{collections::BTreeSet, time::SystemTime};
     use sumac_common::ids::JobId;
 
     fn line(text: &str, level: Level, job: Option<&str>) -> Line {
@@ -217,7 +210,11 @@ mod tests {
             logs.add(&source.to_string(), &node("n"), lines);
         }
         let kept = logs.kept();
-        assert!(kept.by_source.len() <= SOURCES_MAX && kept.all <= ALL_MAX, "{}", kept.all);
-        assert_eq!(kept.all, kept.by_source.values().map(VecDeque::len).sum::<usize>());
+        assert!(kept.by_source.len() <= SOURCES_MAX && kept.all.len() <= ALL_MAX, "{}", kept.all.len());
+        let numbers: BTreeSet<&u64> = kept.by_source.values().flatten().collect();
+        assert!(
+            numbers.into_iter().eq(kept.all.keys()),
+            "what is found by process is found by number, and nothing else is"
+        );
     }
 }
