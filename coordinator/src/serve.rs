@@ -10,6 +10,7 @@ use crate::{
     web::{self, Web},
 };
 use axum::Router;
+use futures_util::stream::unfold;
 use std::{
     fs, io,
     net::SocketAddr,
@@ -18,10 +19,16 @@ use std::{
     time::Duration,
 };
 use sumac_common::{cluster::Settings, ids::Term};
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
+use tracing::warn;
 
 /// Where a coordinator listens when nothing else is said.
 pub const LISTEN: &str = "127.0.0.1:7070";
@@ -32,6 +39,8 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
 /// Connections are closed politely within this, or not politely.
 const FAREWELL_WITHIN: Duration = Duration::from_secs(5);
+/// After a connection that could not be accepted: what is missing, files perhaps, is not there again at once.
+const BREATH: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -105,12 +114,11 @@ impl Coordinator {
             http.map(|(http, at)| Web::open(http, at, desk.clone(), rpcs.clone(), place.http.limits, stopping.clone()));
         let server = Server::builder()
             .layer(rpc::Counting(rpcs))
-            .tcp_nodelay(true)
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
             .add_service(rpc::cluster(desk.clone()))
             .add_service(rpc::operator(desk))
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopping.clone().cancelled_owned());
+            .serve_with_incoming_shutdown(connections(listener), stopping.clone().cancelled_owned());
         let server = tokio::spawn(server);
         // A driver that ends for whatever reason takes the server along: nobody shall talk to a deaf coordinator.
         let ends = stopping.clone().drop_guard();
@@ -196,6 +204,22 @@ pub(crate) async fn bind(address: SocketAddr, insecure: bool) -> Result<TcpListe
     TcpListener::bind(address).await.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => NotServing::PortTaken(address),
         _ => NotServing::NoPort { address, source },
+    })
+}
+
+/// Whoever connects, one after the other. The server would end with the first who cannot be accepted.
+fn connections(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
+    unfold(listener, async |listener| {
+        loop {
+            match listener.accept().await {
+                // An order is a small word, and does not wait for others to go with it.
+                Ok((stream, _)) => return Some((stream.set_nodelay(true).map(|()| stream), listener)),
+                Err(error) => {
+                    warn!(?error, "a connection was not accepted");
+                    sleep(BREATH).await;
+                }
+            }
+        }
     })
 }
 

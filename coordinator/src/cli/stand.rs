@@ -9,6 +9,7 @@ use crate::{
     serve::{Coordinator, NotServing, Place},
     web::{self, At},
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sumac_common::cluster::Settings;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -45,6 +46,7 @@ impl Signals {
 
 pub(super) async fn serve(args: args::Serve) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
+    allow_many_connections();
     let http = args.http.map_or(At::Rather(web::LISTEN), |http| http.0).into();
     let place = Place { listen: args.listen, state: args.state, insecure: args.insecure, http };
     let coordinator = start(place.clone()).await?;
@@ -57,6 +59,13 @@ pub(super) async fn serve(args: args::Serve) -> Result<Exit, Failure> {
     }
     stop(coordinator).await?;
     Ok(Exit::Done)
+}
+
+/// Each worker holds a file open here, and many systems allow a thousand unless one asks for more.
+fn allow_many_connections() {
+    let limit = getrlimit(Resource::Nofile);
+    // Those who cannot have more go on with what they have.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 pub(super) fn say_serving(coordinator: &Coordinator) {

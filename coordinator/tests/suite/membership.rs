@@ -1,13 +1,21 @@
 //! Workers over the wire: join, prepare, open, come back, be refused, die.
 
-use crate::play::{Played, coordinator, engaged, job_when, operator, place, readiness, seat, settings, spec, submit};
-use sumac::serve::{Coordinator, NotServing};
+use crate::play::{
+    Played, Sumac, coordinator, engaged, job_when, operator, place, readiness, seat, settings, soon, spec, submit,
+};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use std::{fs, sync::Arc, time::Duration};
+use sumac::{
+    picture::Picture,
+    serve::{Coordinator, NotServing},
+};
 use sumac_common::{
     conversation::{Basis, Ending, Leaving, Order, Report, Standing, Wish},
     ids::{Generation, Step, Term, WorkerId},
 };
 use sumac_proto::{Down, Up, v1};
 use tempfile::tempdir;
+use tokio::{net::TcpStream, time::interval};
 use tonic::Code;
 
 #[tokio::test]
@@ -71,7 +79,7 @@ async fn a_second_coordinator_on_one_state_directory_is_refused() {
     let first = coordinator(state.path()).await;
     let refused = Coordinator::start(place(state.path()), settings()).await.err().unwrap();
     assert!(refused.to_string().starts_with("another coordinator is using the state directory"), "{refused}");
-    assert_eq!(std::fs::read_to_string(state.path().join("address")).unwrap().trim(), first.url());
+    assert_eq!(fs::read_to_string(state.path().join("address")).unwrap().trim(), first.url());
     first.stop().await.unwrap();
     coordinator(state.path()).await.stop().await.unwrap();
 }
@@ -236,5 +244,56 @@ async fn the_death_of_one_that_was_not_welcome_is_not_that_of_its_namesake() {
     let workers = operator(&url).await.list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers;
     assert_eq!(workers[0].presence(), v1::Presence::Here);
     job_when(&url, &job.id, |job| job.state() == v1::JobState::Running).await;
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_coordinator_that_ran_out_of_files_hears_workers_again_once_it_has_some() {
+    let sumac = Sumac::new();
+    let mut serve = sumac.starts(&mut sumac.command(&["serve", "--listen", "127.0.0.1:0"]));
+    let url = serve.serves().await;
+    let pid = serve.child.id().unwrap();
+    let files = || fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let most = files() + 5;
+    let limit = Rlimit { current: Some(most as u64), maximum: Some(most as u64) };
+    prlimit(Pid::from_raw(i32::try_from(pid).unwrap()), Resource::Nofile, limit).unwrap();
+    let mut crowd = Vec::new();
+    for _ in 0..most {
+        crowd.push(TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap());
+    }
+    let mut looks = interval(Duration::from_millis(1));
+    soon("the last file", async {
+        while files() < most {
+            looks.tick().await;
+        }
+    })
+    .await;
+    drop(crowd);
+    Played::joins(&url, "a").await;
+}
+
+#[tokio::test]
+async fn who_serves_may_hold_as_many_files_open_as_the_system_lets_it() {
+    let sumac = Sumac::new();
+    let few = ["sh", "-c", "ulimit -S -n 256; exec \"$0\" \"$@\""];
+    let mut serve = sumac.starts(&mut sumac.command_by(&few, &["serve", "--listen", "127.0.0.1:0"]));
+    serve.serves().await;
+    let limits = fs::read_to_string(format!("/proc/{}/limits", serve.child.id().unwrap())).unwrap();
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let mut soft_and_hard = files.split_whitespace();
+    assert_eq!(soft_and_hard.next(), soft_and_hard.next(), "{files}");
+}
+
+#[tokio::test]
+async fn a_picture_shares_with_the_one_before_what_did_not_change() {
+    let state = tempdir().unwrap();
+    let coordinator = coordinator(state.path()).await;
+    let (a, _b) = (Played::joins(&coordinator.url(), "a").await, Played::joins(&coordinator.url(), "b").await);
+    let mut picture = coordinator.picture();
+    let before = soon("both", picture.wait_for(|picture| picture.workers.len() == 2)).await.unwrap().clone();
+    let is_shared = |now: &Picture, at: usize| Arc::ptr_eq(&before.workers[at], &now.workers[at]);
+    a.says(Report::Beat(None)).await;
+    let after = soon("the beat", picture.wait_for(|now| !is_shared(now, 0))).await.unwrap().clone();
+    assert!(is_shared(&after, 1), "nothing was heard of b");
     coordinator.stop().await.unwrap();
 }

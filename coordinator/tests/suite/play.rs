@@ -15,7 +15,6 @@ use sumac_common::{
         End, Ending, Fingerprint, Holding, Incarnation, Opening, Order, Readiness, Report, Seat, Standing, Wish,
     },
     ids::{Digest, Generation, JobId, NodeId, Step, Term},
-    logging::Line,
     spec::{self, Spec},
 };
 use sumac_proto::{
@@ -175,8 +174,9 @@ impl Played {
         self.up.send(word.into()).await.unwrap();
     }
 
-    pub(crate) async fn logs(&self, line: Line) {
-        self.up.send(Up::Logged(vec![line]).into()).await.unwrap();
+    /// To whoever listens; where nobody does any more, its next word tells.
+    pub(crate) async fn calls_out(&self, word: impl Into<FromWorker>) {
+        let _ = self.up.send(word.into()).await;
     }
 
     /// The next word; `None` where the stream ends.
@@ -252,11 +252,11 @@ impl Sumac {
         self.set_up(Command::new(env!("CARGO_BIN_EXE_sumac")), args)
     }
 
-    /// Held to these cores, in the words of `taskset` (util-linux).
-    pub(crate) fn command_on(&self, cores: &str, args: &[&str]) -> Command {
-        let mut taskset = Command::new("taskset");
-        taskset.args(["--cpu-list", cores, env!("CARGO_BIN_EXE_sumac")]);
-        self.set_up(taskset, args)
+    /// Begun by another program: its words come before those of the command.
+    pub(crate) fn command_by(&self, another: &[&str], args: &[&str]) -> Command {
+        let mut command = Command::new(another[0]);
+        command.args(&another[1..]).arg(env!("CARGO_BIN_EXE_sumac"));
+        self.set_up(command, args)
     }
 
     fn set_up(&self, mut command: Command, args: &[&str]) -> Command {
