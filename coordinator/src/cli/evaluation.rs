@@ -107,6 +107,9 @@ pub(super) fn footing(found: &Evaluated) -> String {
     } else {
         ""
     };
+    if what.seeds == 1 {
+        return format!("{tested}by one seed of the model, which tells nothing apart: --seeds N takes more{few}");
+    }
     let seeds = if what.seeds < SEEDS_FEW { "; with so few seeds it is wide" } else { "" };
     format!(
         "{tested}± is the 95% interval over {} of the model, not over other refiners and other tests{few}{seeds}",
@@ -151,6 +154,9 @@ fn unit(measure: Measure) -> f64 {
 }
 
 pub(super) fn score(mean: Mean, measure: Measure) -> String {
+    if mean.mean.is_nan() {
+        return "-".to_owned();
+    }
     let digits = if measure == Measure::Error { 3 } else { 1 };
     let half = mean.half.map_or_else(String::new, |half| format!(" ± {:.digits$}", unit(measure) * half));
     format!("{:.digits$}{half}", unit(measure) * mean.mean)
@@ -221,6 +227,7 @@ pub(super) fn sentences(table: &Table) -> Vec<String> {
         let what = match over.verdict() {
             Verdict::Better => "better than",
             Verdict::Worse => "worse than",
+            Verdict::Open if over.half.is_none() => "by one seed not told apart from",
             Verdict::Open => "not told apart from",
         };
         format!("{what} {of} ({})", difference(over, table.measure))

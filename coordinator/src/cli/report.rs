@@ -3,7 +3,7 @@
 use super::{
     evaluation::{IMAGE_HEADS, cells, footing, heads, images, score, sentences, tabled},
     failure::{Exit, Failure},
-    render::grouped,
+    render::{counted, grouped},
 };
 use std::{fmt::Write as _, fs, path::PathBuf};
 use sumac_common::{
@@ -91,10 +91,10 @@ fn html(found: &Evaluated) -> String {
     let test = found.evaluation.how.test.images.display().to_string();
     let _ = writeln!(
         page,
-        "<p class=\"note\">Each row: the same model, {} updates, trained with {} seeds and tested on {}; differences are taken seed \
+        "<p class=\"note\">Each row: the same model, {} updates, trained with {} and tested on {}; differences are taken seed \
          by seed, and + is better. {}.{}</p>",
         grouped(what.model.updates),
-        what.seeds,
+        counted(u64::from(what.seeds), "seed"),
         escaped(&test),
         escaped(&footing(found)),
         if table.measure == Measure::Error { " Of errors less is better: the shorter bar." } else { "" }
@@ -131,7 +131,8 @@ fn bars(table: &Table) -> String {
     const HIGH: f64 = 24.0;
     let end = |row: &table::Row| row.score.mean + row.score.half.unwrap_or_default();
     let most = table.rows.iter().map(end).fold(f64::MIN_POSITIVE, f64::max);
-    let at = |value: f64| LEFT + WIDE * (value / most).clamp(0.0, 1.0);
+    let share = |value: f64| if value.is_nan() { 0.0 } else { (value / most).clamp(0.0, 1.0) };
+    let at = |value: f64| LEFT + WIDE * share(value);
     let height = HIGH * table.rows.len() as f64;
     let mut svg =
         format!("<svg viewBox=\"0 0 {} {height}\" role=\"img\" aria-label=\"scores by arm\">\n", LEFT + WIDE + 170.0);

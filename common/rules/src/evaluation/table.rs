@@ -45,7 +45,7 @@ pub struct Row {
     pub images: Option<Images>,
 }
 
-/// A mean with the half of its 95% interval, which one value does not have.
+/// A mean with the half of its 95% interval, which one value does not have. Of no values it is no number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mean {
     pub mean: f64,
@@ -56,7 +56,7 @@ impl Mean {
     #[must_use]
     pub fn of(values: &[f64]) -> Self {
         let n = values.len();
-        let mean = values.iter().sum::<f64>() / n.max(1) as f64;
+        let mean = values.iter().sum::<f64>() / n as f64;
         let half = (n > 1).then(|| {
             let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
             let deviation = (squares / (n - 1) as f64).sqrt();
@@ -232,6 +232,12 @@ mod tests {
         let images = what.cells().iter().filter(|cell| matches!(cell, Cell::Images { .. })).count();
         let figures: Vec<Option<&Figures>> = std::iter::repeat_n(None, images).chain(models.iter().map(Some)).collect();
         table(what, &figures)
+    }
+
+    #[test]
+    fn an_arm_that_nothing_was_tested_of_has_no_score() {
+        assert!(Mean::of(&[]).mean.is_nan() && Mean::of(&[]).half.is_none());
+        assert_eq!(Mean::of(&[0.5]), Mean { mean: 0.5, half: None });
     }
 
     #[test]
