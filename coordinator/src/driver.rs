@@ -135,9 +135,11 @@ pub struct Driver {
     term: Term,
     began: Instant,
     attached: BTreeMap<WorkerId, Attached>,
+    /// Who is still to be welcomed.
+    newcomers: Vec<mpsc::Sender<Down>>,
     submitted: BTreeMap<JobId, SystemTime>,
     facts: Arc<Facts>,
-    /// What is still to be carried out, an order with the stream it is meant for. More than nothing only while the disk fails.
+    /// What is still to be carried out, with the stream of the worker that it is meant for. More than nothing only while the disk fails.
     pending: VecDeque<(Option<Session>, Action)>,
     /// Why the first of them waits.
     trouble: Option<CannotSave>,
@@ -176,6 +178,7 @@ impl Driver {
             term,
             began,
             attached,
+            newcomers: Vec::new(),
             submitted,
             facts,
             pending: VecDeque::new(),
@@ -221,12 +224,13 @@ impl Driver {
         }
     }
 
-    /// What reports lead to is carried out together with what those behind them lead to: one write for many shards.
+    /// What streams and reports lead to is carried out together with what those behind them lead to: one write for many shards, and
+    /// one picture for all who come when a coordinator is there again.
     async fn take(&mut self, call: Call) -> Result<(), StoreError> {
         match call {
             Call::Attach { seat, standing, session, down, over } => {
-                self.carry_out().await?;
-                self.attach(seat, standing, Attached { session, down, _over: over.drop_guard() }).await
+                self.attach(seat, standing, Attached { session, down, _over: over.drop_guard() });
+                Ok(())
             }
             // What an old stream still carries counts as unsaid: the worker said anew where it stands.
             Call::Said { worker, incarnation, session, report, came } if self.is_current(&worker, session) => {
@@ -238,7 +242,6 @@ impl Driver {
                 Ok(())
             }
             Call::Detached { worker, incarnation, session } if self.is_current(&worker, session) => {
-                self.carry_out().await?;
                 self.attached.remove(&worker);
                 self.step(Event::Detached { worker, incarnation }).await
             }
@@ -297,7 +300,7 @@ impl Driver {
     }
 
     /// A refusal is for the newcomer: whoever holds the name stays attached.
-    async fn attach(&mut self, seat: Seat, standing: Option<Standing>, newcomer: Attached) -> Result<(), StoreError> {
+    fn attach(&mut self, seat: Seat, standing: Option<Standing>, newcomer: Attached) {
         let worker = seat.worker.clone();
         let actions = self.cluster.step(self.began.elapsed(), Event::Attached { seat, standing });
         let not_welcome = actions.iter().find_map(|action| match action {
@@ -310,15 +313,23 @@ impl Driver {
             // The channel is new and empty; if the worker is gone already, nobody is left to hear it.
             let _ = newcomer.down.try_send(answer);
         } else {
-            // Before it can look for itself.
-            self.publish();
-            let _ = newcomer.down.try_send(Down::Welcome(self.term));
+            self.newcomers.push(newcomer.down.clone());
             self.attached.insert(worker.clone(), newcomer);
         }
         let others =
             |action: &Action| !matches!(action, Action::Refuse(whom, _) | Action::Defer(whom, _) if *whom == worker);
         self.queue(actions.into_iter().filter(others));
-        self.carry_out().await
+    }
+
+    /// Before their first order, and when they are in the picture: they may look for themselves.
+    fn welcome(&mut self) {
+        if !self.newcomers.is_empty() {
+            self.publish();
+        }
+        for newcomer in self.newcomers.drain(..) {
+            // Its channel is new and empty; if it is gone already, nobody is left to hear it.
+            let _ = newcomer.try_send(Down::Welcome(self.term));
+        }
     }
 
     async fn step(&mut self, event: Event) -> Result<(), StoreError> {
@@ -339,17 +350,20 @@ impl Driver {
 
     fn queue(&mut self, actions: impl Iterator<Item = Action>) {
         for action in actions {
-            let stream = if let Action::Tell(worker, _) = &action { self.session_of(worker) } else { None };
+            let stream = addressee(&action).and_then(|worker| self.session_of(worker));
             self.pending.push_back((stream, action));
         }
     }
 
     async fn carry_out(&mut self) -> Result<(), StoreError> {
+        self.welcome();
         self.unseen |= !self.pending.is_empty();
         while let Some((stream, action)) = self.pending.pop_front() {
+            // Who attached anew in the meantime has said where it stands, and was answered that.
+            if addressee(&action).is_some_and(|worker| self.session_of(worker) != stream) {
+                continue;
+            }
             match action {
-                // Who attached anew in the meantime has said where it stands, and was answered that.
-                Action::Tell(worker, _) if self.session_of(&worker) != stream => {}
                 Action::Tell(worker, order) => self.tell(&worker, Down::Told(order)),
                 Action::Refuse(worker, why) => {
                     self.tell(&worker, Down::Refused(why));
@@ -360,7 +374,10 @@ impl Driver {
                     self.attached.remove(&worker);
                 }
                 Action::HangUp(worker) => drop(self.attached.remove(&worker)),
-                Action::Note(fact) => self.note(fact).await?,
+                Action::Note(fact) => {
+                    let facts = self.all_that_happened(fact);
+                    self.note(facts).await?;
+                }
                 Action::Keep { job, shard, fate } => {
                     let ended = self.all_that_ended(Ended { job, shard, fate });
                     let trouble = excused(self.store.keep(ended.clone()).await)?;
@@ -397,6 +414,21 @@ impl Driver {
             false
         });
         ended
+    }
+
+    /// This fact, and those behind it up to what must be durable before they are known: one write for all of them.
+    fn all_that_happened(&mut self, first: Fact) -> Vec<Fact> {
+        let mut facts = vec![first];
+        let mut may_be_known = true;
+        self.pending.retain(|(_, action)| {
+            may_be_known &= matches!(action, Action::Note(_)) || addressee(action).is_some();
+            let Action::Note(fact) = action else { return true };
+            if may_be_known {
+                facts.push(fact.clone());
+            }
+            !may_be_known
+        });
+        facts
     }
 
     /// Whether the disk takes anything.
@@ -450,14 +482,19 @@ impl Driver {
         }
     }
 
-    async fn note(&mut self, fact: Fact) -> Result<(), StoreError> {
-        info!(class = fact.class(), job = fact.job().map(|job| job.0.as_str()), "{fact}");
-        let level = if fact.class() == "incident" { Level::Warn } else { Level::Info };
-        self.log(level, fact.to_string(), fact.job().cloned());
-        let noted = Noted { at: SystemTime::now(), fact };
-        Arc::make_mut(&mut self.facts).push(noted.clone());
+    async fn note(&mut self, facts: Vec<Fact>) -> Result<(), StoreError> {
+        let at = SystemTime::now();
+        let noted: Vec<Noted> = facts.into_iter().map(|fact| Noted { at, fact }).collect();
+        for Noted { fact, .. } in &noted {
+            info!(class = fact.class(), job = fact.job().map(|job| job.0.as_str()), "{fact}");
+            let level = if fact.class() == "incident" { Level::Warn } else { Level::Info };
+            self.log(level, fact.to_string(), fact.job().cloned());
+        }
+        let known = Arc::make_mut(&mut self.facts);
+        noted.iter().cloned().for_each(|noted| known.push(noted));
+        let facts = noted.len();
         if let Some(CannotSave { why }) = excused(self.store.note(noted).await)? {
-            warn!(why, "the journal lacks this");
+            warn!(why, facts, "the journal lacks these");
         }
         Ok(())
     }
@@ -488,6 +525,16 @@ impl Driver {
             facts: self.facts.clone(),
             trouble: self.trouble.as_ref().map(ToString::to_string),
         }));
+    }
+}
+
+/// The worker whose stream this is about.
+fn addressee(action: &Action) -> Option<&WorkerId> {
+    match action {
+        Action::Tell(worker, _) | Action::Refuse(worker, _) | Action::Defer(worker, _) | Action::HangUp(worker) => {
+            Some(worker)
+        }
+        _ => None,
     }
 }
 

@@ -132,7 +132,7 @@ enum What {
     Pardon(JobId),
     Probe,
     SaveDrains(Vec<String>),
-    Note(Box<Noted>),
+    Note(Vec<Noted>),
 }
 
 /// A piece of a job that is over.
@@ -207,10 +207,12 @@ impl Store {
         self.ask(What::SaveDrains(names)).await
     }
 
+    /// All of them or none: one transaction, however many.
+    ///
     /// # Errors
-    /// If it could not be made durable.
-    pub async fn note(&self, noted: Noted) -> Result<(), StoreError> {
-        self.ask(What::Note(Box::new(noted))).await
+    /// If they could not be made durable.
+    pub async fn note(&self, noted: Vec<Noted>) -> Result<(), StoreError> {
+        self.ask(What::Note(noted)).await
     }
 
     async fn ask(&self, what: What) -> Result<(), StoreError> {
@@ -389,14 +391,20 @@ impl Ledger {
         change.commit()
     }
 
-    fn note(&self, Noted { at, fact }: &Noted) -> rusqlite::Result<()> {
-        let record = serde_json::to_string(fact).expect("a fact is plain data: its JSON cannot fail");
-        let note =
-            "INSERT INTO journal (at_ms, term, class, job, worker, what, fact) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-        let (job, worker) = (fact.job().map(|job| &job.0), fact.worker().map(|worker| &worker.0));
+    fn note(&mut self, noted: &[Noted]) -> rusqlite::Result<()> {
         let term = self.term.0.cast_signed();
-        let row = params![to_ms(*at), term, fact.class(), job, worker, fact.to_string(), record];
-        self.connection.execute(note, row).map(drop)
+        let change = self.connection.transaction()?;
+        {
+            let mut note = change.prepare_cached(
+                "INSERT INTO journal (at_ms, term, class, job, worker, what, fact) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?;
+            for Noted { at, fact } in noted {
+                let record = serde_json::to_string(fact).expect("a fact is plain data: its JSON cannot fail");
+                let (job, worker) = (fact.job().map(|job| &job.0), fact.worker().map(|worker| &worker.0));
+                note.execute(params![to_ms(*at), term, fact.class(), job, worker, fact.to_string(), record])?;
+            }
+        }
+        change.commit()
     }
 }
 
@@ -473,7 +481,7 @@ mod tests {
         let (store, _) = Store::open(state.path()).unwrap();
         let fact = |at, worker: &str| Noted { at: from_ms(at), fact: Fact::WorkerJoined { worker: worker.into() } };
         for noted in [fact(20, "a"), fact(10, "b")] {
-            store.note(noted).await.unwrap();
+            store.note(vec![noted]).await.unwrap();
         }
         drop(store);
         assert_eq!(Store::open(state.path()).unwrap().1.facts, [fact(20, "a"), fact(10, "b")]);

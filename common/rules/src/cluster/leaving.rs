@@ -7,7 +7,7 @@ use crate::{
     ids::{JobId, Rank, WorkerId},
     lanes,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// A worker that went away in good order is listed for so long.
 const LEFT_LISTED_FOR: Duration = Duration::from_secs(60);
@@ -92,15 +92,17 @@ impl Cluster {
 
     /// Lets those go that leave and are needed no more.
     pub(super) fn let_go(&mut self, actions: &mut Vec<Action>) {
-        // One look for all workers: each has a job, and there are many of both.
-        let jobs: BTreeMap<&JobId, &Job> = self.jobs.iter().map(|job| (&job.id, &**job)).collect();
+        // Few jobs have more workers than they want, and of the others only those that leave need be looked at.
+        let crowded: BTreeSet<&JobId> = self.jobs.iter().filter(|job| job.is_crowded()).map(|job| &job.id).collect();
         let free: Vec<(WorkerId, JobId)> = self
             .workers
             .iter()
             .filter_map(|(id, worker)| Some((id, worker, worker.job.as_ref()?)))
-            .filter(|(id, worker, job)| match jobs.get(job) {
-                Some(job) => (worker.is_leaving() || job.is_surplus(id, &self.workers)) && !job.needs(id),
-                None => self.leasing(job).is_none(),
+            .filter(|(_, worker, job)| worker.is_leaving() || crowded.contains(job))
+            .filter(|(_, _, job)| self.leasing(job).is_none())
+            .filter(|(id, worker, job)| {
+                let job = self.jobs.iter().find(|known| known.id == **job);
+                job.is_none_or(|job| !job.needs(id) && (worker.is_leaving() || job.is_surplus(id, &self.workers)))
             })
             .map(|(id, _, job)| (id.clone(), job.clone()))
             .collect();
@@ -132,13 +134,15 @@ impl Job {
         self.roster.iter().filter(leaves).chain(surplus)
     }
 
+    /// It runs, and more workers are ready for it than it wants, be it that some of them leave.
+    fn is_crowded(&self) -> bool {
+        self.state == JobState::Running && self.ready.len() > self.wanted()
+    }
+
     /// It works for the job, and there is no room for it.
     fn is_surplus(&self, worker: &WorkerId, workers: &Workers) -> bool {
-        let stays = |id: &&WorkerId| !is_leaving(id, workers);
-        self.state == JobState::Running
-            && self.ready.len() > self.wanted()
-            && !self.roster.contains(worker)
-            && self.ready.keys().filter(stays).count() > self.wanted()
+        let others = self.ready.keys().filter(|id| !is_leaving(id, workers)).count();
+        self.is_crowded() && !self.roster.contains(worker) && others > self.wanted()
     }
 
     /// What the members of a running generation are to do between two steps, when some of them are to go or a newcomer stands
