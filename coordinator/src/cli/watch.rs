@@ -4,6 +4,7 @@
 
 mod draw;
 mod feed;
+mod logs;
 mod screen;
 mod series;
 mod stage;
@@ -22,6 +23,7 @@ use draw::Ink;
 use screen::Screen;
 use stage::{Event, News, Now, Pictures, Stage, Wish};
 use std::{
+    future::pending,
     io::{self, IsTerminal as _},
     path::PathBuf,
     sync::Arc,
@@ -86,11 +88,13 @@ impl Shell {
         // Whatever ends this, a panic too, ends the listener: the runtime waits for it.
         let stops = stop.drop_guard();
         let feed = tokio::spawn(feed::feed(self.reach.clone(), dialled, told));
-        let mut chores = JoinSet::new();
-        let ended = self.show(stage, Senses { news, keys, signals, chores: &mut chores }).await;
+        let (mut chores, mut followers) = (JoinSet::new(), JoinSet::new());
+        let senses = Senses { news, keys, signals, chores: &mut chores, followers: &mut followers, logs: None };
+        let ended = self.show(stage, senses).await;
         drop(self.screen);
         drop(stops);
         chores.abort_all();
+        followers.abort_all();
         feed.abort();
         let listened = listener.await.map_err(|error| broke_down(&error));
         let listened = listened.and_then(|ended| ended.map_err(|error| cannot("read keys", &error)));
@@ -98,15 +102,8 @@ impl Shell {
             Err(error) if error.is_panic() => Err(broke_down(&error)),
             _ => Ok(()),
         };
-        let mut done = Ok(());
-        while let Some(chore) = chores.join_next().await {
-            if let Err(error) = chore.map_err(|error| (error.is_panic(), error))
-                && error.0
-            {
-                done = Err(broke_down(&error.1));
-            }
-        }
-        listened.and(fed).and(done).and(ended)
+        let (done, followed) = (ends(chores).await, ends(followers).await);
+        listened.and(fed).and(done).and(followed).and(ended)
     }
 
     /// Until it is left. Ends without a word when one of those that it hears has ended: what that was is found by who joins them.
@@ -121,13 +118,15 @@ impl Shell {
             let event = tokio::select! {
                 key = senses.keys.recv() => key.ok_or_else(gone)?,
                 said = senses.news.recv() => Event::News(said.ok_or_else(gone)?),
+                Some(said) = next(&mut senses.logs) => Event::News(said),
                 Some(done) = senses.chores.join_next() => Event::News(done.map_err(|error| broke_down(&error))?),
+                Some(ended) = senses.followers.join_next() => ended.map(|()| Event::Tick).map_err(|error| broke_down(&error))?,
                 _ = tick.tick() => Event::Tick,
                 () = senses.signals.next() => return Ok(Exit::Interrupted),
             };
             let mut wishes = stage.step(self.now(), event);
             // All that has been said meanwhile is drawn at once.
-            while let Ok(said) = senses.news.try_recv() {
+            while let Some(said) = senses.said_meanwhile() {
                 wishes.extend(stage.step(self.now(), Event::News(said)));
             }
             for wish in wishes {
@@ -138,9 +137,17 @@ impl Shell {
                     Wish::Pictures { job, folder } => {
                         drop(senses.chores.spawn_blocking(move || pictures(job, &folder)));
                     }
+                    // Whoever was followed before notices that nobody hears it any more.
+                    Wish::Logs { about } => senses.logs = about.map(|about| self.follow(about, senses.followers)),
                 }
             }
         }
+    }
+
+    fn follow(&self, about: String, followers: &mut JoinSet<()>) -> mpsc::Receiver<News> {
+        let (told, news) = mpsc::channel(NEWS_MAX);
+        followers.spawn(feed::logs(self.reach.clone(), about, told));
+        news
     }
 
     fn now(&self) -> Now {
@@ -155,6 +162,36 @@ struct Senses<'s> {
     signals: &'s mut Signals,
     /// What was wished for and takes time; each ends with news.
     chores: &'s mut JoinSet<News>,
+    followers: &'s mut JoinSet<()>,
+    /// What the one says that is followed at the moment.
+    logs: Option<mpsc::Receiver<News>>,
+}
+
+impl Senses<'_> {
+    /// What can be had without waiting.
+    fn said_meanwhile(&mut self) -> Option<News> {
+        self.news.try_recv().ok().or_else(|| self.logs.as_mut()?.try_recv().ok())
+    }
+}
+
+async fn next(logs: &mut Option<mpsc::Receiver<News>>) -> Option<News> {
+    match logs {
+        Some(logs) => logs.recv().await,
+        None => pending().await,
+    }
+}
+
+/// All of them have ended, and none by a panic.
+async fn ends<T: 'static>(mut tasks: JoinSet<T>) -> Result<(), Failure> {
+    let mut ended = Ok(());
+    while let Some(task) = tasks.join_next().await {
+        if let Err(error) = task
+            && error.is_panic()
+        {
+            ended = Err(broke_down(&error));
+        }
+    }
+    ended
 }
 
 fn pictures(job: String, folder: &std::path::Path) -> News {

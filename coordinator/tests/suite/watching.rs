@@ -4,10 +4,16 @@ use crate::{
     command_line::beat,
     play::{Played, Sumac, coordinator, job_when, operator, place, settings, soon, spec, submit},
 };
-use std::{process::Stdio, time::Duration};
+use std::{
+    process::Stdio,
+    time::{Duration, SystemTime},
+};
 use sumac::serve::{Coordinator, Place};
-use sumac_common::cluster::Settings;
-use sumac_proto::v1;
+use sumac_common::{
+    cluster::Settings,
+    logging::{Level, Line},
+};
+use sumac_proto::{Up, v1};
 use tempfile::tempdir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -255,6 +261,44 @@ async fn a_worker_is_drained_by_two_keys_and_a_yes() {
     terminal.presses("q").await;
     terminal.ends_as_it_began().await;
     coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn logs_are_followed_as_they_come_and_found_again_at_the_next_coordinator() {
+    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
+    let first = coordinator(state.path()).await;
+    let (listen, url) = (first.address(), first.url());
+    let line = |text: &str| Line {
+        at: SystemTime::now(),
+        level: Level::Warn,
+        text: text.to_owned(),
+        job: None,
+        generation: None,
+        step: None,
+    };
+    let a = Played::joins(&url, "local-0").await;
+    a.tells(Up::Logged(vec![line("said before")])).await;
+    let Some(mut terminal) = sumac.on_a_terminal(&format!("watch --coordinator {url}"), &[]) else { return };
+    terminal.shows(|text| text.contains("idle"), "an idle worker").await;
+    terminal.presses("\tl").await;
+    let shows = |wanted: &'static str| {
+        move |text: &str| text.lines().any(|line| line.contains("WARN  local-0") && line.contains(wanted))
+    };
+    terminal.shows(shows("said before"), "what was said before").await;
+    a.tells(Up::Logged(vec![line("said now")])).await;
+    terminal.shows(|text| shows("said before")(text) && shows("said now")(text), "what is said now").await;
+
+    first.stop().await.unwrap();
+    terminal.shows(|text| text.contains("(old: it does not answer)"), "that they are old").await;
+    let second = Coordinator::start(Place { listen, ..place(state.path()) }, settings()).await.unwrap();
+    let a = Played::joins(&url, "local-0").await;
+    a.tells(Up::Logged(vec![line("said to the next")])).await;
+    terminal.shows(|text| shows("said to the next")(text) && !text.contains("said now"), "the next ones").await;
+    terminal.presses("l").await;
+    terminal.shows(|text| text.contains("jobs   0 under way") && !text.contains("logs of"), "the overview").await;
+    terminal.presses("q").await;
+    terminal.ends_as_it_began().await;
+    second.stop().await.unwrap();
 }
 
 #[tokio::test]

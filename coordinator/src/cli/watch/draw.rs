@@ -7,8 +7,9 @@ use super::{
         render::{counted, figure, grouped, span},
         samples::halves,
         show::{Tone, eta, most, speed, tone},
-        view::{FactView, JobView, STALE_AFTER},
+        view::{FactView, JobView, LogView, STALE_AFTER},
     },
+    logs::Answer,
     series::{Scale, Series, bars},
     stage::{Contact, Curves, Listed, Member, Page, Pane, Stage},
 };
@@ -20,6 +21,7 @@ use ratatui::{
     text::{Line, Span},
 };
 use std::time::{Duration, SystemTime};
+use sumac_common::logging::Level;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// From this width on workers and events lie side by side.
@@ -29,8 +31,12 @@ const TALL: u16 = 9;
 /// Rows of a curve on a job's own page.
 const CURVE_MAX: u16 = 6;
 const BAR_MAX: usize = 40;
+/// Characters of who says a line of a log.
+const LOG_SOURCE_MAX: usize = 16;
+/// Characters of a line that are shown below each other where it is narrower.
+const LOG_ROOM_LEAST: usize = 16;
 
-const KEYS: [(&str, &str); 12] = [
+const KEYS: [(&str, &str); 13] = [
     ("q, ctrl-C", "leave; jobs go on"),
     ("tab", "the next pane: jobs, workers, events"),
     ("arrows, j, k", "choose; page up and down, home, end too, which scroll pictures"),
@@ -38,6 +44,7 @@ const KEYS: [(&str, &str); 12] = [
     ("esc", "back to the overview"),
     ("s", "pictures of the chosen job: synthetic, refined, real"),
     ("e", "events of what is chosen"),
+    ("l", "logs of what is chosen, as they come; l again goes back"),
     ("d", "drain the chosen worker or machine; asks first"),
     ("ctrl-L", "draw everything anew"),
     ("?", "this"),
@@ -94,6 +101,7 @@ pub(super) fn draw(stage: &Stage, ink: Ink, frame: &mut Frame<'_>) {
             canvas.events(rest, &title, true);
         }
         Page::Fact => canvas.fact(),
+        Page::Logs { .. } => canvas.logs(),
     }
 }
 
@@ -165,8 +173,11 @@ impl<'c> Canvas<'c> {
         } else {
             let keys: &[&str] = match &stage.page {
                 _ if stage.helps => &["any key goes back"],
-                Page::Overview => &["q quit", "tab pane", "enter open", "s samples", "e events", "d drain", "? help"],
-                Page::Job => &["q quit", "esc back", "j/k other job", "s samples", "e events", "? help"],
+                Page::Overview => {
+                    &["q quit", "tab pane", "enter open", "s samples", "l logs", "e events", "d drain", "? help"]
+                }
+                Page::Job => &["q quit", "esc back", "j/k other job", "s samples", "l logs", "e events", "? help"],
+                Page::Logs { .. } => &["q quit", "esc back", "j/k other line", "end newest", "e events", "? help"],
                 Page::Pictures => &["q quit", "esc back", "page down more", "j/k other job", "enter job", "? help"],
                 Page::Events { .. } | Page::Fact => &["q quit", "esc back", "j/k other event", "enter open", "? help"],
             };
@@ -590,6 +601,59 @@ impl<'c> Canvas<'c> {
         }
     }
 
+    /// The newest at the foot, unless an older one is read; that one whole.
+    fn logs(&mut self) {
+        let Some(logs) = &self.stage.logs else { return };
+        let newer = if logs.newer() > 0 { format!("   {} newer", logs.newer()) } else { String::new() };
+        let old = match &logs.answer {
+            Answer::Away { why } => format!("   (old: {why})"),
+            Answer::Awaited | Answer::Here => String::new(),
+        };
+        self.rule(&format!("logs of {}{newer}{old}", one_line(&logs.about)), true);
+        let lines = logs.lines();
+        if lines.is_empty() {
+            let text = if logs.answer == Answer::Awaited { "  asking" } else { "  nothing was said yet" };
+            return self.top(Line::styled(text, self.ink.faint()));
+        }
+        let width = usize::from(self.rest.width);
+        let sources = lines.iter().map(|line| line.source.width()).max().unwrap_or_default();
+        let source_width = sources.min(LOG_SOURCE_MAX).min(width / 5);
+        let chosen = lines[logs.at()];
+        let room = width.saturating_sub(log_head_width(source_width)).max(LOG_ROOM_LEAST);
+        let mut whole = wrapped(&said(chosen, &logs.about), room);
+        whole.truncate(usize::from(self.rest.height / 2).max(1));
+        for line in seen(&lines, logs.at(), self.rest.height.saturating_sub(rows(whole.len() - 1))) {
+            let is_chosen = std::ptr::eq(*line, chosen);
+            let texts = if is_chosen { whole.clone() } else { vec![one_line(&said(line, &logs.about))] };
+            for row in self.log_rows(line, texts, is_chosen, source_width) {
+                self.top(row);
+            }
+        }
+    }
+
+    /// What it says in one row, or in several below each other.
+    fn log_rows(&self, line: &LogView, texts: Vec<String>, is_chosen: bool, source_width: usize) -> Vec<Line<'static>> {
+        let told = match line.level {
+            Level::Error => self.ink.toned(Tone::Bad),
+            Level::Warn => self.ink.toned(Tone::Doubtful),
+            Level::Info => Style::new(),
+            Level::Debug => self.ink.faint(),
+        };
+        let style = if is_chosen { self.ink.loud() } else { Style::new() };
+        let mut head = vec![
+            Span::raw(format!("{}{} ", marker(is_chosen), hour(&line.at))),
+            Span::styled(format!("{:<5} ", line.level), told),
+            Span::raw(format!("{} ", fitted(&line.source, source_width))),
+        ];
+        let rows = texts.into_iter().map(|text| {
+            let below = vec![Span::raw(" ".repeat(log_head_width(source_width)))];
+            let mut spans = std::mem::replace(&mut head, below);
+            spans.push(Span::styled(text, style));
+            Line::from(spans)
+        });
+        rows.collect()
+    }
+
     // === places
 
     /// A title; a heavy line where the keys are heard.
@@ -694,6 +758,22 @@ fn bar(job: &JobView, width: usize) -> (String, String) {
 }
 
 // === words
+
+/// The marker, the time, the level and who says it, each with what is between.
+fn log_head_width(source_width: usize) -> usize {
+    2 + 9 + 6 + source_width + 1
+}
+
+/// What was said, and in the midst of what, but for what all of it is about.
+fn said(line: &LogView, about: &str) -> String {
+    let within = [
+        line.job.clone().filter(|job| job != about),
+        line.generation.map(|generation| format!("generation={generation}")),
+        line.step.map(|step| format!("step={step}")),
+    ];
+    let within: String = within.into_iter().flatten().map(|word| format!("  {word}")).collect();
+    format!("{}{within}", line.text)
+}
 
 fn marker(is_chosen: bool) -> &'static str {
     if is_chosen { "▸ " } else { "  " }

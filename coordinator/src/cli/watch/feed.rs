@@ -7,11 +7,13 @@ use super::{
         args::Reach,
         dial::Dialled,
         failure::{Exit, Failure},
-        view::FactView,
+        view::{FactView, LogView},
     },
+    logs::LINES_MAX,
     stage::{Looked, News},
 };
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use sumac_common::logging::Level;
 use sumac_proto::v1;
 use tokio::{
     sync::mpsc,
@@ -90,6 +92,38 @@ async fn look(dialled: &mut Dialled) -> Result<Looked, Failure> {
     let workers = dialled.workers().await?;
     let v1::StatusReply { version, term, trouble, .. } = status;
     Ok(Looked { url: dialled.url.clone(), version, term, trouble, jobs, workers })
+}
+
+/// What is said about one of them, as it is said; on a connection of its own, until nobody hears it any more.
+pub(super) async fn logs(reach: Arc<Reach>, about: String, news: mpsc::Sender<News>) {
+    loop {
+        let Err(failure) = tokio::select! {
+            () = news.closed() => return,
+            told = tell_logs(&reach, &about, &news) => told,
+        };
+        if news.send(News::LogsAway { why: why(&failure) }).await.is_err() {
+            return;
+        }
+        sleep(REDIAL_EVERY).await;
+    }
+}
+
+async fn tell_logs(reach: &Reach, about: &str, news: &mpsc::Sender<News>) -> Result<Infallible, Failure> {
+    let (tail, level) = (LINES_MAX as u32, v1::LogLevel::from(Level::Info).into());
+    let request = v1::ListLogsRequest { about: about.to_owned(), tail, since: None, level, follow: true };
+    let opened = timeout(ANSWERS_WITHIN, async {
+        let mut dialled = reach.dial().await?;
+        let opened = dialled.operator.list_logs(request).await;
+        let lines = opened.map_err(|status| dialled.failed(&status))?.into_inner();
+        Ok((dialled, lines))
+    });
+    let (dialled, mut lines) = opened.await.unwrap_or_else(|_| Err(silent()))?;
+    let unheard = |_| Failure::new(Exit::Done, "nobody listens");
+    news.send(News::LogsAnew).await.map_err(unheard)?;
+    loop {
+        let line = lines.message().await.map_err(|status| dialled.failed(&status))?.ok_or_else(silent)?;
+        news.send(News::Log(Box::new(LogView::of(line)?))).await.map_err(unheard)?;
+    }
 }
 
 /// Asks on a connection of its own, and says what came of it.

@@ -5,8 +5,9 @@
 use super::{
     super::{
         failure::Exit,
-        view::{FactView, JobView, LossView, STALE_AFTER, WorkerView},
+        view::{FactView, JobView, LogView, LossView, STALE_AFTER, WorkerView},
     },
+    logs::{Answer, Logs},
     series::Series,
 };
 use std::{
@@ -74,6 +75,12 @@ pub(super) enum News {
         outcome: Result<(), String>,
     },
     Pictures(Pictures),
+    /// Of the logs that are followed; all that is kept of them follows, oldest first.
+    LogsAnew,
+    Log(Box<LogView>),
+    LogsAway {
+        why: String,
+    },
 }
 
 /// All that a coordinator shows at one moment.
@@ -104,6 +111,10 @@ pub(super) enum Wish {
     Pictures {
         job: String,
         folder: PathBuf,
+    },
+    /// Follow the logs of this one instead of those that were followed; of nobody.
+    Logs {
+        about: Option<String>,
     },
     /// Somebody else wrote on the terminal.
     Redraw,
@@ -138,6 +149,10 @@ pub(super) enum Page {
     },
     /// The chosen event, whole.
     Fact,
+    /// Of a job, a worker or a node.
+    Logs {
+        about: String,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -238,6 +253,8 @@ pub(super) struct Stage {
     /// Lines of them that are above the view, at most.
     pub scrolled: usize,
     pictures_asked: Duration,
+    /// While they are shown.
+    pub logs: Option<Logs>,
 }
 
 impl Stage {
@@ -265,6 +282,7 @@ impl Stage {
             pictures: None,
             scrolled: 0,
             pictures_asked: Duration::ZERO,
+            logs: None,
         }
     }
 
@@ -296,6 +314,15 @@ impl Stage {
                 Err(why) => format!("{name} was not drained: {why}"),
             }),
             News::Pictures(pictures) => self.pictures = Some(pictures),
+            News::LogsAnew => self.hear(Logs::begin),
+            News::Log(line) => self.hear(|logs| logs.hear(*line)),
+            News::LogsAway { why } => self.hear(|logs| logs.answer = Answer::Away { why }),
+        }
+    }
+
+    fn hear(&mut self, what: impl FnOnce(&mut Logs)) {
+        if let Some(logs) = &mut self.logs {
+            what(logs);
         }
     }
 
@@ -440,13 +467,16 @@ impl Stage {
     /// What the keys of choosing choose among.
     fn list(&self) -> Pane {
         match &self.page {
-            Page::Overview => self.pane,
+            Page::Overview | Page::Logs { .. } => self.pane,
             Page::Job | Page::Pictures => Pane::Jobs,
             Page::Events { .. } | Page::Fact => Pane::Events,
         }
     }
 
     fn choose(&mut self, by: isize) {
+        if let Some(logs) = &mut self.logs {
+            return logs.choose(by);
+        }
         match self.list() {
             Pane::Jobs => {
                 let ids: Vec<&String> = self.jobs().into_iter().map(|job| &job.id).collect();
@@ -500,13 +530,17 @@ impl Stage {
             Key::Before if self.page == Page::Overview => self.pane = self.pane.moved(Pane::ALL.len() - 1),
             Key::Enter => self.open(),
             Key::Escape | Key::Next | Key::Before => self.page = Page::Overview,
-            Key::Letter('s') => return self.open_pictures(),
+            Key::Letter('s') => self.open_pictures(),
             Key::Letter('e') => self.open_events(),
             Key::Letter('d') => self.ask_to_drain(),
+            Key::Letter('l') if self.logs.is_some() => self.page = Page::Overview,
+            Key::Letter('l') => self.open_logs(),
             _ => {}
         }
         // Another job's pictures are other pictures.
-        self.look_for_pictures()
+        let mut wishes = self.look_for_pictures();
+        wishes.extend(self.follow_logs());
+        wishes
     }
 
     fn open(&mut self) {
@@ -524,26 +558,53 @@ impl Stage {
         }
     }
 
-    fn open_events(&mut self) {
-        let about = match self.list() {
+    /// The name of what is chosen; of an event, of the job or the worker that it is about.
+    fn chosen(&self) -> Option<String> {
+        match self.list() {
             Pane::Jobs => self.job().map(|job| job.id.clone()),
             Pane::Workers => self.member().map(|member| member.name().to_owned()),
             Pane::Events => self.fact().and_then(|told| told.fact.job.clone().or_else(|| told.fact.worker.clone())),
-        };
-        match about {
+        }
+    }
+
+    fn open_events(&mut self) {
+        match self.chosen() {
             Some(about) => (self.page, self.fact) = (Page::Events { about }, None),
             None => self.say("there is nothing that events could be about".to_owned()),
         }
     }
 
-    fn open_pictures(&mut self) -> Vec<Wish> {
+    fn open_logs(&mut self) {
+        // Events of a worker may each be about a job; whoever reads them reads about the worker.
+        let about = match &self.page {
+            Page::Events { about } => Some(about.clone()),
+            _ => self.chosen(),
+        };
+        match about {
+            Some(about) => self.page = Page::Logs { about },
+            None => self.say("there is nobody yet who could have said anything".to_owned()),
+        }
+    }
+
+    /// Those of the page, from the beginning; no others any longer.
+    fn follow_logs(&mut self) -> Option<Wish> {
+        let about = match &self.page {
+            Page::Logs { about } => Some(about.clone()),
+            _ => None,
+        };
+        if about.as_ref() == self.logs.as_ref().map(|logs| &logs.about) {
+            return None;
+        }
+        self.logs = about.clone().map(Logs::about);
+        Some(Wish::Logs { about })
+    }
+
+    fn open_pictures(&mut self) {
         if self.job().is_none() {
-            self.say("there is no job yet, so there are no pictures".to_owned());
-            return Vec::new();
+            return self.say("there is no job yet, so there are no pictures".to_owned());
         }
         self.page = Page::Pictures;
         self.pictures = None;
-        self.look_for_pictures()
     }
 
     /// Those of the chosen job, now and then, and at once if others are shown.

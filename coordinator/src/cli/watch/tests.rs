@@ -4,12 +4,13 @@
 
 use super::{
     draw::{Ink, draw},
+    logs::LINES_MAX,
     screen::Screen,
     stage::{Event, Key, Looked, Member, News, Now, Page, Pane, Pictures, Stage, Wish},
 };
 use crate::cli::{
     failure::Exit,
-    view::{FactView, JobView, WorkerView},
+    view::{FactView, JobView, LogView, WorkerView},
 };
 use ratatui::{Terminal, backend::TestBackend};
 use std::{
@@ -18,7 +19,7 @@ use std::{
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
-use sumac_common::spec;
+use sumac_common::{logging::Level, spec};
 use sumac_data::picture::{Picture, Pixels};
 use sumac_proto::v1;
 
@@ -184,6 +185,19 @@ fn fact(at: &str, class: &str, about: (Option<&str>, Option<&str>), what: &str) 
     }
 }
 
+fn line(at: &str, level: Level, source: &str, text: &str) -> News {
+    News::Log(Box::new(LogView {
+        at: format!("2024-10-04T{at}.391Z"),
+        level,
+        source: source.to_owned(),
+        node: "rack-a".to_owned(),
+        text: text.to_owned(),
+        job: Some("eyes-7f3".to_owned()),
+        generation: Some(12),
+        step: Some(4_213),
+    }))
+}
+
 /// A stage, and what was said to it.
 struct Play {
     stage: Stage,
@@ -268,6 +282,24 @@ fn scene(step: u64) -> Looked {
         jobs,
         vec![worker("gpu-01", "rack-a", on), worker("gpu-02", "rack-a", on), lost("gpu-03", "rack-b"), drained],
     )
+}
+
+/// The same, and what those who work for its job say.
+fn talking() -> Play {
+    let mut play = busy();
+    play.presses(30.0, &[Key::Letter('l')]).says(30.1, News::LogsAnew);
+    let long = "no checkpoint was written, the run goes on: cannot write /runs/eyes/checkpoints/step-000004200.part: No space \
+                left on device";
+    for (at, level, source, text) in [
+        ("14:02:11", Level::Warn, "gpu-01", "all-reduce aborted peer=gpu-03"),
+        ("14:02:14", Level::Info, "gpu-01", "generation entered members=2"),
+        ("14:02:14", Level::Info, "coordinator", "roster formed members=2"),
+        ("14:05:02", Level::Error, "gpu-02", long),
+        ("14:08:40", Level::Info, "gpu-01", "checkpoint saved there=2"),
+    ] {
+        play.says(30.2, line(at, level, source, text));
+    }
+    play
 }
 
 fn check(name: &str, drawn: &str) {
@@ -375,11 +407,24 @@ fn pictures_that_are_higher_than_the_view_are_scrolled_to_their_end_and_no_furth
 }
 
 #[test]
+fn logs_have_the_newest_at_the_foot() {
+    check("logs", &talking().drawn(80, 24));
+}
+
+#[test]
+fn a_line_of_a_log_that_is_read_is_shown_whole() {
+    let mut play = talking();
+    play.presses(31.0, &[Key::Up]);
+    check("logs_whole", &play.drawn(80, 15));
+}
+
+#[test]
 fn no_size_is_too_small_and_none_too_large() {
-    let pages: [&[Key]; 7] = [
+    let pages: [&[Key]; 8] = [
         &[],
         &[Key::Enter],
         &[Key::Letter('s')],
+        &[Key::Letter('l'), Key::Up],
         &[Key::Letter('e')],
         &[Key::Letter('?')],
         &[Key::Next, Key::Next],
@@ -387,7 +432,10 @@ fn no_size_is_too_small_and_none_too_large() {
     ];
     for keys in pages {
         let mut play = busy();
-        play.presses(30.0, keys);
+        play.presses(30.0, keys).says(30.0, News::LogsAnew);
+        for _ in 0..30 {
+            play.says(30.0, line("14:09:30", Level::Warn, "a-worker-of-a-long-name", "said in several words"));
+        }
         for width in (1..70).chain([200, 400]) {
             for height in (1..20).chain([80]) {
                 play.drawn(width, height);
@@ -415,9 +463,11 @@ fn what_a_worker_says_does_not_steer_the_terminal() {
     play.looks(1.0, looked(vec![], vec![evil]));
     play.says(1.0, News::FactsAnew);
     play.says(1.0, News::Fact(Box::new(fact("14:02:11", "incident", (None, None), "first\nsecond\x1b[2J"))));
-    let text = play.drawn(150, 24);
+    let mut logs = busy();
+    logs.presses(30.0, &[Key::Letter('l')]).says(30.0, line("14:02:11", Level::Warn, "gpu\x1b[H", "third\x1b[2J"));
+    let text = play.drawn(150, 24) + &logs.drawn(150, 24);
     assert!(!text.chars().any(|letter| letter.is_control() && letter != '\n'), "{text:?}");
-    assert!(text.contains("owned") && text.contains("first second"), "{text}");
+    assert!(text.contains("owned") && text.contains("first second") && text.contains("third"), "{text}");
 }
 
 // === claims
@@ -496,7 +546,8 @@ fn who_is_not_here_or_drained_already_is_not_drained() {
 
 #[test]
 fn q_and_ctrl_c_leave_from_wherever_one_is() {
-    for keys in [&[][..], &[Key::Enter], &[Key::Letter('?')], &[Key::Letter('s')], &[Key::Letter('e')]] {
+    let pages = ['?', 's', 'e', 'l'].map(|letter| [Key::Letter(letter)]);
+    for keys in pages.iter().map(|page| &page[..]).chain([&[][..], &[Key::Enter]]) {
         let mut play = busy();
         assert_eq!(play.presses(30.0, keys).presses(30.0, &[Key::Letter('q')]).wishes, [Wish::Leave(Exit::Done)]);
         let mut play = busy();
@@ -592,6 +643,76 @@ fn pictures_are_looked_for_at_once_then_now_and_then_and_anew_for_another_job() 
     assert_eq!(play.presses(36.0, &[Key::Down]).wishes, [wanted("hands-c01", "/runs/other")]);
     assert_eq!(play.presses(50.0, &[Key::Escape]).wishes, []);
     assert_eq!(play.steps(60.0, Event::Tick).wishes, []);
+}
+
+#[test]
+fn l_follows_the_logs_of_what_is_chosen_until_one_goes_back() {
+    let followed = |about: &str| [Wish::Logs { about: Some(about.to_owned()) }];
+    let left = [Wish::Logs { about: None }];
+    let mut play = busy();
+    assert_eq!(play.presses(30.0, &[Key::Letter('l')]).wishes, followed("eyes-7f3"));
+    assert_eq!(play.steps(31.0, Event::Tick).wishes, []);
+    assert_eq!(play.presses(31.0, &[Key::Letter('l')]).wishes, left);
+    assert_eq!(play.stage.page, Page::Overview);
+    assert_eq!(play.presses(32.0, &[Key::Next, Key::Letter('l')]).wishes, followed("gpu-01"));
+    assert_eq!(play.presses(32.0, &[Key::Escape]).wishes, left);
+    assert_eq!(play.presses(33.0, &[Key::Up, Key::Letter('l')]).wishes, followed("rack-a"));
+    assert_eq!(play.presses(33.0, &[Key::Letter('e')]).wishes, left);
+    assert_eq!(play.stage.page, Page::Events { about: "rack-a".to_owned() });
+    assert_eq!(play.presses(34.0, &[Key::Letter('l')]).wishes, followed("rack-a"));
+}
+
+#[test]
+fn whoever_reads_an_older_line_stays_with_it_and_whoever_is_at_the_newest_goes_along() {
+    let mut play = talking();
+    let read = |play: &Play| {
+        let logs = play.stage.logs.as_ref().unwrap();
+        (logs.lines()[logs.at()].text.clone(), logs.newer())
+    };
+    play.presses(31.0, &[Key::Home, Key::Down]);
+    assert_eq!(read(&play), ("generation entered members=2".to_owned(), 3));
+    play.says(32.0, line("14:09:32", Level::Info, "gpu-01", "newest"));
+    assert_eq!(read(&play), ("generation entered members=2".to_owned(), 4));
+    play.presses(33.0, &[Key::PageDown]).says(34.0, line("14:09:34", Level::Info, "gpu-01", "newer still"));
+    assert_eq!(read(&play), ("newer still".to_owned(), 0));
+}
+
+#[test]
+fn lines_are_bounded_and_one_that_is_read_and_forgotten_is_followed_by_the_oldest() {
+    let mut play = talking();
+    play.presses(31.0, &[Key::Home]);
+    for number in 0..LINES_MAX + 7 {
+        play.says(32.0, line("14:09:32", Level::Info, "gpu-01", &number.to_string()));
+    }
+    let logs = play.stage.logs.as_ref().unwrap();
+    assert_eq!((logs.lines().len(), logs.at(), logs.lines()[0].text.as_str()), (LINES_MAX, 0, "7"));
+}
+
+#[test]
+fn logs_of_a_coordinator_that_is_back_replace_those_that_were_shown() {
+    let mut play = talking();
+    play.says(31.0, News::LogsAway { why: "it does not answer".to_owned() });
+    assert!(play.drawn(80, 24).contains("logs of eyes-7f3   (old: it does not answer)"));
+    play.says(32.0, News::LogsAnew);
+    assert!(play.drawn(80, 24).contains("checkpoint saved") && !play.drawn(80, 24).contains("(old"));
+    play.says(33.0, line("14:09:33", Level::Info, "coordinator", "serving"));
+    assert_eq!(play.stage.logs.unwrap().lines().len(), 1);
+}
+
+#[test]
+fn the_level_of_a_line_is_coloured() {
+    let play = talking();
+    let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+    terminal.draw(|frame| draw(&play.stage, Ink { colours: true }, frame)).unwrap();
+    let buffer = terminal.backend().buffer();
+    let level = |y: u16| {
+        let cells = (11..16).map(|x| &buffer[(x, y)]);
+        (cells.map(|cell| cell.symbol()).collect::<String>(), buffer[(11, y)].fg)
+    };
+    use ratatui::style::Color;
+    assert_eq!(level(2), ("WARN ".to_owned(), Color::Yellow));
+    assert_eq!(level(3), ("INFO ".to_owned(), Color::Reset));
+    assert_eq!(level(5), ("ERROR".to_owned(), Color::Red));
 }
 
 // === the terminal
