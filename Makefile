@@ -16,7 +16,7 @@ EVERYTHING := --release --locked --workspace --features sumac-worker/doc-only,su
 .PHONY: help prerequisites setup build formats demo test chaos sim mutants fuzz test-light check deny clean
 
 help:  ## What can be made
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
 prerequisites:
 	@missing=0
