@@ -207,7 +207,8 @@ pub(crate) async fn bind(address: SocketAddr, insecure: bool) -> Result<TcpListe
     })
 }
 
-/// Whoever connects, one after the other. The server would end with the first who cannot be accepted.
+/// Whoever connects, one after the other. Left to itself, the server asks again at once where one cannot be accepted, and its core
+/// does nothing else.
 fn connections(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
     unfold(listener, async |listener| {
         loop {

@@ -3,8 +3,7 @@
 use crate::play::{
     Played, Sumac, coordinator, engaged, job_when, operator, place, readiness, seat, settings, soon, spec, submit,
 };
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
-use std::{fs, sync::Arc, time::Duration};
+use std::{fs, sync::Arc};
 use sumac::{
     picture::Picture,
     serve::{Coordinator, NotServing},
@@ -15,7 +14,6 @@ use sumac_common::{
 };
 use sumac_proto::{Down, Up, v1};
 use tempfile::tempdir;
-use tokio::{net::TcpStream, time::interval};
 use tonic::Code;
 
 #[tokio::test]
@@ -245,31 +243,6 @@ async fn the_death_of_one_that_was_not_welcome_is_not_that_of_its_namesake() {
     assert_eq!(workers[0].presence(), v1::Presence::Here);
     job_when(&url, &job.id, |job| job.state() == v1::JobState::Running).await;
     coordinator.stop().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_coordinator_that_ran_out_of_files_hears_workers_again_once_it_has_some() {
-    let sumac = Sumac::new();
-    let mut serve = sumac.starts(&mut sumac.command(&["serve", "--listen", "127.0.0.1:0"]));
-    let url = serve.serves().await;
-    let pid = serve.child.id().unwrap();
-    let files = || fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-    let most = files() + 5;
-    let limit = Rlimit { current: Some(most as u64), maximum: Some(most as u64) };
-    prlimit(Pid::from_raw(i32::try_from(pid).unwrap()), Resource::Nofile, limit).unwrap();
-    let mut crowd = Vec::new();
-    for _ in 0..most {
-        crowd.push(TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap());
-    }
-    let mut looks = interval(Duration::from_millis(1));
-    soon("the last file", async {
-        while files() < most {
-            looks.tick().await;
-        }
-    })
-    .await;
-    drop(crowd);
-    Played::joins(&url, "a").await;
 }
 
 #[tokio::test]
