@@ -2,7 +2,7 @@
 //! programs.
 
 use serde_json::Value;
-use sumac_tests::{Cluster, Ended, Fault, Job, Process, Room, assert_form, assert_looks, children, kill, masked};
+use sumac_tests::{Cluster, Ended, Fault, Job, Process, Room, assert_form, assert_looks, child, kill, masked};
 
 /// A run on three workers of `up`, one of which stands still in the midst of a step.
 struct Live {
@@ -68,12 +68,7 @@ impl Live {
 
     /// The process of this worker.
     fn pid(&self, name: &str) -> u32 {
-        let workers = children(self.up.pid()).into_iter().flat_map(children);
-        let is_it = |pid: &u32| {
-            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            words.split(|byte| *byte == 0).any(|word| word == name.as_bytes())
-        };
-        workers.into_iter().find(is_it).unwrap_or_else(|| panic!("no process of {name}"))
+        child(child(self.up.pid(), "node"), name)
     }
 }
 

@@ -1,20 +1,22 @@
 //! `sumac-worker doctor`: what is found of this machine, without a coordinator. It measures nothing itself and judges nothing.
 
-use super::{Ending, NOT_AS_IT_IS, USAGE, ending, engine, host_name, roots_of};
+use super::{Ending, NOT_AS_IT_IS, USAGE, ending, engine, roots_of};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::{
     fs, io,
-    path::{Path, PathBuf, absolute},
+    path::{Path, PathBuf},
 };
 use sumac_common::{
-    conversation::Fingerprint,
-    examination::{Finding, Grade},
+    examination::{self, Finding, Grade},
     ids::NodeId,
     spec::{self, Data, Spec},
 };
-use sumac_data::freeze::cache_folder;
-use sumac_worker::{examining::Examiner, fingerprint, learner::LearnError};
+use sumac_data::{freeze::cache_folder, storage::absolute};
+use sumac_worker::{
+    examining::{Examiner, host_name},
+    fingerprint,
+};
 
 /// Something that was looked at is as it must not be.
 const FAILED: u8 = 1;
@@ -58,7 +60,8 @@ pub(super) fn run(args: DoctorArgs) -> Result<(), Ending> {
     engine::set_up(&as_it_is)?;
     let examiner = Examiner { node: NodeId(host_name()), cache: args.cache.unwrap_or_else(cache_folder), roots };
     let mut findings = examiner.machine();
-    findings.push(computes(fingerprint::on_cpu(1).and_then(|one| Ok((one, fingerprint::on_cpu(1)?)))));
+    let twice = fingerprint::on_cpu(1).and_then(|one| Ok((one, fingerprint::on_cpu(1)?)));
+    findings.push(examination::computes(twice.map_err(|error| error.to_string())));
     findings.extend(job.iter().flat_map(|job| examiner.job(job, None)));
     let failed = findings.iter().filter(|finding| finding.grade == Grade::Bad).count();
     match args.output {
@@ -73,16 +76,6 @@ pub(super) fn run(args: DoctorArgs) -> Result<(), Ending> {
     }
 }
 
-/// Two small passes whose bits must agree.
-fn computes(twice: Result<(Fingerprint, Fingerprint), LearnError>) -> Finding {
-    let mend = "run `make setup` again, or set LIBTORCH to a libtorch 2.11 that works";
-    match twice {
-        Ok((one, two)) if one == two => Finding::good(format!("computes, twice the same bits: {one}")),
-        Ok((one, two)) => Finding::bad(format!("computes other bits the second time: {one}; {two}"), mend),
-        Err(error) => Finding::bad(format!("cannot compute: {error}"), mend),
-    }
-}
-
 fn read_job(file: &Path) -> Result<Spec, Ending> {
     let usage = ending(USAGE);
     let is_stdin = file == Path::new("-");
@@ -91,9 +84,7 @@ fn read_job(file: &Path) -> Result<Spec, Ending> {
     let mut spec = spec::read(&text, &[]).map_err(|faults| usage(&format!("{}: {faults}", file.display())))?;
     let Data { synthetic, real, .. } = &mut spec.what.data;
     for path in [synthetic, real, &mut spec.how.output.dir] {
-        if !path.to_string_lossy().contains("://") {
-            *path = absolute(&*path).map_err(|error| usage(&error))?;
-        }
+        *path = absolute(path).map_err(|error| usage(&error))?;
     }
     Ok(spec)
 }

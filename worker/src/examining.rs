@@ -45,8 +45,8 @@ impl Examiner {
             }
             Examination::Compare { output, token, nodes } => vec![self.compare(output, token, nodes)],
             Examination::Clear { output, token } => {
-                // It is gone already, or nobody can remove it: in either case nothing is to be done.
-                let _ = fs::remove_file(witness(output, token, &self.node));
+                // Wherever it was left: the folder may be there by now. Most often there is none.
+                output.ancestors().for_each(|folder| drop(fs::remove_file(witness(folder, token, &self.node))));
                 Vec::new()
             }
         };
@@ -106,7 +106,7 @@ impl Examiner {
         let written = self.admitted(output).and_then(|()| tried(output));
         if let Some(token) = token.filter(|_| written.is_ok()) {
             // One that is not there when the others look for it is a finding then.
-            let _ = fs::write(witness(output, token, &self.node), b"");
+            let _ = fs::write(witness(there(output), token, &self.node), b"");
         }
         vec![
             set("synthetic", &data.synthetic),
@@ -120,17 +120,21 @@ impl Examiner {
     }
 
     fn compare(&self, output: &Path, token: &str, nodes: &[NodeId]) -> Finding {
-        let is_unseen = |node: &&NodeId| **node != self.node && !witness(output, token, node).exists();
+        let is_unseen = |node: &&NodeId| **node != self.node && !witness(there(output), token, node).exists();
         let unseen: Vec<NodeId> = nodes.iter().filter(is_unseen).cloned().collect();
         examination::shared_output(&self.node, output, &unseen)
     }
 }
 
-/// What a node leaves for the others to see: in the folder, or in the nearest above it that is there.
-fn witness(output: &Path, token: &str, node: &NodeId) -> PathBuf {
-    let there = output.ancestors().find(|above| above.is_dir()).unwrap_or(output);
+/// The folder, or the nearest above it that is there.
+fn there(folder: &Path) -> &Path {
+    folder.ancestors().find(|above| above.is_dir()).unwrap_or(folder)
+}
+
+/// What a node leaves for the others to see.
+fn witness(folder: &Path, token: &str, node: &NodeId) -> PathBuf {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-    there.join(format!(".sumac-doctor-{token}-{}", node.0.chars().map(plain).collect::<String>()))
+    folder.join(format!(".sumac-doctor-{token}-{}", node.0.chars().map(plain).collect::<String>()))
 }
 
 /// What numbers depend on, in words.
@@ -159,8 +163,11 @@ fn loaded_from() -> String {
     format!(", {with}, from {}", folder.display())
 }
 
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+/// What this machine calls itself.
+#[must_use]
+pub fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "node".to_owned() } else { name }
 }
 
 fn connect(address: SocketAddr) -> Result<Duration, String> {
@@ -174,7 +181,7 @@ fn connect(address: SocketAddr) -> Result<Duration, String> {
 
 /// A small file there: written, synced, renamed, removed. Where the folder is not there yet, in the nearest above it that is.
 fn tried(folder: &Path) -> Result<(Duration, Option<u64>), String> {
-    let there = folder.ancestors().find(|above| above.is_dir()).ok_or("nothing above it is there")?;
+    let there = there(folder);
     let draft = there.join(format!(".sumac-doctor-{}", std::process::id()));
     let name = draft.with_extension("whole");
     let begun = Instant::now();
@@ -246,6 +253,13 @@ mod tests {
         fs::write(witness(own.path(), "1-1", &nodes[0]), b"").unwrap();
         let compare = |folder: &Path| examiner("a", folder).compare(folder, "1-1", &nodes).grade;
         assert_eq!((compare(shared.path()), compare(own.path())), (Grade::Good, Grade::Bad));
+        // Also where its folder has come to be in the meantime.
+        let output = shared.path().join("runs/eyes");
+        fs::create_dir_all(&output).unwrap();
+        let clear = Examination::Clear { output, token: "1-1".to_owned() };
+        nodes.iter().for_each(|node| drop(examiner(&node.0, shared.path()).answer(&clear)));
+        let left = fs::read_dir(shared.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+        assert_eq!(left, ["runs"]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use sumac_common::{
 };
 use sumac_data::{freeze::cache_folder, storage::Roots};
 use sumac_worker::{
-    examining::Examiner,
+    examining::{Examiner, host_name},
     faults::Faults,
     fingerprint,
     logbook::Logbook,
@@ -365,11 +365,6 @@ fn way_to(coordinator: &str, patience: Duration, mailbox: &Mailbox) -> Result<Op
         thread::sleep(Duration::from_millis(100));
     }
     Ok(None)
-}
-
-fn host_name() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    if name.is_empty() { "node".to_owned() } else { name }
 }
 
 /// Tells which of two processes of one name is the newer; no decision reads it as a time.

@@ -3,8 +3,8 @@
 //! It refuses to know how anything is measured, and no decision of a run hears any of it.
 
 use crate::{
-    conversation::Seat,
-    ids::{NodeId, WorkerId},
+    conversation::{Fingerprint, Seat},
+    ids::{NodeId, Term, WorkerId},
     spec::{Data, Resize, Spec},
     vitals::Gpu,
 };
@@ -202,6 +202,26 @@ pub fn alike(engines: &BTreeMap<NodeId, String>) -> Vec<Finding> {
         )
     };
     others.map(finding).collect()
+}
+
+/// The numbers of a machine, found twice: its bits must agree.
+#[must_use]
+pub fn computes(twice: Result<(Fingerprint, Fingerprint), String>) -> Finding {
+    let mend = "run `make setup` again, or set LIBTORCH to a libtorch 2.11 that works";
+    match twice {
+        Ok((one, two)) if one == two => Finding::good(format!("computes, twice the same bits: {one}")),
+        Ok((one, two)) => Finding::bad(format!("computes other bits the second time: {one}; {two}"), mend),
+        Err(why) => Finding::bad(format!("cannot compute: {why}"), mend),
+    }
+}
+
+/// The coordinator itself. `trouble`: why it takes nothing on.
+#[must_use]
+pub fn coordinator(version: &str, term: Term, trouble: Option<&str>) -> Finding {
+    match trouble {
+        Some(trouble) => Finding::bad(trouble, "mend the disk that its state directory is on"),
+        None => Finding::good(format!("sumac {version}, term {}, saves its state", term.0)),
+    }
 }
 
 /// Cards, and what drives them. This version computes on the CPU.
@@ -447,6 +467,9 @@ mod tests {
         let found = [
             clock(5_000),
             shared_output(&node("a"), Path::new("/runs"), &[node("b")]),
+            computes(Err("illegal instruction".to_owned())),
+            coordinator("0.1.0", Term(1), Some("its state cannot be saved")),
+            silent(Duration::from_secs(30)),
             folder("output", Path::new("/"), Err("no".to_owned())),
         ];
         for finding in found {

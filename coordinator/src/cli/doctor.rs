@@ -25,7 +25,7 @@ use sumac_proto::v1;
 use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
 
 /// A worker that looks at its machine for longer hangs, perhaps on a disk.
-const HERE_WITHIN: Duration = Duration::from_secs(45);
+const HERE_WITHIN: Duration = Duration::from_secs(20);
 
 const HERE: &str = "this machine";
 

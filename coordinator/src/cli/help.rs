@@ -47,6 +47,7 @@ Exit codes of sumac
 Exit codes of sumac-worker
 
     0  stopped as asked, let go of what it had
+    1  something that doctor looked at failed
     2  usage: do not restart
    75  a passing trouble: restart
    78  the configuration is at fault: do not restart

@@ -14,7 +14,7 @@ use std::{
     io::{self, ErrorKind, Write as _},
     path::{Path, PathBuf},
 };
-use sumac_common::spec::model::Preset;
+use sumac_common::spec::{default_lanes, model::Preset};
 use sumac_data::{
     Source,
     source::{Inspection, SizeCount},
@@ -28,9 +28,6 @@ const SIDE_AMPLE: u32 = 128;
 const SIDE_FIRST: u32 = 64;
 /// Updates of a first run, after pre-training.
 const STEPS: u64 = 950;
-/// Images of a lane, at least: below, a step spends its time on starting lanes.
-const LANE_IMAGES: u32 = 8;
-const LANES_MAX: u32 = 8;
 
 pub(super) async fn init(asked: Init) -> Result<Exit, Failure> {
     let Init { file, synthetic, real, name, preset } = asked;
@@ -179,7 +176,7 @@ impl Draft {
             _ => ("\"optional\"", "\"required\" refuses synthetic images without labels"),
         };
         let recipe = preset.recipe();
-        let lanes = (recipe.batch / LANE_IMAGES).clamp(1, LANES_MAX);
+        let lanes = default_lanes(recipe.batch);
         let before = recipe.pretrain.refiner + recipe.pretrain.discriminator;
         format!(
             "# A first job, written by `sumac init` from a look at the images. What is not here has a default:

@@ -5,10 +5,10 @@ use super::{call, view};
 use crate::{
     driver::{Call, Desk},
     examinations::{Answered, Examination as UnderWay},
-    picture::Picture,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 use sumac_common::{
@@ -23,19 +23,50 @@ use tokio::{
 };
 use tonic::Status;
 
-/// Who has not answered by then is said not to. Together below a minute.
-const LOOK_WITHIN: Duration = Duration::from_secs(40);
-const COMPARE_WITHIN: Duration = Duration::from_secs(10);
+/// Who has not answered by then is said not to. Together with what `sumac doctor` takes before, below a minute.
+const LOOK_WITHIN: Duration = Duration::from_secs(30);
+const COMPARE_WITHIN: Duration = Duration::from_secs(8);
 
 type Told = mpsc::Sender<Result<v1::Examination, Status>>;
 
 pub(super) async fn examine(desk: Desk, job: Option<Box<Spec>>, told: Told) {
-    // Who asked may be gone at any moment: then there is nobody to tell, and nothing to undo.
-    if let Err(Over(status)) = look(&desk, job, &told).await
-        && let Some(status) = status
-    {
+    let picture = desk.picture.borrow().clone();
+    let seats: Vec<_> = picture.workers.iter().filter(|worker| !worker.is_gone()).map(|it| it.seat.clone()).collect();
+    let rounds = examination::rounds(&seats);
+    let lookers: BTreeMap<NodeId, WorkerId> =
+        rounds.iter().map(|(looker, _)| (looker.node.clone(), looker.worker.clone())).collect();
+    let under_way = desk.examinations.begin();
+    let number = under_way.number;
+    // Where there are several machines, each leaves a file that the others look for.
+    let output = job.as_ref().filter(|_| lookers.len() > 1).map(|job| job.how.output.dir.clone());
+    let witness = output.map(|output| Witness { output, token: format!("{}-{number}", picture.term.0) });
+    let looked = async {
+        let itself = examination::coordinator(env!("CARGO_PKG_VERSION"), picture.term, picture.trouble.as_deref());
+        tell(&told, "coordinator", vec![itself]).await?;
+        for (looker, peers) in rounds {
+            let token = witness.as_ref().map(|witness| witness.token.clone());
+            ask(&desk, &looker.worker, number, Examination::Look { peers, job: job.clone(), token }).await?;
+        }
+        hear(&desk, under_way, &lookers, witness.as_ref(), &told).await
+    };
+    let looked = looked.await;
+    // Whoever hung up meanwhile.
+    if let Some(Witness { output, token }) = &witness {
+        for worker in lookers.values() {
+            let clear = Examination::Clear { output: output.clone(), token: token.clone() };
+            // Where the coordinator ends, files stay.
+            let _ = ask(&desk, worker, number, clear).await;
+        }
+    }
+    if let Err(Over(Some(status))) = looked {
         let _ = told.send(Err(status)).await;
     }
+}
+
+/// What machines that share a folder see of each other there.
+struct Witness {
+    output: PathBuf,
+    token: String,
 }
 
 /// Nothing more is to be told: nobody listens, or the coordinator ends.
@@ -53,59 +84,37 @@ async fn tell(told: &Told, place: &str, findings: Vec<Finding>) -> Result<(), Ov
     told.send(Ok(v1::Examination { place: place.to_owned(), findings, at })).await.map_err(|_| Over(None))
 }
 
-async fn look(desk: &Desk, job: Option<Box<Spec>>, told: &Told) -> Result<(), Over> {
-    let picture = desk.picture.borrow().clone();
-    let seats: Vec<_> = picture.workers.iter().filter(|worker| !worker.is_gone()).map(|it| it.seat.clone()).collect();
-    tell(told, "coordinator", vec![itself(&picture)]).await?;
-    let rounds = examination::rounds(&seats);
-    let lookers: BTreeMap<NodeId, WorkerId> =
-        rounds.iter().map(|(looker, _)| (looker.node.clone(), looker.worker.clone())).collect();
-    let nodes: BTreeSet<NodeId> = lookers.keys().cloned().collect();
-    let mut awaited = Awaited::of(desk, nodes.clone(), LOOK_WITHIN);
-    let number = awaited.under_way.number;
-    // Where there are several machines, each leaves a file that the others look for.
-    let output = job.as_ref().filter(|_| lookers.len() > 1).map(|job| job.how.output.dir.clone());
-    let witness = output.map(|output| (output, format!("{}-{number}", picture.term.0)));
-    for (looker, peers) in rounds {
-        let token = witness.as_ref().map(|(_, token)| token.clone());
-        ask(desk, &looker.worker, number, Examination::Look { peers, job: job.clone(), token }).await?;
-    }
+async fn hear(
+    desk: &Desk,
+    under_way: UnderWay,
+    lookers: &BTreeMap<NodeId, WorkerId>,
+    witness: Option<&Witness>,
+    told: &Told,
+) -> Result<(), Over> {
+    let mut awaited = Awaited::of(under_way, lookers.keys().cloned().collect(), LOOK_WITHIN);
     let mut engines = BTreeMap::new();
     while let Some(Answered { node, ahead_ms, answer }) = awaited.next().await {
         engines.insert(node.clone(), answer.engine);
         let findings = std::iter::once(examination::clock(ahead_ms)).chain(answer.findings).collect();
         tell(told, &node.0, findings).await?;
     }
-    let silent = awaited.nodes;
-    for node in &silent {
+    for node in &awaited.nodes {
         tell(told, &node.0, vec![examination::silent(LOOK_WITHIN)]).await?;
     }
     let mut of_all = examination::alike(&engines);
-    if let Some((output, token)) = witness {
-        let answering: BTreeSet<NodeId> = nodes.difference(&silent).cloned().collect();
-        let mut awaited = Awaited::of(desk, answering.clone(), COMPARE_WITHIN);
-        let number = awaited.under_way.number;
-        for worker in answering.iter().filter_map(|node| lookers.get(node)) {
-            let nodes = answering.iter().cloned().collect();
-            let what = Examination::Compare { output: output.clone(), token: token.clone(), nodes };
-            ask(desk, worker, number, what).await?;
+    if let Some(Witness { output, token }) = witness {
+        let nodes: Vec<NodeId> = engines.keys().cloned().collect();
+        let under_way = desk.examinations.begin();
+        for worker in nodes.iter().filter_map(|node| lookers.get(node)) {
+            let what = Examination::Compare { output: output.clone(), token: token.clone(), nodes: nodes.clone() };
+            ask(desk, worker, under_way.number, what).await?;
         }
+        let mut awaited = Awaited::of(under_way, nodes.into_iter().collect(), COMPARE_WITHIN);
         while let Some(answered) = awaited.next().await {
             of_all.extend(answered.answer.findings);
         }
-        for worker in lookers.values() {
-            ask(desk, worker, number, Examination::Clear { output: output.clone(), token: token.clone() }).await?;
-        }
     }
     tell(told, "cluster", of_all).await
-}
-
-fn itself(picture: &Picture) -> Finding {
-    let version = env!("CARGO_PKG_VERSION");
-    match &picture.trouble {
-        Some(trouble) => Finding::bad(trouble.clone(), "mend the disk that its state directory is on"),
-        None => Finding::good(format!("sumac {version}, term {}, saves its state", picture.term.0)),
-    }
 }
 
 async fn ask(desk: &Desk, worker: &WorkerId, number: u64, what: Examination) -> Result<(), Status> {
@@ -120,8 +129,8 @@ struct Awaited {
 }
 
 impl Awaited {
-    fn of(desk: &Desk, nodes: BTreeSet<NodeId>, within: Duration) -> Self {
-        Self { under_way: desk.examinations.begin(), nodes, until: Instant::now() + within }
+    fn of(under_way: UnderWay, nodes: BTreeSet<NodeId>, within: Duration) -> Self {
+        Self { under_way, nodes, until: Instant::now() + within }
     }
 
     /// `None` when all have answered, or it is too late.

@@ -61,6 +61,29 @@ async fn each_machine_looks_at_the_others_and_what_it_finds_is_told_under_its_na
 }
 
 #[tokio::test]
+async fn what_machines_left_for_each_other_is_taken_away_also_when_who_asked_hangs_up() {
+    let room = tempfile::tempdir().unwrap();
+    let coordinator = coordinator(room.path()).await;
+    let mut workers = [joins(&coordinator.url(), "a-0", "a").await, joins(&coordinator.url(), "b-0", "b").await];
+    let spec_toml = Some(job_text(&room.path().join("runs")));
+    let mut operator = operator(&coordinator.url()).await;
+    let answers = operator.examine(v1::ExamineRequest { spec_toml }).await.unwrap().into_inner();
+    let mut numbers = Vec::new();
+    for worker in &mut workers {
+        numbers.push(is_asked(worker).await.0);
+    }
+    drop((answers, operator));
+    for (worker, number) in workers.iter_mut().zip(numbers) {
+        worker.tells(Up::Examined { number, at: SystemTime::now(), answer: answer("alike", vec![]) }).await;
+    }
+    for worker in &mut workers {
+        let cleared = async { while !matches!(is_asked(worker).await, (_, Examination::Clear { .. })) {} };
+        soon("to be told to clear", cleared).await;
+    }
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn machines_that_are_to_share_an_output_folder_look_for_each_others_files_and_take_their_own_away() {
     let room = tempfile::tempdir().unwrap();
     let coordinator = coordinator(room.path()).await;

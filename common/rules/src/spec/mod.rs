@@ -21,6 +21,7 @@ pub use fault::{Fault, Faults, Place};
 pub use quantity::in_percent;
 pub(crate) use quantity::plural;
 pub use reading::read;
+pub use training::default_lanes;
 
 use crate::ids::{Digest, Step};
 use model::Model;

@@ -86,8 +86,9 @@ fn lanes(section: &Section<'_>, batch: u32) -> u32 {
     lanes
 }
 
-/// As many as divide half the batch, up to 64, while each still has its [`LANE_IMAGES`].
-pub(super) fn default_lanes(batch: u32) -> u32 {
+/// Lanes of a batch of which nothing else is said: as many as divide half of it, up to 64, while each still has 8 images.
+#[must_use]
+pub fn default_lanes(batch: u32) -> u32 {
     let fits = |lanes: &u32| (batch / 2).is_multiple_of(*lanes) && batch / lanes >= LANE_IMAGES;
     (1..=64).rev().find(fits).unwrap_or(1)
 }
