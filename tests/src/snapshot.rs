@@ -12,20 +12,23 @@ pub fn masked(text: &str, known: &[(&str, &str)]) -> String {
     text.lines().map(|line| columns(&figures(line)) + "\n").collect()
 }
 
-/// A figure begins with a digit that no letter is before, and goes on with what figures are written with, units that touch it too.
+/// A figure begins with a digit that no letter is before, and goes on with units that touch it and with the signs figures are written
+/// with, where more of it follows.
 fn figures(line: &str) -> String {
     let mut masked = String::new();
     let mut before = ' ';
     let mut is_figure = false;
-    for c in line.chars() {
-        is_figure = match is_figure {
-            true => c.is_ascii_alphanumeric() || ".:,µ".contains(c),
+    let mut rest = line.chars().peekable();
+    while let Some(c) = rest.next() {
+        let was_figure = is_figure;
+        is_figure = match was_figure {
+            true => c.is_ascii_alphanumeric() || c == 'µ' || (".:,".contains(c) && rest.peek().is_some_and(char::is_ascii_alphanumeric)),
             false => c.is_ascii_digit() && !before.is_alphabetic(),
         };
-        if !is_figure {
-            masked.push(c);
-        } else if !masked.ends_with('#') || before == '#' {
-            masked.push('#');
+        match (was_figure, is_figure) {
+            (_, false) => masked.push(c),
+            (false, true) => masked.push('#'),
+            (true, true) => {}
         }
         before = c;
     }
