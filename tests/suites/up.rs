@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use sumac_tests::{Fault, Job, Outcome, Process, Room, TALKATIVE, children, is_alive};
 
-const OUTPUTS: [&str; 7] = [
+const OUTPUTS: [&str; 8] = [
     "refiner.safetensors",
     "discriminator.safetensors",
     "grid.png",
+    "labels.json",
     "losses.svg",
     "metrics.jsonl",
     "spec.toml",

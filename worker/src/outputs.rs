@@ -23,7 +23,10 @@ use sumac_common::{
     metrics::{self, Row},
     spec::{ImageShape, Spec},
 };
-use sumac_data::grid_png;
+use sumac_data::{
+    captions::{self, Captions},
+    grid_png,
+};
 use tracing::warn;
 
 #[derive(Debug, thiserror::Error)]
@@ -285,6 +288,19 @@ pub fn grid<L: Learner>(
     Ok(png)
 }
 
+/// `labels.json`: what the labels of the images in the pictures say. Written where it does not say so already.
+pub fn labels(output: &Path, said: &Captions) -> Result<(), OutputError> {
+    if said.is_empty() {
+        return Ok(());
+    }
+    let json = serde_json::to_vec(said).map_err(|source| OutputError::Json { what: captions::FILE, source })?;
+    let path = output.join(captions::FILE);
+    if fs::read(&path).is_ok_and(|there| there == json) {
+        return Ok(());
+    }
+    Ok(write(&path, &json)?)
+}
+
 pub fn summary(output: &Path, summary: &Summary) -> Result<(), OutputError> {
     let json =
         serde_json::to_vec_pretty(summary).map_err(|source| OutputError::Json { what: "summary.json", source })?;
@@ -428,6 +444,19 @@ mod tests {
         assert_eq!(metrics.begin(Step(4), true).unwrap(), 2);
         (4..7).for_each(|step| metrics.push(row(step)).unwrap());
         assert_eq!(steps(&metrics), [0, 1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn labels_are_written_for_those_who_show_the_pictures_and_only_where_there_are_any() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(captions::FILE);
+        labels(folder.path(), &Captions::default()).unwrap();
+        assert!(!path.exists());
+        let fields = vec![("class".to_owned(), "4".to_owned())];
+        let caption = captions::Caption { key: "4/1.png".to_owned(), size: (28, 28), fields };
+        let said = Captions { images: vec![caption] };
+        labels(folder.path(), &said).unwrap();
+        assert_eq!(serde_json::from_slice::<Captions>(&fs::read(path).unwrap()).unwrap(), said);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use sumac_common::{
         model::{self, Matching},
     },
 };
-use sumac_data::{FreezeError, Frozen, ReadError, Source, SourceError, freeze, freeze::Terms};
+use sumac_data::{FreezeError, Frozen, ReadError, Source, SourceError, captions::Captions, freeze, freeze::Terms};
 
 #[derive(Debug, thiserror::Error)]
 pub enum PantryError {
@@ -44,6 +44,8 @@ type Fetched = Result<Vec<Groceries>, PantryError>;
 pub struct Pantry {
     shelves: Arc<Shelves>,
     ahead: Ahead,
+    /// Of the synthetic images that are shown.
+    captions: Captions,
 }
 
 struct Shelves {
@@ -60,19 +62,23 @@ struct Ahead {
 }
 
 impl Pantry {
-    /// Freezes both data sets (or finds them frozen). `progress` hears (which, done, of).
+    /// Freezes both data sets (or finds them frozen), of which so many images will be shown. `progress` hears (which, done, of).
     pub fn stock(
         data: &Data,
         cache: &Path,
+        shown: u64,
         progress: &dyn Fn(&'static str, usize, usize),
     ) -> Result<Self, PantryError> {
-        let one = |which: &'static str, path: &Path, terms: Terms| {
+        let one = |which: &'static str, path: &Path, terms: Terms| -> Result<(Source, Frozen), PantryError> {
             let source = Source::look(path).map_err(|source| PantryError::Source { which, source })?;
-            freeze(&source, terms, cache, &|done, of| progress(which, done, of))
-                .map_err(|source| PantryError::Freeze { which, source })
+            let frozen = freeze(&source, terms, cache, &|done, of| progress(which, done, of))
+                .map_err(|source| PantryError::Freeze { which, source })?;
+            Ok((source, frozen))
         };
-        let synthetic = one("synthetic", &data.synthetic, Terms::synthetic(data))?;
-        let real = one("real", &data.real, Terms::real(data))?;
+        let (source, synthetic) = one("synthetic", &data.synthetic, Terms::synthetic(data))?;
+        let captions = Captions::of(&source, &synthetic, &spread(shown, synthetic.len() as u64));
+        drop(source);
+        let (_, real) = one("real", &data.real, Terms::real(data))?;
         let shelves = Arc::new(Shelves { synthetic, real });
         let (asks, asked) = mpsc::channel::<Vec<LanePlan>>();
         let (give, gives) = mpsc::channel();
@@ -86,7 +92,7 @@ impl Pantry {
             }
         };
         let thread = thread::Builder::new().name("fetch".to_owned()).spawn(fetch).ok();
-        Ok(Self { shelves, ahead: Ahead { asks: Some(asks), gives, asked: false, thread } })
+        Ok(Self { shelves, ahead: Ahead { asks: Some(asks), gives, asked: false, thread }, captions })
     }
 
     #[must_use]
@@ -142,12 +148,22 @@ impl Pantry {
 
     /// A few synthetic and real images for the eye, evenly spread over the sets.
     pub fn samples(&self, n: u64) -> Result<Groceries, PantryError> {
-        let spread = |len: u64| (0..n.min(len)).map(|i| SampleId(i * len / n.min(len).max(1))).collect::<Vec<_>>();
-        let (synthetic, real) = (spread(self.synthetic_len()), spread(self.real_len()));
+        let (synthetic, real) = (spread(n, self.synthetic_len()), spread(n, self.real_len()));
         let lane = sumac_common::ids::Lane(0);
         let plan = LanePlan { lane, synthetic, real, draw: vec![], replace: vec![] };
         Ok(self.shelves.fetch(&[plan])?.pop().unwrap_or_default())
     }
+
+    /// What the labels of the synthetic ones among them say.
+    #[must_use]
+    pub fn captions(&self) -> &Captions {
+        &self.captions
+    }
+}
+
+/// `n` of so many, or all.
+fn spread(n: u64, len: u64) -> Vec<SampleId> {
+    (0..n.min(len)).map(|i| SampleId(i * len / n.min(len).max(1))).collect()
 }
 
 impl Shelves {

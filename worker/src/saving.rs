@@ -195,6 +195,7 @@ where
             let samples = self.pantry.samples(outputs::shown())?;
             let path = folder.join(format!("step-{:09}.png", step.0));
             let png = outputs::grid(&self.spec, &self.state, &samples, &path)?;
+            outputs::labels(&self.spec.how.output.dir, self.pantry.captions())?;
             self.metrics.picture(step, &png);
         }
         Ok(())
@@ -231,6 +232,7 @@ where
     fn leave_behind(&self, opening: &Opening, manifest: &Manifest) -> Result<(), Trouble> {
         let samples = self.pantry.samples(outputs::shown())?;
         let hashes = outputs::leave(&self.spec, &self.state, &samples, &self.metrics)?;
+        outputs::labels(&self.spec.how.output.dir, self.pantry.captions())?;
         let hash = |file: &str| hashes.iter().find(|(name, _)| *name == file).map(|(_, hash)| hash.to_string());
         let Counters { step, progress, .. } = &self.state.counters;
         let rows = self.metrics.read()?;

@@ -170,7 +170,7 @@ impl<L: Learner> Prepared<L> {
                 info!(which, done, of, "images frozen");
             }
         };
-        let mut pantry = Pantry::stock(data, &desk.cache, &heard)?;
+        let mut pantry = Pantry::stock(data, &desk.cache, outputs::shown(), &heard)?;
         let schedule = Schedule::new(&spec.what.train, pantry.synthetic_len(), pantry.real_len())?;
         let fingerprint = (desk.fingerprint)(spec.what.threads)?;
         let sets = pantry.sets(&spec.what.model.refiner)?;

@@ -11,12 +11,14 @@
 //! * [`mod@survey`]: every image decoded once, to say what is bad and what the rest is in figures
 //! * [`demo`]: drawn data sets, for a first run without any data
 //! * [`grid`]: images side by side, as one PNG
+//! * [`captions`]: what their labels say, for whoever shows them
 //!
 //! It refuses to know tensors, networks, sockets, jobs and who asks. Which images make a batch is decided elsewhere.
 //!
 //! [`SampleId`]: sumac_common::ids::SampleId
 #![forbid(unsafe_code)]
 
+pub mod captions;
 pub mod decode;
 pub mod demo;
 pub mod evaluated;

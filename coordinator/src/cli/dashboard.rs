@@ -1,9 +1,10 @@
 //! `dashboard`: a web page of a cluster on this machine, fed over the wire as every other command is.
 //!
-//! [`watching`] looks at the coordinator and writes on the board that [`crate::dashboard`] shows; [`curves`] and [`pictures`]
-//! make of runs what a page can draw. Decides nothing about jobs, and asks for nothing that changes one.
+//! [`watching`] looks at the coordinator and writes on the board that [`crate::dashboard`] shows; [`curves`], [`pictures`] and
+//! [`labels`] make of runs what a page can draw. Decides nothing about jobs, and asks for nothing that changes one.
 
 mod curves;
+mod labels;
 mod pictures;
 pub(super) mod watching;
 

@@ -482,6 +482,7 @@ function pictures() {
     picture.dataset.said = chosen.step === null ? "at the end of the run" : `at step ${grouped(chosen.step)}`;
     picture.src = wanted;
   }
+  labels();
 }
 
 function tiles() {
@@ -489,7 +490,6 @@ function tiles() {
   if (!sheet || !picture.naturalWidth) return;
   const rows = Math.max(0, Math.floor((picture.naturalHeight - sheet.top) / sheet.pitch));
   const numbers = Array.from({ length: rows }, (_, row) => row);
-  const build = () => make("canvas", { role: "img" });
   const paint = (canvas, row, parts) => {
     [canvas.width, canvas.height] = [sheet.width, sheet.height];
     const brush = canvas.getContext("2d");
@@ -499,23 +499,62 @@ function tiles() {
     return brush;
   };
   const at = Math.round((sheet.width * $("divider").value) / 100);
-  sync($("pairs"), numbers, (row) => row, build, (canvas, row) => {
+  const build = () => make("div", { class: "pair" }, make("canvas", { role: "img" }), draw("svg", { "aria-hidden": "true" }));
+  sync($("pairs"), numbers, (row) => row, build, (pair, row) => {
+    const canvas = pair.firstChild;
     const brush = paint(canvas, row, [[0, 0, at], [1, at, sheet.width]]);
-    canvas.setAttribute("aria-label", `Sample ${row + 1}, synthetic left of the divider and refined right of it`);
     if (at > 0 && at < sheet.width) {
       brush.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--accent");
       brush.fillRect(at - 1, 0, 2, sheet.height);
     }
   });
-  sync($("reals"), numbers, (row) => row, build, (canvas, row) => {
+  sync($("reals"), numbers, (row) => row, () => make("canvas", { role: "img" }), (canvas, row) => {
     paint(canvas, row, [[2, 0, sheet.width]]);
     canvas.setAttribute("aria-label", `Real image ${row + 1}`);
   });
   $("divider").setAttribute("aria-valuetext", `${$("divider").value}% synthetic`);
   put($("pictures-said"), `${counted(rows, "sample")} ${picture.dataset.said}: synthetic left of the divider, refined right of it.`);
+  labels();
+}
+
+/** What the synthetic images are labelled, over both sides of the divider: where a label lies, the refined image must have it, too. */
+function labels() {
+  const { labels: known, sheet } = told.pictures ?? {};
+  $("labels-choice").hidden = !known;
+  const isOn = Boolean(known && $("labels").checked);
+  say($("marked"), isOn && known.points.length ? `Marked where the label has it: ${known.points.join(", ")}.` : null);
+  [...$("pairs").children].forEach((pair, row) => {
+    const one = known?.images[row];
+    const said = one?.said ? `, labelled ${one.said}` : "";
+    pair.firstChild.setAttribute("aria-label", `Sample ${row + 1}, synthetic left of the divider and refined right of it${said}`);
+    pair.title = one?.said ?? "";
+    const over = pair.lastChild;
+    if (one && isOn) label(over, one, sheet);
+    else over.replaceChildren();
+  });
+}
+
+const MANY = 6; // points that are small enough beside each other
+
+function label(over, { text, points }, { width, height }) {
+  over.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  const radius = height / (points.length > MANY ? 60 : 18);
+  const parts = points.map(([x, y]) => draw("circle", { cx: x * width, cy: y * height, r: radius }));
+  if (text) {
+    const high = Math.max(9, height / 7);
+    const room = Math.floor((width - 6) / (high * 0.55));
+    parts.push(draw("text", { x: 3, y: height - high / 3, "font-size": high, text: text.length > room ? `${text.slice(0, Math.max(1, room - 1))}…` : text }));
+  }
+  over.replaceChildren(...parts);
 }
 
 picture.addEventListener("load", tiles);
+$("labels").addEventListener("change", labels);
+$("pictures").addEventListener("keydown", (event) => {
+  if (event.key !== "l" || event.ctrlKey || event.altKey || event.metaKey || event.target.tagName === "SELECT" || $("labels-choice").hidden) return;
+  $("labels").checked = !$("labels").checked;
+  labels();
+});
 picture.addEventListener("error", () => put($("pictures-said"), "The pictures of this step cannot be read here."));
 $("sheet").addEventListener("change", pictures);
 $("divider").addEventListener("input", tiles);

@@ -13,7 +13,10 @@ use std::{
 };
 use sumac::serve::{Coordinator, Place};
 use sumac_common::{conversation::Report, ids::Step, spec::ImageShape};
-use sumac_data::grid::grid_png;
+use sumac_data::{
+    captions::{self, Caption, Captions},
+    grid::grid_png,
+};
 use sumac_proto::v1;
 use tempfile::tempdir;
 use tokio::{
@@ -37,6 +40,19 @@ pub(crate) fn leave_samples(output: &Path, step: u64) {
     let samples = output.join("samples");
     fs::create_dir_all(&samples).unwrap();
     fs::write(samples.join(format!("step-{step:09}.png")), png).unwrap();
+}
+
+/// What the labels of these samples say: where the pupil is, and how the eye is; in an order of their own.
+pub(crate) fn leave_labels(output: &Path) {
+    let label = |number: u64, lid: &str| Caption {
+        key: format!("{number:06}.png"),
+        size: (55, 35),
+        fields: [("lid", lid), ("pupil", "[13.25, 17.0]")]
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .to_vec(),
+    };
+    let images = vec![label(0, "open"), label(7, "<b>shut</b>"), label(14, "half")];
+    fs::write(output.join(captions::FILE), serde_json::to_vec(&Captions { images }).unwrap()).unwrap();
 }
 
 /// `metrics.jsonl` as workers write it, of so many steps.
@@ -197,6 +213,13 @@ async fn curves_and_pictures_come_from_the_folder_of_the_run() {
             "{other}"
         );
     }
+
+    leave_labels(output.path());
+    let pictures = stream.tells("pictures", |pictures| !pictures["labels"].is_null()).await;
+    let (points, first) = (&pictures["labels"]["points"], &pictures["labels"]["images"][0]);
+    assert_eq!((points, &first["points"]), (&serde_json::json!(["pupil"]), &serde_json::json!([[0.25, 0.5]])));
+    assert_eq!((&first["text"], &first["said"]), (&"lid open".into(), &"lid open".into()));
+    assert_eq!(pictures["labels"]["images"].as_array().map(Vec::len), Some(3));
 
     leave_samples(output.path(), 100);
     leave_metrics(output.path(), 1_001);

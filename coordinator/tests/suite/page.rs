@@ -3,7 +3,7 @@
 use crate::{
     browser::Browser,
     command_line::beat,
-    dashboard::{dashboard, leave_metrics, leave_samples},
+    dashboard::{dashboard, leave_labels, leave_metrics, leave_samples},
     play::{Played, Sumac, coordinator, job_when, operator, place, settings, spec, submit},
     refining::{self, begins, receipt, refinement},
 };
@@ -101,6 +101,62 @@ async fn the_page_of_a_run_lives_and_is_used_by_keyboard_in_any_width_and_in_the
     browser.sees("getComputedStyle(document.querySelector('#job-progress progress'), '::-webkit-progress-value').transitionProperty !== 'inline-size'").await;
     browser.finds("location.hash = '#/'").await;
     browser.sees(&format!("!document.querySelector('#overview').hidden && {NOT_WIDER}")).await;
+    browser.has_no_complaints();
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn labels_lie_over_both_sides_of_the_divider_and_can_be_put_away() {
+    let (state, output, sumac) = (tempdir().unwrap(), tempdir().unwrap(), Sumac::new());
+    let coordinator = coordinator(state.path()).await;
+    let url = coordinator.url();
+    let mut a = Played::joins(&url, "local-0").await;
+    let (_, job) = submit(&url, &spec(output.path())).await;
+    a.takes_part(0).await;
+    leave_samples(output.path(), 50);
+    let (_running, address) = dashboard(&sumac, &url).await;
+    let Some(mut browser) = Browser::opens(&format!("http://{address}/#/job/{}", job.id)).await else { return };
+    browser.sees("document.querySelectorAll('#pairs canvas').length === 3").await;
+    assert_eq!(browser.finds("document.querySelector('#labels-choice').hidden").await, true, "nothing is labelled yet");
+
+    leave_labels(output.path());
+    browser.sees("document.querySelectorAll('#pairs circle').length === 3").await;
+    browser.sees("[...document.querySelectorAll('#pairs text')].map((text) => text.textContent).join() === 'lid open,lid <b>shut</b>,lid half'").await;
+    browser.sees("document.querySelector('#marked').innerText === 'Marked where the label has it: pupil.'").await;
+    browser
+        .sees("document.querySelector('#pairs canvas').getAttribute('aria-label').endsWith(', labelled lid open')")
+        .await;
+
+    // Where the label has it, on the picture as it is shown, whatever side of the divider that is.
+    let middle = "((mark, picture) => [(mark.x + mark.width / 2 - picture.x) / picture.width, (mark.y + mark.height / 2 - picture.y) / \
+                  picture.height].map((share) => Math.round(share * 100)).join())(document.querySelector('#pairs \
+                  circle').getBoundingClientRect(), document.querySelector('#pairs canvas').getBoundingClientRect())";
+    for place in ["Home", "End"] {
+        browser.finds("document.querySelector('#divider').focus()").await;
+        browser.presses(place).await;
+        assert_eq!(browser.finds(middle).await, "25,50");
+    }
+
+    // By keyboard: a box to be reached, and a key wherever one is among the pictures.
+    browser.presses("l").await;
+    browser.sees("!document.querySelector('#pairs circle') && !document.querySelector('#pairs text') && document.querySelector('#marked').hidden").await;
+    browser.finds("document.querySelector('h1').focus()").await;
+    browser.presses("l").await;
+    assert_eq!(browser.finds("document.querySelector('#labels').checked").await, false, "elsewhere it is a letter");
+    browser.tabs_to("at.id === 'labels'").await;
+    browser.presses(" ").await;
+    browser
+        .sees("document.querySelectorAll('#pairs circle').length === 3 && document.querySelector('#labels').checked")
+        .await;
+    // The mark takes no pointer from the divider.
+    let taken = "((canvas) => document.elementFromPoint(canvas.x + canvas.width / 4, canvas.y + canvas.height / 2).tagName)(document\
+                 .querySelector('#pairs canvas').getBoundingClientRect())";
+    assert_eq!(browser.finds(taken).await, "CANVAS");
+
+    browser.is_wide(400, 800).await;
+    browser.sees(NOT_WIDER).await;
+    browser.prefers("prefers-color-scheme", "dark").await;
+    assert_eq!(browser.finds(middle).await, "25,50");
     browser.has_no_complaints();
     coordinator.stop().await.unwrap();
 }

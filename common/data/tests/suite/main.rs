@@ -3,6 +3,7 @@
 
 mod alpha;
 mod arrays;
+mod captions;
 mod converted;
 mod demo;
 mod evaluated;

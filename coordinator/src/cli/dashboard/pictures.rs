@@ -1,14 +1,14 @@
-//! Which sheets of samples a run has left so far, and where on them its images lie. Looks into none.
+//! Which sheets of samples a run has left so far, where on them its images lie, and what their labels say. Looks into no sheet.
 
-use super::super::render::API_VERSION;
+use super::{super::render::API_VERSION, labels::LabelsView};
 use serde::Serialize;
 use std::{
     fs::{self, Metadata},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
-use sumac_common::spec::ImageShape;
-use sumac_data::grid::Sheet;
+use sumac_common::spec::{ImageShape, Resize};
+use sumac_data::{captions, grid::Sheet};
 
 /// Synthetic, refined, real.
 const COLUMNS: usize = 3;
@@ -22,6 +22,10 @@ pub(super) struct Pictures {
     #[serde(skip)]
     output: PathBuf,
     sheet: Option<SheetView>,
+    labels: Option<LabelsView>,
+    /// Of their file, as it was read.
+    #[serde(skip)]
+    labels_stamp: Option<u64>,
     /// In order of steps, that of the run's end last.
     sheets: Vec<Left>,
 }
@@ -50,11 +54,12 @@ struct Left {
 
 impl Pictures {
     pub(super) fn below(output: &Path) -> Self {
-        Self { api_version: API_VERSION, output: output.to_owned(), sheet: None, sheets: Vec::new() }
+        let output = output.to_owned();
+        Self { api_version: API_VERSION, output, sheet: None, labels: None, labels_stamp: None, sheets: Vec::new() }
     }
 
-    /// As it is now. Blocks.
-    pub(super) fn look(mut self, image: Option<ImageShape>) -> Self {
+    /// As it is now; images come to this shape so. Blocks.
+    pub(super) fn look(mut self, image: Option<(ImageShape, Resize)>) -> Self {
         let entries = fs::read_dir(self.output.join("samples")).into_iter().flatten().filter_map(Result::ok);
         let on_the_way = entries.filter_map(|entry| {
             let file = entry.file_name().into_string().ok()?;
@@ -66,7 +71,12 @@ impl Pictures {
         self.sheets.drain(..self.sheets.len().saturating_sub(STEPS_MAX));
         let end = fs::metadata(self.output.join("grid.png")).ok().and_then(|known| stamp(&known));
         self.sheets.extend(end.map(|stamp| Left { file: "grid.png".to_owned(), step: None, stamp }));
-        self.sheet = image.map(SheetView::of);
+        self.sheet = image.map(|(shape, _)| SheetView::of(shape));
+        let written = fs::metadata(self.output.join(captions::FILE)).ok().and_then(|known| stamp(&known));
+        if self.labels_stamp != written {
+            self.labels_stamp = written;
+            self.labels = image.and_then(|(shape, resize)| LabelsView::below(&self.output, shape, resize));
+        }
         self
     }
 }
@@ -99,7 +109,8 @@ mod tests {
             fs::write(samples.join(file), "").unwrap();
         }
         fs::write(folder.path().join("grid.png"), "").unwrap();
-        let looked = Pictures::below(folder.path()).look(Some(ImageShape { channels: 1, height: 35, width: 55 }));
+        let looked = Pictures::below(folder.path())
+            .look(Some((ImageShape { channels: 1, height: 35, width: 55 }, Resize::Exact)));
         let steps: Vec<Option<u64>> = looked.sheets.iter().map(|left| left.step).collect();
         assert_eq!(steps, [Some(50), Some(100), None]);
         let sheet = SheetView { width: 110, height: 70, lefts: [2, 118, 234], top: 2, pitch: 72 };

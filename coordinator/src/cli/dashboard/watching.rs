@@ -21,7 +21,10 @@ use std::{
     path::Path,
     time::{Duration, SystemTime},
 };
-use sumac_common::{balance, spec::ImageShape};
+use sumac_common::{
+    balance,
+    spec::{ImageShape, Resize},
+};
 use sumac_proto::v1;
 use tokio::{
     task::{JoinHandle, spawn_blocking},
@@ -268,7 +271,7 @@ impl Watcher<'_> {
     async fn tell_left(&mut self, job: &JobView) -> bool {
         let output = Path::new(&job.output_dir);
         self.board.lay(&job.id, output);
-        let image = job.spec.as_ref().map(|spec| spec.what.data.image);
+        let image = job.spec.as_ref().map(|spec| (spec.what.data.image, spec.what.data.resize));
         let followed = self.followed.remove(&job.id).unwrap_or_else(|| Followed::Known(Box::new(Left::below(output))));
         let mut reading = match followed {
             Followed::Known(left) => spawn_blocking(move || Box::new(left.look(image))),
@@ -316,7 +319,7 @@ impl Left {
     }
 
     /// As it is now. Blocks.
-    fn look(self, image: Option<ImageShape>) -> Self {
+    fn look(self, image: Option<(ImageShape, Resize)>) -> Self {
         let Self { curves, pictures } = self;
         Self { curves: curves.read_on(), pictures: pictures.look(image) }
     }
