@@ -240,7 +240,7 @@ function events(list, facts, ofOne) {
     const what = make("span", { class: "what" });
     if (fact.job && !ofOne) what.append(make("a", { class: "about", href: address(fact.job), text: fact.job }));
     what.append(fact.what);
-    const item = make("li", { class: fact.class }, make("time", { datetime: fact.at, title: fact.at, text: clock(fact.at) }), make("span", { class: "class", text: fact.class === "incident" ? "▲ incident" : fact.class }), what);
+    const item = make("li", { class: `of-${fact.class}` }, make("time", { datetime: fact.at, title: fact.at, text: clock(fact.at) }), make("span", { class: "class", text: fact.class === "incident" ? "▲ incident" : fact.class }), what);
     if (fact.evidence?.length) item.append(make("ul", {}, ...fact.evidence.map((line) => make("li", { text: line }))));
     return item;
   });
