@@ -22,7 +22,11 @@ fn figures(line: &str) -> String {
     while let Some(c) = rest.next() {
         let was_figure = is_figure;
         is_figure = match was_figure {
-            true => c.is_ascii_alphanumeric() || c == 'µ' || (".:,".contains(c) && rest.peek().is_some_and(char::is_ascii_alphanumeric)),
+            true => {
+                c.is_ascii_alphanumeric()
+                    || c == 'µ'
+                    || (".:,".contains(c) && rest.peek().is_some_and(char::is_ascii_alphanumeric))
+            }
             false => c.is_ascii_digit() && !before.is_alphabetic(),
         };
         match (was_figure, is_figure) {
