@@ -162,6 +162,7 @@ impl Driver {
         let runs = jobs.iter().map(|(job, submitted)| (job.id.clone(), *submitted));
         let others = leasings.iter().map(|(leasing, _, submitted)| (leasing.id.clone(), *submitted));
         let submitted = runs.chain(others).collect();
+        let examinations = Examinations::new(settings.look_within);
         let mut cluster = Cluster::new(settings, jobs.into_iter().map(|(job, _)| job).collect(), drains);
         cluster.remember(term, leasings.into_iter().map(|(leasing, kept, _)| (leasing, kept)).collect());
         let (calls, called) = mpsc::channel(CALLS_MAX);
@@ -191,7 +192,7 @@ impl Driver {
             heartbeats: heartbeats.clone(),
         };
         driver.publish();
-        (driver, Desk { calls, picture: seen, logs, examinations: Examinations::default(), heartbeats })
+        (driver, Desk { calls, picture: seen, logs, examinations, heartbeats })
     }
 
     /// Until `stopping`. What was called before is done; streams end when this returns.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 use sumac_common::{examination::Answer, ids::NodeId};
 use tokio::sync::mpsc;
@@ -20,8 +20,12 @@ pub struct Answered {
     pub answer: Answer,
 }
 
-#[derive(Clone, Debug, Default)]
-pub struct Examinations(Arc<Mutex<Open>>);
+#[derive(Clone, Debug)]
+pub struct Examinations {
+    /// Who has not answered for so long is not waited for.
+    pub look_within: Duration,
+    open: Arc<Mutex<Open>>,
+}
 
 #[derive(Debug, Default)]
 struct Open {
@@ -38,9 +42,14 @@ pub struct Examination {
 }
 
 impl Examinations {
+    #[must_use]
+    pub fn new(look_within: Duration) -> Self {
+        Self { look_within, open: Arc::default() }
+    }
+
     fn open(&self) -> MutexGuard<'_, Open> {
         // Plain data: a panic elsewhere leaves nothing half done in it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[must_use]
@@ -86,11 +95,10 @@ pub fn ahead(one: SystemTime, other: SystemTime) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[tokio::test]
     async fn an_answer_reaches_who_asked_and_nobody_after_that() {
-        let all = Examinations::default();
+        let all = Examinations::new(Duration::MAX);
         let (mut one, other) = (all.begin(), all.begin());
         assert_ne!(one.number, other.number);
         let node = || NodeId("gpu-01".to_owned());

@@ -48,6 +48,9 @@ pub struct Settings {
     pub unformed_after: Duration,
     /// A job that could use more workers waits so long for them before it first starts.
     pub gather_for: Duration,
+    /// A machine that was asked to look at itself and has not answered for so long is said not to. With what `sumac doctor` takes
+    /// before, below a minute.
+    pub look_within: Duration,
     /// Of the pieces of a job.
     pub leases: leases::Settings,
 }
@@ -62,6 +65,7 @@ impl Default for Settings {
             standstill_after: Duration::from_secs(10),
             unformed_after: Duration::from_secs(60),
             gather_for: Duration::from_secs(2),
+            look_within: Duration::from_secs(30),
             leases: leases::Settings::default(),
         }
     }

@@ -23,8 +23,7 @@ use tokio::{
 };
 use tonic::Status;
 
-/// Who has not answered by then is said not to. Together with what `sumac doctor` takes before, below a minute.
-const LOOK_WITHIN: Duration = Duration::from_secs(30);
+/// Who has not answered by then has nothing to say of the others' files.
 const COMPARE_WITHIN: Duration = Duration::from_secs(8);
 
 type Told = mpsc::Sender<Result<v1::Examination, Status>>;
@@ -91,7 +90,8 @@ async fn hear(
     witness: Option<&Witness>,
     told: &Told,
 ) -> Result<(), Over> {
-    let mut awaited = Awaited::of(under_way, lookers.keys().cloned().collect(), LOOK_WITHIN);
+    let look_within = desk.examinations.look_within;
+    let mut awaited = Awaited::of(under_way, lookers.keys().cloned().collect(), look_within);
     let mut engines = BTreeMap::new();
     while let Some(Answered { node, ahead_ms, answer }) = awaited.next().await {
         engines.insert(node.clone(), answer.engine);
@@ -99,7 +99,7 @@ async fn hear(
         tell(told, &node.0, findings).await?;
     }
     for node in &awaited.nodes {
-        tell(told, &node.0, vec![examination::silent(LOOK_WITHIN)]).await?;
+        tell(told, &node.0, vec![examination::silent(look_within)]).await?;
     }
     let mut of_all = examination::alike(&engines);
     if let Some(Witness { output, token }) = witness {

@@ -1,10 +1,12 @@
 //! `doctor --cluster`, as the coordinator has it done: who is asked what, and what becomes of the answers.
 
-use crate::play::{Played, coordinator, job_text, operator, seat, soon};
+use crate::play::{Played, coordinator, job_text, operator, place, seat, settings, soon};
 use std::time::{Duration, SystemTime};
+use sumac::serve::Coordinator;
 use sumac_common::{
+    cluster::Settings,
     conversation::Seat,
-    examination::{Answer, Examination, Finding, Grade},
+    examination::{self, Answer, Examination, Finding, Grade},
     ids::NodeId,
 };
 use sumac_proto::{Down, Up, v1};
@@ -57,6 +59,18 @@ async fn each_machine_looks_at_the_others_and_what_it_finds_is_told_under_its_na
     assert_eq!(found[1].1.last(), Some(&unreached));
     assert_eq!(grades(2), [Grade::Odd], "an hour behind: {:?}", found[2]);
     assert_eq!(grades(3), [Grade::Bad], "two kinds of processors: {:?}", found[3]);
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_machine_that_does_not_answer_is_named() {
+    let room = tempfile::tempdir().unwrap();
+    let hasty = Settings { look_within: Duration::ZERO, ..settings() };
+    let coordinator = Coordinator::start(place(room.path()), hasty).await.unwrap();
+    let _mute = joins(&coordinator.url(), "a-0", "a").await;
+    let found = examine(coordinator.url(), None).await;
+    assert_eq!(found.iter().map(|(place, _)| place.as_str()).collect::<Vec<_>>(), ["coordinator", "a", "cluster"]);
+    assert_eq!(found[1].1, [examination::silent(Duration::ZERO)]);
     coordinator.stop().await.unwrap();
 }
 
