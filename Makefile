@@ -111,7 +111,7 @@ clean:  ## Remove what was built; libtorch stays in the user's cache
 PACKS := $(or $(SUMAC_DATA_PACKS),../shared/data)
 LEARNED := target/learning
 
-.PHONY: learning evaluate bench
+.PHONY: learning evaluate
 
 learning: $(if $(wildcard $(PACKS)/traffic-signs),build)  ## Train on the image packs, if there are any, and judge what was learned
 	@if [ ! -d "$(PACKS)/traffic-signs" ] || [ ! -d "$(PACKS)/digits" ]; then
@@ -171,15 +171,11 @@ evaluate: $(if $(wildcard $(PACKS)/traffic-signs),build)  ## Does it help? Train
 	  --real-test "$$roads/real-test" --test-labels "$$roads/real-test-labels.csv" \
 	  --real-labelled "$$roads/real-unlabelled" --real-labels "$$roads/real-unlabelled-oracle-labels.csv"
 
-bench: build  ## Images per second on this machine, beside what a plain convolution reaches (under 10 minutes, wants quiet)
-	$(CARGO) build --release --locked -p sumac-worker --example bench
-	$(RUN)/examples/bench --json target/bench.json
-
 # What is held against other programs, and timed beside them: it has a Python of its own, below target.
 READERS := target/compat-venv
 REFINING := SUMAC=$(CURDIR)/$(RUN)/sumac SUMAC_WORKER_BIN=$(CURDIR)/$(RUN)/sumac-worker $(READERS)/bin/python
 
-.PHONY: compat bench-refine memory-refine bench-leases bench-coordinator
+.PHONY: compat bench bench-refine memory-refine bench-leases bench-coordinator
 
 $(READERS)/made: tests/compat/requirements.txt
 	$(PYTHON) -m venv $(READERS)
@@ -188,6 +184,10 @@ $(READERS)/made: tests/compat/requirements.txt
 
 compat: formats $(READERS)/made  ## Read refined data sets with torch, torchvision, webdataset, numpy, pyarrow (3 GB to download, once)
 	$(REFINING) tests/compat/compat.py --room target/compat --packs "$(PACKS)"
+
+bench: build $(READERS)/made  ## Images per second on this machine, beside PyTorch and a plain convolution (20 minutes, wants quiet)
+	$(CARGO) build --release --locked -p sumac-worker --example bench
+	$(RUN)/examples/bench --python $(READERS)/bin/python --into docs
 
 bench-refine: build $(READERS)/made  ## Images per second of refining, beside PyTorch (15 minutes, wants quiet)
 	$(REFINING) benches/refine.py --room target/bench-refine --into docs

@@ -1,6 +1,7 @@
 //! Seconds per cycle of a real run: `sumac up` with worker processes, watched from outside as it commits its steps. Knows
 //! nothing of what a step computes.
 
+use crate::Setup;
 use anyhow::{Context, bail, ensure};
 use std::{
     fs::{self, File},
@@ -16,6 +17,13 @@ pub(crate) const STEPS: usize = 3;
 const GLANCE: Duration = Duration::from_millis(2);
 /// A run in which nothing is committed for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(180);
+
+/// What was seen of some cycles.
+pub(crate) struct Run {
+    pub(crate) seconds: Vec<f64>,
+    /// The largest size in memory of all processes that train, together, in bytes.
+    pub(crate) peak: u64,
+}
 
 /// A folder with drawn images, in which runs are made one after the other.
 pub(crate) struct Track {
@@ -33,9 +41,10 @@ impl Track {
         Ok(track)
     }
 
-    /// Seconds of each of `cycles` cycles on so many workers. One more goes before them: it starts cold and without history.
-    pub(crate) fn run(&mut self, job: &str, workers: usize, cycles: usize) -> anyhow::Result<Vec<f64>> {
+    /// Each of `cycles` cycles. One more goes before them: it starts cold and without history.
+    pub(crate) fn run(&mut self, job: &str, setup: Setup, cycles: usize) -> anyhow::Result<Run> {
         self.runs += 1;
+        let Setup { workers, threads } = setup;
         let (run, n) = (format!("run{}", self.runs), workers.to_string());
         let folder = self.folder.path();
         let of_run = |what: &str| folder.join(format!("{run}{what}"));
@@ -46,6 +55,7 @@ impl Track {
             format!("train.steps={}", STEPS * (cycles + 1)),
             format!("workers.min={n}"),
             format!("workers.max={n}"),
+            format!("workers.threads={threads}"),
         ];
         let mut command = self.command();
         command.args(["up", &format!("{run}.toml"), "--workers", &n, "--state", &format!("{run}-state")]);
@@ -55,8 +65,12 @@ impl Track {
         let log = File::create(&says)?;
         let mut child = command.stdout(log.try_clone()?).stderr(log).spawn().context("starting sumac up")?;
 
-        let committed =
-            watch(&folder.join(&run).join("metrics.jsonl"), STEPS * (cycles + 1), || Ok(child.try_wait()?.is_none()));
+        let (up, mut peak) = (child.id(), 0);
+        let mut look = || {
+            peak = peak.max(peak_of_children(up));
+            Ok(child.try_wait()?.is_none())
+        };
+        let committed = watch(&folder.join(&run).join("metrics.jsonl"), STEPS * (cycles + 1), &mut look);
         if committed.is_err() {
             // Its workers end with it.
             child.kill()?;
@@ -68,7 +82,7 @@ impl Track {
         self.check(&run, workers, cycles)?;
         // A cycle ends with its last step; the first one only starts the clock.
         let ends: Vec<Instant> = committed.into_iter().skip(STEPS - 1).step_by(STEPS).collect();
-        Ok(ends.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect())
+        Ok(Run { seconds: ends.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect(), peak })
     }
 
     /// That the run was what it is taken for: all workers from the start, history in every cycle but the first.
@@ -100,6 +114,17 @@ impl Track {
         ensure!(done.status.success(), "sumac {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
         Ok(())
     }
+}
+
+/// What the workers that a process started have taken of memory at most, in bytes; 0 where the system does not tell.
+fn peak_of_children(process: u32) -> u64 {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    let peak = |child: &str| -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{child}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)
+    };
+    children.split_whitespace().filter_map(peak).sum()
 }
 
 /// When each of the first `steps` steps was seen committed, which is when its line ends.

@@ -1,16 +1,18 @@
-//! Images per second of the paper's networks for eyes at a batch of 64, beside what a plain convolution reaches on as many
-//! threads: refinement alone, and full cycles of real runs, on one worker and on two. Medians of interleaved rounds, since
-//! machines are shared and drift. Refuses to know how fast anything should be.
+//! Images per second of the paper's networks for eyes at a batch of 64: refinement alone, and full cycles of real runs; beside the
+//! same in PyTorch, and beside what a plain convolution reaches on as many threads. Medians of interleaved rounds, since machines
+//! are shared and drift. Refuses to know how fast anything should be.
 
 mod arithmetic;
 mod cycles;
 mod probe;
+mod rival;
 
 use anyhow::Context;
 use arithmetic::Work;
 use clap::Parser;
 use cycles::{STEPS, Track};
 use probe::Probe;
+use rival::Rivals;
 use serde::Serialize;
 use std::{env, fs, path::PathBuf, time::Duration};
 use sumac_common::spec;
@@ -40,7 +42,16 @@ checkpoint_every = "1h"
 samples_every = 1_000_000
 "#;
 const BATCH: f64 = 64.0;
-const WORKERS: [usize; 2] = [1, 2];
+
+/// So many processes of so many threads each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Setup {
+    pub(crate) workers: usize,
+    pub(crate) threads: usize,
+}
+
+const SETUPS: [Setup; 3] =
+    [Setup { workers: 1, threads: 1 }, Setup { workers: 1, threads: 2 }, Setup { workers: 2, threads: 1 }];
 
 /// Measures how fast this machine trains and refines.
 #[derive(Parser)]
@@ -58,17 +69,25 @@ struct Args {
     #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
     seconds: f64,
 
-    /// Where to write the figures.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    /// Where to write the figures, FOLDER/bench.json, and the table of them, FOLDER/bench.md.
+    #[arg(long, value_name = "FOLDER")]
+    into: Option<PathBuf>,
 
     /// The program to measure [default: the one built beside this]
     #[arg(long, value_name = "FILE")]
     sumac: Option<PathBuf>,
 
+    /// A Python that has PyTorch, to measure benches/simgan.py beside [default: only Sumac is measured]
+    #[arg(long, value_name = "FILE")]
+    python: Option<PathBuf>,
+
     /// Be one of several processes that are measured together.
     #[arg(long, hide = true)]
     probe: Option<Probe>,
+
+    /// Of such a process.
+    #[arg(long, hide = true, default_value_t = 1)]
+    threads: usize,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -76,7 +95,7 @@ fn main() -> anyhow::Result<()> {
     // As a worker does.
     let _ = native::memory::keep();
     tch::set_num_interop_threads(1);
-    tch::set_num_threads(1);
+    tch::set_num_threads(args.threads.try_into().context("--threads")?);
     native::determinism::require()?;
     let spec = spec::read(JOB, &[]).map_err(|faults| anyhow::anyhow!("the bench's own job: {:?}", faults.0))?;
     let length = Duration::try_from_secs_f64(args.seconds).context("--seconds")?;
@@ -92,30 +111,30 @@ fn main() -> anyhow::Result<()> {
         Some(sumac) => sumac.clone(),
         None => env::current_exe()?.parent().context("this program lies nowhere")?.with_file_name("sumac"),
     };
+    let rivals = args.python.as_deref().map(|python| Rivals::meet(python, &spec)).transpose()?;
     let mut track = Track::lay(&sumac)?;
-    let work = Work::of(&spec.what.model.refiner, &spec.what.model.discriminator, spec.what.data.image);
-    let per_image = [Probe::convolution_work(), work.refiner, work.of_cycle() / STEPS as f64];
-    let kinds = ["convolution", "refinement", "full cycle"];
-    let mut rows: Vec<Row> = WORKERS
-        .iter()
-        .flat_map(|&workers| kinds.iter().zip(per_image).map(move |(kind, flop)| Row::new(kind, workers, flop)))
+    let mut rows: Vec<Row> = SETUPS
+        .into_iter()
+        .flat_map(|setup| Who::of(setup, rivals.is_some()).map(move |who| Row::new(who, setup)))
         .collect();
     for round in 1..=args.rounds {
         eprintln!("round {round} of {}", args.rounds);
-        for of_workers in rows.chunks_mut(kinds.len()) {
-            let workers = of_workers[0].workers;
-            of_workers[0].rates.push(Probe::Convolution.rate(workers, length)?);
-            of_workers[1].rates.push(Probe::Refinement.rate(workers, length)?);
-            let seconds = track.run(JOB, workers, args.cycles as usize)?;
-            of_workers[2].rates.extend(seconds.iter().map(|seconds| STEPS as f64 * BATCH / seconds));
+        for row in &mut rows {
+            row.measure(&mut track, rivals.as_ref(), length, args.cycles as usize)?;
         }
     }
-    rows.iter_mut().for_each(Row::conclude);
-    let table = Table { machine, rounds: args.rounds, rows };
-    table.print();
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&table)?;
-        fs::write(path, text + "\n").with_context(|| format!("writing `{}`", path.display()))?;
+    let work = Work::of(&spec.what.model.refiner, &spec.what.model.discriminator, spec.what.data.image);
+    rows.iter_mut().for_each(|row| row.conclude(work));
+    let table = Table { machine, rounds: args.rounds, alike: rivals.map(|rivals| rivals.apart), rows };
+    let text = table.text();
+    print!("{text}");
+    if let Some(folder) = &args.into {
+        let write = |name: &str, text: &str| {
+            let path = folder.join(name);
+            fs::write(&path, text).with_context(|| format!("writing `{}`", path.display()))
+        };
+        write("bench.json", &(serde_json::to_string_pretty(&table)? + "\n"))?;
+        write("bench.md", &text)?;
     }
     Ok(())
 }
@@ -147,26 +166,119 @@ impl Machine {
     }
 }
 
-/// One kind of work on so many workers with one thread each.
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Who {
+    /// The limit: one of the refiner's convolutions, forward.
+    Convolution,
+    Refinement,
+    PytorchRefinement,
+    CompiledRefinement,
+    Cycle,
+    OrdinaryCycle,
+    OptimisedCycle,
+}
+
+impl Who {
+    /// An ordinary script knows one process; refining in several is each for itself.
+    fn of(setup: Setup, with_rivals: bool) -> impl Iterator<Item = Self> {
+        let of_one = [Self::PytorchRefinement, Self::CompiledRefinement, Self::OrdinaryCycle];
+        let is_there = move |who: &Self| match who {
+            Self::Convolution | Self::Refinement | Self::Cycle => true,
+            of_rivals => with_rivals && (setup.workers == 1 || !of_one.contains(of_rivals)),
+        };
+        let all = [
+            Self::Convolution,
+            Self::Refinement,
+            Self::PytorchRefinement,
+            Self::CompiledRefinement,
+            Self::Cycle,
+            Self::OrdinaryCycle,
+            Self::OptimisedCycle,
+        ];
+        all.into_iter().filter(is_there)
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Convolution => "a convolution",
+            Self::Refinement => "refining",
+            Self::PytorchRefinement => "refining, PyTorch",
+            Self::CompiledRefinement => "refining, torch.compile",
+            Self::Cycle => "training",
+            Self::OrdinaryCycle => "training, PyTorch, ordinary",
+            Self::OptimisedCycle => "training, PyTorch, optimised",
+        }
+    }
+
+    /// Whom of Sumac it is held against.
+    fn against(self) -> Option<Self> {
+        match self {
+            Self::PytorchRefinement | Self::CompiledRefinement => Some(Self::Refinement),
+            Self::OrdinaryCycle | Self::OptimisedCycle => Some(Self::Cycle),
+            Self::Convolution | Self::Refinement | Self::Cycle => None,
+        }
+    }
+
+    /// Useful floating-point operations per image.
+    fn arithmetic(self, work: Work) -> f64 {
+        match self {
+            Self::Convolution => Probe::convolution_work(),
+            Self::Refinement | Self::PytorchRefinement | Self::CompiledRefinement => work.refiner,
+            Self::Cycle | Self::OrdinaryCycle | Self::OptimisedCycle => work.of_cycle() / STEPS as f64,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Row {
-    work: &'static str,
-    workers: usize,
-    flop_per_image: f64,
+    who: Who,
+    setup: Setup,
     /// Images per second, one for each measurement.
     rates: Vec<f64>,
     images_per_second: f64,
     gflop_per_second: f64,
+    /// Of all processes that train, together, in bytes: the largest there was.
+    peak: Option<u64>,
 }
 
 impl Row {
-    fn new(work: &'static str, workers: usize, flop_per_image: f64) -> Self {
-        Self { work, workers, flop_per_image, rates: Vec::new(), images_per_second: 0.0, gflop_per_second: 0.0 }
+    fn new(who: Who, setup: Setup) -> Self {
+        Self { who, setup, rates: Vec::new(), images_per_second: 0.0, gflop_per_second: 0.0, peak: None }
     }
 
-    fn conclude(&mut self) {
+    fn measure(
+        &mut self,
+        track: &mut Track,
+        rivals: Option<&Rivals<'_>>,
+        length: Duration,
+        cycles: usize,
+    ) -> anyhow::Result<()> {
+        let setup = self.setup;
+        let rival = || rivals.context("nobody is there to measure");
+        let run = match self.who {
+            Who::Convolution => return self.take(Probe::Convolution.rate(setup, length)?),
+            Who::Refinement => return self.take(Probe::Refinement.rate(setup, length)?),
+            Who::PytorchRefinement => return self.take(rival()?.refines("eager", setup, length)?),
+            Who::CompiledRefinement => return self.take(rival()?.refines("compiled", setup, length)?),
+            Who::Cycle => track.run(JOB, setup, cycles)?,
+            Who::OrdinaryCycle => rival()?.trains("ordinary", setup, cycles)?,
+            Who::OptimisedCycle => rival()?.trains("optimised", setup, cycles)?,
+        };
+        self.rates.extend(run.seconds.iter().map(|seconds| STEPS as f64 * BATCH / seconds));
+        self.peak = self.peak.max(Some(run.peak));
+        Ok(())
+    }
+
+    fn take(&mut self, rate: f64) -> anyhow::Result<()> {
+        self.rates.push(rate);
+        Ok(())
+    }
+
+    fn conclude(&mut self, work: Work) {
         self.images_per_second = median(&self.rates);
-        self.gflop_per_second = self.images_per_second * self.flop_per_image / 1e9;
+        self.gflop_per_second = self.images_per_second * self.who.arithmetic(work) / 1e9;
     }
 }
 
@@ -182,43 +294,56 @@ fn median(values: &[f64]) -> f64 {
 struct Table {
     machine: Machine,
     rounds: u32,
+    /// By how much the losses of those who train in PyTorch differ from Sumac's, at most, as a share of them.
+    alike: Option<f64>,
     rows: Vec<Row>,
 }
 
 impl Table {
-    fn print(&self) {
+    /// As Markdown.
+    fn text(&self) -> String {
         let Machine { cpu, cores, libtorch, instructions, load } = &self.machine;
-        println!(
-            "paper-eyes, batch 64, 8 lanes, history 1024; one thread per worker; medians of {} rounds",
+        let mut text = format!(
+            "# Speed on a processor\n\nWritten by `make bench`. The paper's networks for eyes, a batch of 64; a cycle is 2 updates of \
+             the refiner and 1 of the\ndiscriminator, through which 3 batches pass. {cpu}, {cores} cores, {instructions}; libtorch \
+             {libtorch}; load before {load:.1}; medians\nof {} interleaved rounds.\n\n",
             self.rounds
         );
-        println!("{cpu}, {cores} cores, {instructions}; libtorch {libtorch}; load before {load:.1}\n");
-        println!(
-            "{:12}  {:>7}  {:>8}  {:>17}  {:>7}  {:>14}",
-            "", "workers", "images/s", "least .. most", "GFLOP/s", "of convolution"
-        );
+        text += "| processes x threads | what | images/s | least .. most | GFLOP/s | of a convolution | Sumac over it | MiB |\n";
+        text += "|---|---|---|---|---|---|---|---|\n";
         for row in &self.rows {
-            let Row { work, workers, rates, images_per_second, gflop_per_second, .. } = row;
+            let Row { who, setup, rates, images_per_second, gflop_per_second, peak } = row;
             let least = rates.iter().copied().fold(f64::INFINITY, f64::min);
             let most = rates.iter().copied().fold(0.0, f64::max);
-            let share = 100.0 * gflop_per_second / self.of("convolution", *workers).gflop_per_second;
-            println!(
-                "{work:12}  {workers:>7}  {images_per_second:>8.1}  {:>17}  {gflop_per_second:>7.1}  {share:>12.0} %",
-                format!("{least:.1} .. {most:.1}")
+            let share = 100.0 * gflop_per_second / self.of(Who::Convolution, *setup).gflop_per_second;
+            let over = who.against().map(|sumac| self.of(sumac, *setup).images_per_second / images_per_second);
+            let over = over.map_or(String::new(), |over| format!("{over:.2}"));
+            let peak = peak.map_or(String::new(), |peak| (peak >> 20).to_string());
+            text += &format!(
+                "| {} x {} | {} | {images_per_second:.1} | {least:.1} .. {most:.1} | {gflop_per_second:.0} | {share:.0}% | {over} | {peak} |\n",
+                setup.workers,
+                setup.threads,
+                who.words()
             );
         }
-        let gain = |work: &str| self.of(work, 2).images_per_second / self.of(work, 1).images_per_second;
-        println!("\n2 workers over 1: full cycle {:.2}x, convolution {:.2}x", gain("full cycle"), gain("convolution"));
-        println!(
-            "a full cycle is 2 refiner and 1 discriminator updates through which 3 batches pass; GFLOP are useful work"
-        );
+        let [_, threads, workers] = SETUPS;
+        let gain = self.of(Who::Cycle, workers).images_per_second / self.of(Who::Cycle, threads).images_per_second;
+        text += &format!("\n* 2 workers of a thread train {gain:.2}x as fast as 1 worker of two threads.\n");
+        text += "* GFLOP are useful work: what somebody computes twice counts once. MiB: the largest size in memory of all processes \
+                 that train, together.\n";
+        if let Some(apart) = self.alike {
+            text += &format!(
+                "* PyTorch is [`benches/simgan.py`](../benches/simgan.py): *ordinary* as scripts for SimGAN are written, *optimised* as \
+                 somebody writes it who\n  measures, with its memory kept; in two processes under DistributedDataParallel. From the same \
+                 weights and images the losses of a cycle\n  differ from Sumac's by {apart:.0e} of them at most.\n"
+            );
+        }
+        text
     }
 
-    fn of(&self, work: &str, workers: usize) -> &Row {
-        self.rows
-            .iter()
-            .find(|row| row.work == work && row.workers == workers)
-            .expect("every kind is measured on 1 and on 2")
+    fn of(&self, who: Who, setup: Setup) -> &Row {
+        let is_it = |row: &&Row| row.who == who && row.setup == setup;
+        self.rows.iter().find(is_it).expect("of Sumac everything is measured in every setup")
     }
 }
 

@@ -1,6 +1,7 @@
-//! Rates of one kind of work in several processes at once, each with one thread. This program starts itself; a process says
+//! Rates of one kind of work in several processes at once. This program starts itself; a process says
 //! when it is warm, so that all are measured through the same seconds. Knows nothing of training.
 
+use crate::Setup;
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -41,9 +42,10 @@ struct Done {
 }
 
 impl Probe {
-    /// Images per second of `processes` together.
-    pub(crate) fn rate(self, processes: usize, length: Duration) -> anyhow::Result<f64> {
-        let mut probes = (0..processes).map(|_| Running::start(self, length)).collect::<anyhow::Result<Vec<_>>>()?;
+    /// Images per second of all processes together.
+    pub(crate) fn rate(self, setup: Setup, length: Duration) -> anyhow::Result<f64> {
+        let started = (0..setup.workers).map(|_| Running::start(self, setup.threads, length));
+        let mut probes = started.collect::<anyhow::Result<Vec<_>>>()?;
         for probe in &mut probes {
             let warm = probe.hear()?;
             ensure!(warm == "warm", "a probe said `{warm}` before it was measured");
@@ -118,10 +120,11 @@ struct Running {
 }
 
 impl Running {
-    fn start(probe: Probe, length: Duration) -> anyhow::Result<Self> {
+    fn start(probe: Probe, threads: usize, length: Duration) -> anyhow::Result<Self> {
         let name = probe.to_possible_value().context("every probe has a name")?;
         let mut child = Command::new(env::current_exe()?)
-            .args(["--probe", name.get_name(), "--seconds", &length.as_secs_f64().to_string()])
+            .args(["--probe", name.get_name(), "--threads", &threads.to_string()])
+            .args(["--seconds", &length.as_secs_f64().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
