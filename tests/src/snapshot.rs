@@ -4,6 +4,9 @@
 
 use std::{env, fs, path::PathBuf};
 
+/// Of sizes: a little more is another one.
+const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+
 /// Text of a command, with each of `known` (what stands there, what is written instead) and then every figure masked, and gaps
 /// between columns as two spaces: what is left is words and their order.
 #[must_use]
@@ -36,7 +39,7 @@ fn figures(line: &str) -> String {
         }
         before = c;
     }
-    masked
+    UNITS.iter().fold(masked, |masked, unit| masked.replace(&format!("# {unit}"), "# SIZE"))
 }
 
 /// The gaps of a table are as wide as its widest cells.
@@ -65,7 +68,7 @@ mod tests {
 
     #[test]
     fn figures_are_masked_and_words_stay() {
-        assert_eq!(figures("step 24/40, 0.3s ago, 1m02s, 61.2 MiB, w0 v1"), "step #/#, # ago, #, # MiB, w0 v1");
+        assert_eq!(figures("step 24/40, 0.3s ago, 1m02s, 61.2 MiB, w0 v1"), "step #/#, # ago, #, # SIZE, w0 v1");
         assert_eq!(columns("  a    b   c"), "  a  b  c");
         assert_eq!(masked("local-1   7070\n", &[("local-1", "WORKER")]), "WORKER  #\n");
     }

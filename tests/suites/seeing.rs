@@ -2,7 +2,10 @@
 //! programs.
 
 use serde_json::Value;
+use std::time::{Duration, Instant};
 use sumac_tests::{Cluster, Ended, Fault, Job, Process, Room, assert_form, assert_looks, child, kill, masked};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A run on three workers of `up`, one of which stands still in the midst of a step.
 struct Live {
@@ -49,7 +52,10 @@ impl Live {
         let host = self.host();
         let room = self.room.path().display().to_string();
         let known = [(self.job.as_str(), "JOB"), (&room, "ROOM"), (&host, "HOST")];
-        assert_looks(name, &masked(&self.sumac(words).stdout, &known));
+        // On a machine that does other things, too, one of them may be slow.
+        let said = self.sumac(words).stdout;
+        let said: Vec<&str> = said.lines().filter(|line| !line.starts_with("slow ")).collect();
+        assert_looks(name, &masked(&said.join("\n"), &known));
     }
 
     fn host(&self) -> String {
@@ -66,6 +72,14 @@ impl Live {
         said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
     }
 
+    /// A run that stands has no speed.
+    fn awaits_standstill(&self) {
+        let until = Instant::now() + PATIENCE;
+        while !self.json(&["job", &self.job])["steps_per_second"].is_null() {
+            assert!(Instant::now() < until, "after {PATIENCE:?} a run that stands still has a speed");
+        }
+    }
+
     /// The process of this worker.
     fn pid(&self, name: &str) -> u32 {
         child(child(self.up.pid(), "node"), name)
@@ -75,6 +89,7 @@ impl Live {
 #[test]
 fn every_command_that_reads_tells_of_a_live_run_in_words_and_in_the_published_form() {
     let live = Live::start();
+    live.awaits_standstill();
     let (job, node) = (live.job.as_str(), live.host());
     for (form, words) in [
         ("status", vec!["status"]),

@@ -90,7 +90,11 @@ impl Dialled {
         match status.code() {
             Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded => {
                 let failure = unreachable(&self.url);
-                if status.message().is_empty() { failure } else { failure.because(deepest(status)) }
+                match status.source() {
+                    Some(below) => failure.because(deepest(below)),
+                    None if status.message().is_empty() => failure,
+                    None => failure.because_of(status.message()),
+                }
             }
             Code::Unimplemented => {
                 Failure::other_version(format!("what answers at {} is not this version of sumac", self.url))

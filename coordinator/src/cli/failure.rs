@@ -67,6 +67,12 @@ impl Failure {
         self
     }
 
+    #[must_use]
+    pub(super) fn because_of(mut self, cause: &str) -> Self {
+        self.causes.push(cause.to_owned());
+        self
+    }
+
     /// The same, and where it was.
     #[must_use]
     pub(super) fn within(mut self, place: &str) -> Self {

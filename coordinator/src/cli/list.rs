@@ -3,7 +3,7 @@
 use super::{
     args::{Columns, ListRead},
     failure::{Exit, Failure},
-    render::{Cell, print_items, print_line, table_within},
+    render::{Cell, Ruler, print_items, print_line},
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
@@ -40,7 +40,8 @@ pub(super) async fn list<T: Listed>(
     mut fetch: impl AsyncFnMut() -> Result<Vec<T>, Failure>,
 ) -> Result<Exit, Failure> {
     let mut rows = fetch().await?;
-    print(read, &around, &rows);
+    let mut ruler = Ruler::default();
+    print(read, &around, &rows, &mut ruler);
     if !read.watch {
         return Ok(Exit::Done);
     }
@@ -55,12 +56,12 @@ pub(super) async fn list<T: Listed>(
         }
         rows = fetch().await?;
         let changed = rows.iter().filter(|row| shown.get(row.called()) != Some(&row.mark()));
-        print_again(read, changed);
+        print_again(read, changed, &mut ruler);
         shown = marks(&rows);
     }
 }
 
-fn print<T: Listed>(read: &ListRead, around: &Around<'_, T>, rows: &[T]) {
+fn print<T: Listed>(read: &ListRead, around: &Around<'_, T>, rows: &[T], ruler: &mut Ruler) {
     match read.output {
         Columns::Json if read.watch => rows.iter().for_each(print_line),
         Columns::Json => print_items(rows),
@@ -70,7 +71,7 @@ fn print<T: Listed>(read: &ListRead, around: &Around<'_, T>, rows: &[T]) {
             let is_wide = read.output == Columns::Wide;
             let heads = if read.no_header { Vec::new() } else { heads::<T>(is_wide) };
             let cells: Vec<Vec<Cell>> = rows.iter().map(|row| cells(row, is_wide)).collect();
-            anstream::print!("{}", table_within(&heads, &cells, read.width()));
+            anstream::print!("{}", ruler.table(&heads, &cells, read.width()));
             if let Some(below) = (around.below)(rows).filter(|_| !read.no_header) {
                 anstream::println!("{below}");
             }
@@ -78,13 +79,13 @@ fn print<T: Listed>(read: &ListRead, around: &Around<'_, T>, rows: &[T]) {
     }
 }
 
-fn print_again<'r, T: Listed + 'r>(read: &ListRead, changed: impl Iterator<Item = &'r T>) {
+fn print_again<'r, T: Listed + 'r>(read: &ListRead, changed: impl Iterator<Item = &'r T>, ruler: &mut Ruler) {
     match read.output {
         Columns::Json => changed.for_each(print_line),
         Columns::Name => changed.for_each(|row| anstream::println!("{}", row.called())),
         Columns::Table | Columns::Wide => {
             let cells: Vec<Vec<Cell>> = changed.map(|row| cells(row, read.output == Columns::Wide)).collect();
-            anstream::print!("{}", table_within(&[], &cells, read.width()));
+            anstream::print!("{}", ruler.table(&[], &cells, read.width()));
         }
     }
 }

@@ -25,7 +25,7 @@ const NODE: Named = Named {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct NodeView {
     pub name: String,
-    /// What most of its workers do; lost where none of them is here.
+    /// What most of its workers do; where none of them is here, left if all of them did so in order, else lost.
     pub state: String,
     /// Workers here, and all that are known.
     pub workers_here: u64,
@@ -63,7 +63,7 @@ impl NodeView {
         let gone = |worker: &WorkerView| Some(format!("{}: {}", worker.name, worker.cause.as_ref()?));
         Self {
             name: name.to_owned(),
-            state: state(&here),
+            state: state(&here, workers),
             workers_here: here.len() as u64,
             workers: workers.len() as u64,
             devices: distinct(&|worker| Some(worker.device.clone())),
@@ -79,10 +79,11 @@ impl NodeView {
 }
 
 /// The first of these that any of its workers does: what a person wants to hear first.
-fn state(here: &[&WorkerView]) -> String {
+fn state(here: &[&WorkerView], workers: &[&WorkerView]) -> String {
     const FIRST: [&str; 4] = ["draining", "leaving", "training", "refining"];
     let does = |word: &&str| here.iter().any(|worker| worker.state == **word);
     match (here.first(), FIRST.iter().find(|word| does(word))) {
+        (None, _) if workers.iter().all(|worker| worker.presence == "left") => "left".to_owned(),
         (None, _) => "lost".to_owned(),
         (_, Some(word)) => (*word).to_owned(),
         (Some(worker), None) => {

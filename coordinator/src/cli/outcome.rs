@@ -74,7 +74,7 @@ fn figures(summary: &Value) {
         say("speed", format!("{images:.0} images/s in its last generation"));
     }
     if let (Some(workers), Some(redone)) = (count("/workers_seen"), count("/steps_redone")) {
-        say("so far", format!("{} seen, {} done again", counted(workers, "worker"), counted(redone, "step")));
+        say("in all", format!("{} seen, {} done again", counted(workers, "worker"), counted(redone, "step")));
     }
     if let Some(state) = text("/state_sha256") {
         let exact = summary.pointer("/exact").and_then(Value::as_bool).unwrap_or(false);

@@ -14,8 +14,6 @@ use tokio::time::Instant;
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
-/// Characters of a fact; `sumac job` has all of it.
-const FACT_MAX: usize = 100;
 
 /// A bar on a terminal, a line now and then elsewhere; on stderr, so that stdout stays for results.
 pub(super) struct Progress {
@@ -37,7 +35,7 @@ impl Progress {
 
     pub(super) fn show(&mut self, job: &JobView) {
         for fact in self.news.of(job) {
-            self.say(&fact.class, &short(&fact.what));
+            self.say(&fact.class, fact.what.lines().next().unwrap_or_default());
         }
         let has_figures = job.losses.is_some() || job.pieces.is_some() && job.state == "running";
         let waits = job.reason.clone().filter(|_| !has_figures && !job.is_over());
@@ -92,15 +90,6 @@ impl News {
         let last = job.facts.iter().rposition(|fact| told.contains(fact));
         let new = &job.facts[last.map_or(0, |last| last + 1)..];
         new.iter().filter(|fact| !(job.is_over() && fact.what == job.state)).cloned().collect()
-    }
-}
-
-/// The first line, as much of it as is easily read.
-fn short(what: &str) -> String {
-    let line = what.lines().next().unwrap_or_default();
-    match line.char_indices().nth(FACT_MAX) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
     }
 }
 

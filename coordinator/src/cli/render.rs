@@ -42,25 +42,55 @@ pub(super) fn terminal_width() -> Option<usize> {
 
 /// As [`table`]; what does not fit into a line of `width` is taken from the last column, which holds sentences.
 pub(super) fn table_within(heads: &[&str], rows: &[Vec<Cell>], width: Option<usize>) -> String {
-    let Some(width) = width else { return table(heads, rows) };
-    let columns = rows.iter().map(Vec::len).chain([heads.len()]).max().unwrap_or(0);
-    let of = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.width());
-        cells.chain(heads.get(column).map(|head| head.width())).max().unwrap_or(0)
-    };
-    let before: usize = (0..columns.saturating_sub(1)).map(|column| of(column) + GAP.len()).sum();
-    let room = width.saturating_sub(before).max(ROOM_LEAST);
-    let cut = |row: &Vec<Cell>| {
-        let mut row = row.clone();
-        if row.len() == columns
-            && let Some(last) = row.last_mut()
-            && last.text.width() > room
-        {
-            last.text = shortened(&last.text, room);
+    Ruler::default().table(heads, rows, width)
+}
+
+/// How wide columns are, so that rows that come later stand below the earlier ones.
+#[derive(Debug, Default)]
+pub(super) struct Ruler {
+    widths: Vec<usize>,
+}
+
+impl Ruler {
+    /// As [`table_within`], no column narrower than it was.
+    pub(super) fn table(&mut self, heads: &[&str], rows: &[Vec<Cell>], width: Option<usize>) -> String {
+        let rows = width.map_or_else(|| rows.to_vec(), |width| self.cut(heads, rows, width));
+        let heads: Vec<Cell> = heads.iter().map(|head| Cell::from(*head)).collect();
+        self.measure(&heads, &rows);
+        lines(std::iter::once(&heads).filter(|heads| !heads.is_empty()).chain(&rows), &self.widths)
+    }
+
+    fn measure(&mut self, heads: &[Cell], rows: &[Vec<Cell>]) {
+        for row in std::iter::once(heads).chain(rows.iter().map(Vec::as_slice)) {
+            self.widths.resize(self.widths.len().max(row.len()), 0);
+            for (width, cell) in self.widths.iter_mut().zip(row) {
+                *width = cell.text.width().max(*width);
+            }
         }
-        row
-    };
-    table(heads, &rows.iter().map(cut).collect::<Vec<_>>())
+    }
+
+    /// The rows with as much of their sentences as a line has room for.
+    fn cut(&self, heads: &[&str], rows: &[Vec<Cell>], width: usize) -> Vec<Vec<Cell>> {
+        let columns = rows.iter().map(Vec::len).chain([heads.len()]).max().unwrap_or(0);
+        let of = |column: usize| {
+            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.width());
+            let before = self.widths.get(column).copied();
+            cells.chain(heads.get(column).map(|head| head.width())).chain(before).max().unwrap_or(0)
+        };
+        let before: usize = (0..columns.saturating_sub(1)).map(|column| of(column) + GAP.len()).sum();
+        let room = width.saturating_sub(before).max(ROOM_LEAST);
+        let cut = |row: &Vec<Cell>| {
+            let mut row = row.clone();
+            if row.len() == columns
+                && let Some(last) = row.last_mut()
+                && last.text.width() > room
+            {
+                last.text = shortened(&last.text, room);
+            }
+            row
+        };
+        rows.iter().map(cut).collect()
+    }
 }
 
 /// So much of a text as fits, and a sign that there is more.
@@ -77,15 +107,12 @@ fn shortened(text: &str, room: usize) -> String {
 
 /// Columns as wide as their widest cell; nothing is padded at the end of a line. No heads: rows alone.
 pub(super) fn table(heads: &[&str], rows: &[Vec<Cell>]) -> String {
-    let heads: Vec<Cell> = heads.iter().map(|head| Cell::from(*head)).collect();
-    let width = |column: usize| {
-        let cells = std::iter::once(&heads).chain(rows).filter_map(|row| row.get(column));
-        cells.map(|cell| cell.text.width()).max().unwrap_or(0)
-    };
-    let columns = rows.iter().map(Vec::len).chain([heads.len()]).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
+    table_within(heads, rows, None)
+}
+
+fn lines<'r>(rows: impl Iterator<Item = &'r Vec<Cell>>, widths: &[usize]) -> String {
     let mut lines = String::new();
-    for row in std::iter::once(&heads).filter(|heads| !heads.is_empty()).chain(rows) {
+    for row in rows {
         let last = row.iter().rposition(|cell| !cell.text.is_empty()).unwrap_or(0);
         for (column, cell) in row.iter().enumerate().take(last + 1) {
             lines.push_str(&cell.style.style(&cell.text).to_string());
@@ -211,6 +238,13 @@ mod tests {
         let rows = vec![vec!["gpu-03".into(), "its connection broke and it did not come back".into()]];
         assert_eq!(table_within(&["NODE", "REASON"], &rows, Some(24)), "NODE    REASON\ngpu-03  its connection …\n");
         assert_eq!(table_within(&["NODE", "REASON"], &rows, None), table(&["NODE", "REASON"], &rows));
+    }
+
+    #[test]
+    fn rows_that_come_later_stand_below_the_earlier_ones() {
+        let mut ruler = Ruler::default();
+        ruler.table(&["NAME", "STATE"], &[vec!["eyes-7f3".into(), "running".into()]], None);
+        assert_eq!(ruler.table(&[], &[vec!["a".into(), "lost".into()]], None), "a         lost\n");
     }
 
     #[test]

@@ -319,11 +319,12 @@ fn describe_run(job: &JobView) {
     }
     if let Some(losses) = job.losses {
         anstream::println!(
-            "losses    refiner {} (realism {}, self-reg {})   discriminator {}",
+            "losses    refiner {} (realism {}, self-reg {})   discriminator {}{}",
             figure(losses.refiner),
             figure(losses.realism),
             figure(losses.regularisation),
             figure(losses.discriminator),
+            if job.is_over() { format!("   at step {}", grouped(losses.step)) } else { String::new() },
         );
         if let Some((on_real, on_refined)) = losses.accuracy_on_real.zip(losses.accuracy_on_refined) {
             let words = balance::discernment(on_real, on_refined);

@@ -142,6 +142,8 @@ pub(super) struct EachView {
 /// Means over the whole batch of the last step of each network.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct LossView {
+    /// How far the run was when they were told: its very last steps may be missing.
+    pub step: u64,
     /// realism + lambda * regularisation
     pub refiner: Option<f64>,
     pub realism: Option<f64>,
@@ -377,6 +379,7 @@ impl LossView {
         let lambda = spec.and_then(|spec| spec.what.train.lambda);
         let halves = losses.on_refined.value().zip(losses.on_real.value());
         Self {
+            step: beat.step.0,
             refiner: lambda.and_then(|lambda| Some(realism? + lambda * regularisation.unwrap_or(0.0))),
             realism,
             regularisation,

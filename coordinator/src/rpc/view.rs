@@ -7,24 +7,35 @@ use crate::{
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sumac_common::{
     cluster::{self, Fact, JobState, Overview},
+    conversation::Beat,
     ids::{Digest, Step},
     logging::Line,
 };
 use sumac_proto::v1;
 
+/// A run one of whose members waits for the others, or has been silent, for so long stands: it has no speed.
+const STANDS_AFTER: Duration = Duration::from_secs(3);
 /// Facts that come with a job.
 const FACTS_SHOWN: usize = 100;
 
 pub(super) fn job(entry: &Entry, picture: &Picture) -> v1::Job {
     let age = wire_duration(SystemTime::now().duration_since(entry.submitted).unwrap_or_default());
     match &entry.work {
-        Work::Run(job) => v1::Job { age, ..run(job) },
+        Work::Run(job) => v1::Job { age, ..run(job, picture) },
         Work::Pieces(overview) => v1::Job { age, ..in_pieces(overview, picture) },
     }
 }
 
-fn run(job: &cluster::Job) -> v1::Job {
-    let beat = job.progress().cloned();
+fn run(job: &cluster::Job, picture: &Picture) -> v1::Job {
+    let members = job.roster.iter().filter_map(|worker| picture.worker(worker));
+    let beats = members.filter_map(|member| Some((member.beat.as_ref()?, picture.up().saturating_sub(member.heard))));
+    let of_this = beats.filter(|(beat, _)| beat.job == job.id && beat.generation == job.generation);
+    let waits = of_this.map(|(beat, silent)| silent.max(Duration::from_millis(beat.waits_ms))).max();
+    let stands = waits.is_none_or(|waits| waits >= STANDS_AFTER);
+    let beat = job.progress().cloned().map(|beat| match stands {
+        true => Beat { steps_per_second: 0.0, images_per_second: 0.0, ..beat },
+        false => beat,
+    });
     let step = [beat.as_ref().map(|beat| beat.step), job.saved, Some(job.reached)].into_iter().flatten().max();
     let Digest(identity) = job.spec.what.identity();
     v1::Job {

@@ -2,12 +2,12 @@
 
 use super::{Action, Fact, Job, JobState, Presence, Settings, Worker, Workers, holding};
 use crate::{
-    conversation::{Basis, Opening, Order, Place, Wish},
+    conversation::{Basis, Doing, Opening, Order, Place, Wish},
     ids::{Rank, Step, WorkerId},
     lanes,
     spec::plural,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// What opens next.
 pub(super) struct Next {
@@ -48,7 +48,15 @@ impl Job {
         }
         let members = self.candidates(now, workers);
         if members.len() < self.least() {
-            let short = format!("{} of at least {} ready", members.len(), plural(self.least() as u64, "worker"));
+            let prepares = |known: &&Arc<Worker>| {
+                known.beat.as_ref().is_some_and(|beat| beat.job == self.id && beat.doing == Doing::Preparing)
+            };
+            let preparing = match workers.values().filter(prepares).count() {
+                0 => String::new(),
+                preparing => format!(", {preparing} preparing"),
+            };
+            let least = plural(self.least() as u64, "worker");
+            let short = format!("{} of at least {least} ready{preparing}", members.len());
             self.waits_for = Some(match self.unfit.iter().next_back() {
                 Some((worker, why)) => format!("{short}; {worker} does not fit: {why}"),
                 None => short,

@@ -97,7 +97,7 @@ impl Curves {
 
     /// What a beat said.
     pub(super) fn push(&mut self, step: u64, losses: &LossView) {
-        let LossView { refiner, realism, regularisation, discriminator, accuracy_on_real, accuracy_on_refined } =
+        let LossView { refiner, realism, regularisation, discriminator, accuracy_on_real, accuracy_on_refined, .. } =
             *losses;
         if self.points.last().is_some_and(|last| last.last == step) {
             return;
@@ -256,6 +256,7 @@ mod tests {
     fn a_long_run_has_few_points_and_its_true_mean() {
         let mut curves = Curves::of_beats();
         let losses = |value| LossView {
+            step: 0,
             refiner: Some(value),
             realism: None,
             regularisation: None,

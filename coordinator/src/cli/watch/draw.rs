@@ -471,15 +471,19 @@ impl<'c> Canvas<'c> {
         let chosen = stage.fact().map(|told| told.number).filter(|_| is_focus);
         let at = facts.iter().position(|told| Some(told.number) == chosen).unwrap_or_default();
         for told in seen(&facts, at, area.height) {
-            let line = self.event_row(&told.fact, Some(told.number) == chosen);
+            // Where all jobs' events stand together.
+            let about = told.fact.job.as_deref().filter(|_| stage.page == Page::Overview);
+            let line = self.event_row(&told.fact, about, Some(told.number) == chosen);
             self.line(&mut area, line);
         }
     }
 
-    fn event_row(&self, fact: &FactView, is_chosen: bool) -> Line<'static> {
+    fn event_row(&self, fact: &FactView, about: Option<&str>, is_chosen: bool) -> Line<'static> {
+        let about = about.map_or_else(String::new, |job| format!("{job} "));
         Line::from(vec![
             Span::raw(format!("{}{} ", marker(is_chosen), hour(&fact.at))),
             Span::styled(fitted(&fact.class, 9), self.ink.toned(tone(&fact.class))),
+            Span::styled(about, self.ink.faint()),
             Span::styled(one_line(&fact.what), if is_chosen { self.ink.loud() } else { Style::new() }),
         ])
     }
