@@ -190,8 +190,10 @@ def refine(trainer, how, seconds):
     """Images per second, from memory: the better of two usual sizes of a batch."""
     net, rates = trainer.refiner.eval(), []
     if how == "compiled":
-        torch._inductor.config.freezing = True
-        net = torch.compile(net)
+        from torch._inductor import config
+
+        config.freezing = True
+        net = torch.compile(net, dynamic=False)
     with torch.inference_mode() if how == "eager" else torch.no_grad():
         for size in (16, BATCH):
             images = torch.rand(size, *SHAPE) * 2 - 1
@@ -246,8 +248,6 @@ def main():
     if said.losses:
         told = losses(KINDS[said.kind](), said.losses)
     elif said.refine:
-        import torch._inductor.config
-
         told = refine(KINDS[said.kind](), said.refine, said.seconds)
     elif said.processes > 1:
         told = together(said.processes, said.cycles)

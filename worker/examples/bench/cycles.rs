@@ -65,9 +65,9 @@ impl Track {
         let log = File::create(&says)?;
         let mut child = command.stdout(log.try_clone()?).stderr(log).spawn().context("starting sumac up")?;
 
-        let (up, mut peak) = (child.id(), 0);
+        let (up, mut peak) = (child.id().to_string(), 0);
         let mut look = || {
-            peak = peak.max(peak_of_children(up));
+            peak = peak.max(peak_below(&up));
             Ok(child.try_wait()?.is_none())
         };
         let committed = watch(&folder.join(&run).join("metrics.jsonl"), STEPS * (cycles + 1), &mut look);
@@ -116,15 +116,16 @@ impl Track {
     }
 }
 
-/// What the workers that a process started have taken of memory at most, in bytes; 0 where the system does not tell.
-fn peak_of_children(process: u32) -> u64 {
+/// What all below a process have taken of memory at most, in bytes; 0 where the system does not tell.
+fn peak_below(process: &str) -> u64 {
     let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
-    let peak = |child: &str| -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{child}/status")).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)
-    };
-    children.split_whitespace().filter_map(peak).sum()
+    children.split_whitespace().map(|child| peak_of(child).unwrap_or_default() + peak_below(child)).sum()
+}
+
+fn peak_of(process: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)
 }
 
 /// When each of the first `steps` steps was seen committed, which is when its line ends.
