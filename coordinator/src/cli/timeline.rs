@@ -25,6 +25,8 @@ pub(super) enum What {
     /// Said again with the cause, once that is known.
     Closed {
         why: Option<String>,
+        /// For so long before no step had been seen to end.
+        stood: Duration,
     },
 }
 
@@ -39,7 +41,7 @@ pub(super) struct GenerationView {
     pub from_step: Option<u64>,
     /// From its opening until somebody took a step, in seconds.
     pub formed_seconds: Option<f64>,
-    /// From then until it closed, or until now.
+    /// From then until its last step was seen to end, or until now.
     pub ran_seconds: f64,
     pub is_open: bool,
     /// What broke it; none where all left by agreement.
@@ -62,11 +64,12 @@ pub(super) fn generations(turns: &[Turn], ended: SystemTime, is_over: bool) -> V
                 known.formed_seconds = Some(seconds(known.opened_at, turn.at));
                 known.entered_at = Some(turn.at);
             }
-            (What::Closed { why }, Some(known)) if !known.is_open => known.why.clone_from(why),
-            (What::Closed { why }, Some(known)) => {
+            (What::Closed { why, .. }, Some(known)) if !known.is_open => known.why.clone_from(why),
+            (What::Closed { why, stood }, Some(known)) => {
                 known.is_open = false;
                 known.why.clone_from(why);
-                known.ran_seconds = known.entered_at.map_or(0.0, |entered| seconds(entered, turn.at));
+                let open = known.entered_at.map_or(0.0, |entered| seconds(entered, turn.at));
+                known.ran_seconds = (open - stood.as_secs_f64()).max(0.0);
             }
             // Of one whose beginning is not remembered any more.
             (What::Entered { .. } | What::Closed { .. }, _) => {}
@@ -127,7 +130,7 @@ mod tests {
         vec![
             turn(0, 1, What::Opened { workers: names(&["a", "b", "c"]) }),
             turn(1, 1, What::Entered { step: 0 }),
-            turn(61, 1, What::Closed { why: Some("c lost: it fell silent".to_owned()) }),
+            turn(61, 1, What::Closed { why: Some("c lost: it fell silent".to_owned()), stood: Duration::ZERO }),
             turn(62, 2, What::Opened { workers: names(&["a", "b"]) }),
             turn(64, 2, What::Entered { step: 600 }),
         ]
@@ -144,7 +147,11 @@ mod tests {
     #[test]
     fn what_broke_a_generation_is_what_was_found_out_last() {
         let mut turns = a_death();
-        turns.push(turn(65, 1, What::Closed { why: Some("c was lost: its process ended".to_owned()) }));
+        turns.push(turn(
+            65,
+            1,
+            What::Closed { why: Some("c was lost: its process ended".to_owned()), stood: Duration::ZERO },
+        ));
         let all = generations(&turns, at(100), false);
         assert_eq!((all[0].why.as_deref(), all[0].ran_seconds), (Some("c was lost: its process ended"), 60.0));
     }
@@ -155,6 +162,15 @@ mod tests {
         assert_eq!(goodput(&all, at(100), 1_000, 0), Some(0.96));
         assert!((goodput(&all, at(100), 900, 100).unwrap() - 0.864).abs() < 1e-9);
         assert_eq!(goodput(&[], at(100), 0, 0), None);
+    }
+
+    #[test]
+    fn a_generation_that_stood_before_it_was_closed_did_not_run_meanwhile() {
+        let mut turns = a_death();
+        turns[2] = turn(61, 1, What::Closed { why: None, stood: Duration::from_secs(5) });
+        let all = generations(&turns, at(100), false);
+        assert_eq!(all[0].ran_seconds, 55.0);
+        assert_eq!(goodput(&all, at(100), 1_000, 0), Some(0.91));
     }
 
     #[test]

@@ -419,7 +419,7 @@ impl FactView {
         let what = match turn.what? {
             turn::What::Opened(opened) => What::Opened { workers: opened.workers },
             turn::What::Entered(entered) => What::Entered { step: entered.step },
-            turn::What::Closed(closed) => What::Closed { why: closed.why },
+            turn::What::Closed(closed) => What::Closed { why: closed.why, stood: duration(closed.stood) },
         };
         Some(Turn { at, generation: turn.generation, what })
     }

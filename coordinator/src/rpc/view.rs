@@ -141,10 +141,13 @@ fn turn(fact: &Fact) -> Option<v1::Turn> {
             (generation, What::Opened(Opened { workers: workers.iter().map(|worker| worker.0.clone()).collect() }))
         }
         Fact::GenerationEntered { generation, step, .. } => (generation, What::Entered(Entered { step: step.0 })),
-        Fact::GenerationClosed { generation, why, .. } => (generation, What::Closed(Closed { why: why.clone() })),
+        Fact::GenerationClosed { generation, why, stood, .. } => {
+            (generation, What::Closed(Closed { why: why.clone(), stood: wire_duration(*stood) }))
+        }
         // What broke it, once that is known: its members had only heard each other fall silent.
         Fact::Incident(incident) => {
-            (&incident.generation, What::Closed(Closed { why: Some(incident.cause.to_string()) }))
+            let closed = Closed { why: Some(incident.cause.to_string()), stood: wire_duration(incident.stood) };
+            (&incident.generation, What::Closed(closed))
         }
         _ => return None,
     };

@@ -7,7 +7,7 @@ use crate::{
     spec::plural,
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// What happened, for the journal and for people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -121,6 +121,9 @@ pub enum Fact {
         generation: Generation,
         /// What went wrong; none where all left by agreement.
         why: Option<String>,
+        /// For so long before no step had been seen to end: it had stood, or what it worked on was lost.
+        #[serde(default)]
+        stood: Duration,
     },
     /// A failure, and what became of it.
     Incident(Box<Incident>),

@@ -24,6 +24,9 @@ pub struct Incident {
     pub members: usize,
     /// `None` as long as the job does not run again.
     pub mended: Option<Mended>,
+    /// For so long before it was noticed no step had been seen to end; zero where it was noticed at once.
+    #[serde(default)]
+    pub stood: Duration,
 }
 
 /// What began it, as far as it is known: a worker that went, or what was said first.
@@ -67,7 +70,7 @@ pub struct Mended {
 
 impl Incident {
     pub(super) fn new(job: JobId, generation: Generation, members: usize, cause: Cause) -> Self {
-        Self { job, generation, cause, evidence: Vec::new(), members, mended: None }
+        Self { job, generation, cause, evidence: Vec::new(), members, mended: None, stood: Duration::ZERO }
     }
 
     /// A worker that is gone explains what the others said, whoever was heard first.
@@ -158,6 +161,9 @@ impl fmt::Display for Incident {
             Some(step) => write!(f, "; generation {} broke at step {step}", self.generation)?,
             None => write!(f, "; generation {} broke", self.generation)?,
         }
+        if !self.stood.is_zero() {
+            write!(f, " after standing for {:.1} s", self.stood.as_secs_f64())?;
+        }
         let heard = self.evidence.iter().map(|evidence| &evidence.worker).collect::<BTreeSet<_>>().len();
         if heard > 0 {
             write!(f, " by the word of {heard} of {}", plural(self.members as u64, "member"))?;
@@ -165,7 +171,8 @@ impl fmt::Display for Incident {
         match &self.mended {
             Some(Mended { generation, step, members, after }) => write!(
                 f,
-                "; went on at step {step} as generation {generation} of {members} after {:.1} s",
+                "; went on at step {step} as generation {generation} of {} after {:.1} s",
+                plural(*members as u64, "worker"),
                 after.as_secs_f64()
             ),
             None => Ok(()),

@@ -63,6 +63,8 @@ impl fmt::Display for JobState {
     }
 }
 
+/// Of a generation that broke it is told for how long it had not moved, from here on.
+const STOOD_LEAST: Duration = Duration::from_secs(2);
 /// A worker that nobody reached is not asked again for so long, at first.
 const SET_ASIDE_FOR: Duration = Duration::from_secs(60);
 /// To about an hour.
@@ -133,6 +135,9 @@ pub struct Job {
     /// When the last generation closed.
     #[serde(skip)]
     pub(super) closed_at: Option<Duration>,
+    /// When its first member was last heard to have come further, as long as a generation is open.
+    #[serde(skip)]
+    pub(super) moved_at: Option<Duration>,
     /// Entries in a row that failed.
     #[serde(skip)]
     pub(super) failures: u32,
@@ -190,6 +195,7 @@ impl Job {
             given_up: false,
             gathering_since: None,
             closed_at: None,
+            moved_at: None,
             failures: 0,
             blamed: BTreeMap::new(),
             set_aside: BTreeMap::new(),
@@ -415,9 +421,13 @@ impl Job {
         self.closed_at = Some(now);
         self.beat = None;
         let why = cause.as_ref().map(ToString::to_string);
-        actions.push(Action::Note(Fact::GenerationClosed { job: self.id.clone(), generation, why }));
+        // Beats come every second: a moment says nothing.
+        let stood = self.moved_at.take().map(|moved| now.saturating_sub(moved));
+        let stood = stood.filter(|stood| cause.is_some() && *stood >= STOOD_LEAST).unwrap_or_default();
+        actions.push(Action::Note(Fact::GenerationClosed { job: self.id.clone(), generation, why, stood }));
         if let Some(cause) = cause {
-            let incident = || (now, Incident::new(self.id.clone(), generation, self.roster.len(), cause));
+            let broken = Incident::new(self.id.clone(), generation, self.roster.len(), cause);
+            let incident = || (now, Incident { stood, ..broken });
             self.incident.get_or_insert_with(incident);
         }
         if others == Others::AreTold {

@@ -87,6 +87,7 @@ scripts! {
     a_worker_of_another_version_is_refused,
     a_worker_with_other_images_or_other_numbers_is_turned_away,
     an_entry_whose_word_was_lost_counts,
+    an_incident_says_how_long_the_run_had_stood,
     an_operator_gives_up_members_that_are_silent,
     attempts_that_fail_do_not_become_a_storm,
     checkpoints_that_fail_are_an_incident_once_until_one_is_saved,
