@@ -43,7 +43,7 @@ impl Cluster {
                 if let Some(found) = job.heard_imbalance(&beat) {
                     actions.push(Action::Note(Fact::OutOfBalance { job: job.id.clone(), what: found.to_string() }));
                 }
-                if job.beat.as_ref().is_none_or(|last| last.step < beat.step) {
+                if job.moved_at.is_none() || job.beat.as_ref().is_none_or(|last| last.step < beat.step) {
                     job.moved_at = Some(now);
                 }
                 job.beat = Some(beat);

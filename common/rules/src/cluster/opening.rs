@@ -179,6 +179,7 @@ impl Job {
         let furthest = self.standings.values().filter_map(|standing| standing.holds).map(|holds| holds.step).max();
         self.reached = self.reached.max(furthest.unwrap_or_default());
         self.generation = self.generation.next();
+        self.moved_at = None;
         self.roster = roster.iter().map(|place| place.worker.clone()).collect();
         self.seen.extend(self.roster.iter().cloned());
         self.so_far.workers_seen = self.seen.len() as u64;

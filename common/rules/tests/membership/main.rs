@@ -79,6 +79,7 @@ scripts! {
     a_restarted_coordinator_waits_for_every_member,
     a_restarted_first_worker_comes_last,
     a_restarted_worker_is_a_newcomer_under_its_old_name,
+    a_run_that_was_paused_did_not_stand_meanwhile,
     a_silent_worker_is_hung_up_on_and_comes_back_with_where_it_stands,
     a_single_worker_restarted_after_its_loss_was_noticed_goes_on_at_once,
     a_paused_job_goes_on_when_it_is_submitted_again,
