@@ -65,8 +65,7 @@ type Said = ((u32, u32), Vec<(String, String)>);
 
 fn read(source: &Source, frozen: &Frozen, id: SampleId, key: &str) -> Result<Said, Unread> {
     // What could not be used is left out of the frozen set, so the sample lies there or further on.
-    let listed = source.samples().iter().enumerate().skip(id.0 as usize);
-    let at = listed.into_iter().find(|(_, sample)| sample.key == key).map(|(at, _)| at);
+    let at = (id.0 as usize..source.samples().len()).find(|&at| source.samples()[at].key == key);
     let size = match at {
         Some(at) if frozen.manifest().resize != Resize::Exact => {
             let picture = source.picture(at)?;

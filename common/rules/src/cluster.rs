@@ -425,7 +425,7 @@ impl Cluster {
             };
             let beat = |member: &WorkerId| {
                 let known = self.workers.get(member).filter(|known| known.presence == Presence::Here)?;
-                known.beat.as_ref().filter(|beat| beat.job == job.id && beat.generation == job.generation)
+                job.beat_of(known)
             };
             let waits = |member| beat(member).is_some_and(|beat| Duration::from_millis(beat.waits_ms) >= limit);
             if job.roster.len() > 1 && job.roster.iter().all(waits) {

@@ -13,8 +13,6 @@ use sumac_common::{
 };
 use sumac_proto::v1;
 
-/// A run one of whose members waits for the others, or has been silent, for so long stands: it has no speed.
-const STANDS_AFTER: Duration = Duration::from_secs(3);
 /// Facts that come with a job.
 const FACTS_SHOWN: usize = 100;
 
@@ -28,10 +26,7 @@ pub(super) fn job(entry: &Entry, picture: &Picture) -> v1::Job {
 
 fn run(job: &cluster::Job, picture: &Picture) -> v1::Job {
     let members = job.roster.iter().filter_map(|worker| picture.worker(worker));
-    let beats = members.filter_map(|member| Some((member.beat.as_ref()?, picture.up().saturating_sub(member.heard))));
-    let of_this = beats.filter(|(beat, _)| beat.job == job.id && beat.generation == job.generation);
-    let waits = of_this.map(|(beat, silent)| silent.max(Duration::from_millis(beat.waits_ms))).max();
-    let stands = waits.is_none_or(|waits| waits >= STANDS_AFTER);
+    let stands = job.stands(members, picture.up());
     let beat = job.progress().cloned().map(|beat| match stands {
         true => Beat { steps_per_second: 0.0, images_per_second: 0.0, ..beat },
         false => beat,

@@ -108,7 +108,7 @@ impl Probe {
 }
 
 /// In (-1, 1).
-fn noise(n: usize) -> Vec<f32> {
+pub(crate) fn noise(n: usize) -> Vec<f32> {
     let mut chance = random::stream(7, Stream::Init, Lane(0), Step(0));
     (0..n).map(|_| 1.9 * random::uniform(&mut chance) - 0.95).collect()
 }

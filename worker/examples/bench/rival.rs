@@ -1,7 +1,7 @@
 //! The same training in PyTorch: `benches/simgan.py`, started in the Python that it needs. Before it is measured it shows that it
 //! computes the same: the losses of one cycle from weights and images that it is given. Knows nothing of how it is written.
 
-use crate::{Setup, cycles::Run};
+use crate::{Setup, cycles::Run, probe::noise};
 use anyhow::{Context, ensure};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -13,7 +13,6 @@ use std::{
 use sumac_common::{
     ids::{ContentId, Lane, Step},
     losses::{Losses, Mean},
-    random::{self, Stream},
     schedule::Phase,
     spec::Spec,
 };
@@ -106,8 +105,8 @@ impl Given {
     fn draw(spec: &Spec) -> Self {
         let image = spec.what.data.image;
         let batch = spec.what.train.batch as usize;
-        let mut chance = random::stream(7, Stream::Init, Lane(0), Step(0));
-        let mut images = |n: usize| (0..n * image.len()).map(|_| 1.9 * random::uniform(&mut chance) - 0.95).collect();
+        let mut pixels = noise(5 * batch / 2 * image.len()).into_iter();
+        let mut images = |n: usize| pixels.by_ref().take(n * image.len()).collect();
         Self {
             batch,
             shape: [image.channels, image.height, image.width].map(|side| side as usize),

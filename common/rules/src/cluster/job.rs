@@ -1,6 +1,6 @@
 //! One job as the coordinator sees it: its state, its last generation, who stands where.
 
-use super::{Action, Cause, Fact, Incident};
+use super::{Action, Cause, Fact, Incident, Worker};
 use crate::{
     balance::{self, Imbalance},
     checkpoint::Saved,
@@ -63,6 +63,8 @@ impl fmt::Display for JobState {
     }
 }
 
+/// A run one of whose members waits for so long has no speed.
+const STANDS_AFTER: Duration = Duration::from_secs(3);
 /// Of a generation that broke it is told for how long it had not moved, from here on.
 const STOOD_LEAST: Duration = Duration::from_secs(2);
 /// A worker that nobody reached is not asked again for so long, at first.
@@ -227,6 +229,21 @@ impl Job {
     #[must_use]
     pub fn progress(&self) -> Option<&Beat> {
         self.beat.as_ref()
+    }
+
+    /// What this worker last said as a member of its generation.
+    pub(super) fn beat_of<'w>(&self, worker: &'w Worker) -> Option<&'w Beat> {
+        worker.beat.as_ref().filter(|beat| beat.job == self.id && beat.generation == self.generation)
+    }
+
+    /// Whether one of its members has waited for the others, or been silent, for a while: whatever was said of its speed is old.
+    #[must_use]
+    pub fn stands<'w>(&self, members: impl IntoIterator<Item = &'w Worker>, now: Duration) -> bool {
+        let waits = |member: &'w Worker| {
+            let silent = now.saturating_sub(member.heard);
+            Some(silent.max(Duration::from_millis(self.beat_of(member)?.waits_ms)))
+        };
+        members.into_iter().filter_map(waits).max().is_none_or(|waits| waits >= STANDS_AFTER)
     }
 
     /// What is out of balance, once, when it has been for a while.
