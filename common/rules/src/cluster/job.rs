@@ -468,7 +468,7 @@ impl Job {
     /// Ready workers outside the last roster that could take part now.
     pub(super) fn newcomers<'a>(&'a self, workers: &'a super::Workers) -> impl Iterator<Item = &'a WorkerId> {
         self.ready.keys().filter(|id| {
-            let is_here = |known: &super::Worker| {
+            let is_here = |known: &Worker| {
                 known.presence == super::Presence::Here && known.job.as_ref() == Some(&self.id) && !known.is_leaving()
             };
             !self.roster.contains(*id)
