@@ -54,9 +54,9 @@ pub(super) struct Ruler {
 impl Ruler {
     /// As [`table_within`], no column narrower than it was.
     pub(super) fn table(&mut self, heads: &[&str], rows: &[Vec<Cell>], width: Option<usize>) -> String {
-        let rows = width.map_or_else(|| rows.to_vec(), |width| self.cut(heads, rows, width));
         let heads: Vec<Cell> = heads.iter().map(|head| Cell::from(*head)).collect();
-        self.measure(&heads, &rows);
+        self.measure(&heads, rows);
+        let rows = rows.iter().map(|row| self.cut(row, width)).collect::<Vec<_>>();
         lines(std::iter::once(&heads).filter(|heads| !heads.is_empty()).chain(&rows), &self.widths)
     }
 
@@ -69,27 +69,18 @@ impl Ruler {
         }
     }
 
-    /// The rows with as much of their sentences as a line has room for.
-    fn cut(&self, heads: &[&str], rows: &[Vec<Cell>], width: usize) -> Vec<Vec<Cell>> {
-        let columns = rows.iter().map(Vec::len).chain([heads.len()]).max().unwrap_or(0);
-        let of = |column: usize| {
-            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.width());
-            let before = self.widths.get(column).copied();
-            cells.chain(heads.get(column).map(|head| head.width())).chain(before).max().unwrap_or(0)
-        };
-        let before: usize = (0..columns.saturating_sub(1)).map(|column| of(column) + GAP.len()).sum();
-        let room = width.saturating_sub(before).max(ROOM_LEAST);
-        let cut = |row: &Vec<Cell>| {
-            let mut row = row.clone();
-            if row.len() == columns
-                && let Some(last) = row.last_mut()
-                && last.text.width() > room
-            {
-                last.text = shortened(&last.text, room);
+    /// A row with as much of its sentence as a line has room for. No column is padded to the width of the last.
+    fn cut(&self, row: &[Cell], width: Option<usize>) -> Vec<Cell> {
+        let mut row = row.to_vec();
+        let Some(width) = width.filter(|_| row.len() == self.widths.len()) else { return row };
+        if let (Some(cell), [before @ .., _]) = (row.last_mut(), self.widths.as_slice()) {
+            let before: usize = before.iter().map(|column| column + GAP.len()).sum();
+            let room = width.saturating_sub(before).max(ROOM_LEAST);
+            if cell.text.width() > room {
+                cell.text = shortened(&cell.text, room);
             }
-            row
-        };
-        rows.iter().map(cut).collect()
+        }
+        row
     }
 }
 
