@@ -11,6 +11,7 @@ mod completion;
 mod convert;
 mod dashboard;
 mod data;
+mod describe;
 mod destination;
 mod dial;
 mod doctor;

@@ -2,7 +2,10 @@
 //! programs.
 
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 use sumac_tests::{Cluster, Ended, Fault, Job, Process, Room, assert_form, assert_looks, child, kill, masked};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -106,6 +109,8 @@ fn every_command_that_reads_tells_of_a_live_run_in_words_and_in_the_published_fo
         assert_form(form, &live.json(&words));
         if form != "doctor" {
             live.looks(form, &words);
+            live.looks(&format!("{form}-wide"), &[&words[..], &["-o", "wide"]].concat());
+            live.looks(&format!("{form}-name"), &[&words[..], &["-o", "name"]].concat());
         }
     }
     for (form, words) in [("log", vec!["logs", job]), ("event", vec!["events", job])] {
@@ -114,10 +119,9 @@ fn every_command_that_reads_tells_of_a_live_run_in_words_and_in_the_published_fo
         lines.iter().for_each(|line| assert_form(form, line));
     }
     live.looks("events", &["events", job]);
-    for (name, words) in [("workers", vec!["workers"]), ("nodes", vec!["nodes"]), ("jobs", vec!["jobs"])] {
-        live.looks(&format!("{name}-wide"), &[&words[..], &["-o", "wide"]].concat());
-        live.looks(&format!("{name}-name"), &[&words[..], &["-o", "name"]].concat());
-    }
+    live.looks("events-wide", &["events", job, "-o", "wide"]);
+    let who: BTreeSet<String> = live.sumac(&["logs", "-o", "name"]).stdout.lines().map(str::to_owned).collect();
+    assert!(who.contains("coordinator") && who.contains("local-2"), "{who:?} say something");
     assert!(live.sumac(&["samples", job, "--draw"]).stdout.contains('▀'), "no picture is drawn");
     live.sumac(&["doctor", "--cluster", "--job", "seen.toml", "--verbose"]).assert(0, &["0 failed", "-> "]);
     Fault::release(&live.room, "either");
@@ -127,10 +131,13 @@ fn every_command_that_reads_tells_of_a_live_run_in_words_and_in_the_published_fo
 #[test]
 fn who_follows_is_told_of_a_killed_worker_and_that_the_run_went_on() {
     let live = Live::start();
-    let [events, logs, job] = [
+    let host = live.host();
+    let [events, logs, job, status, node] = [
         vec!["events", "--follow"],
         vec!["logs", "--follow", "--level", "warn"],
         vec!["job", live.job.as_str(), "--watch"],
+        vec!["status", "--watch"],
+        vec!["node", &host, "--watch"],
     ]
     .map(|words| live.room.start_sumac(&words, &[]));
     let workers = live.room.start_sumac(&["workers", "--watch", "-o", "json"], &[]);
@@ -145,6 +152,8 @@ fn who_follows_is_told_of_a_killed_worker_and_that_the_run_went_on() {
     logs.says(&victim, 1);
     workers.says(&format!("\"name\":\"{victim}\""), 2);
     job.says("2 generations", 1);
+    status.says("coordinator", 2);
+    node.says(&format!("{victim}  "), 2);
     live.up.finish().assert(0, &["finished"]);
 }
 

@@ -51,7 +51,7 @@ pub enum Command {
     /// The pictures of a run, in the terminal: synthetic, refined and real images side by side
     Samples(Samples),
     /// List the checkpoints of a job, oldest first
-    Checkpoints(Describe),
+    Checkpoints(ListCheckpoints),
     /// List the machines and how they are
     Nodes(List),
     /// Describe one machine and the workers on it
@@ -138,6 +138,7 @@ pub enum Command {
     },
 }
 
+/// What was looked at once, such as a data set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     #[default]
@@ -152,6 +153,40 @@ pub struct Read {
     pub output: Output,
 }
 
+/// What a cluster is asked again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    #[default]
+    Table,
+    /// With all there is to say, and nothing cut
+    Wide,
+    Json,
+    /// Nothing but names, a line each, as other commands take them
+    Name,
+}
+
+/// How the cluster is read.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct Reading {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Form,
+    /// Go on, and print again what changes
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
+impl Reading {
+    pub(super) fn is_wide(&self) -> bool {
+        self.output == Form::Wide
+    }
+
+    /// Characters of a line on this terminal; what is piped is never cut.
+    pub(super) fn width(&self) -> Option<usize> {
+        if self.is_wide() { None } else { super::render::terminal_width() }
+    }
+}
+
 // Only the commands that dial have it.
 #[derive(Debug, clap::Args)]
 pub struct Reach {
@@ -163,47 +198,25 @@ pub struct Reach {
 #[derive(Debug, clap::Args)]
 pub struct Look {
     #[command(flatten)]
-    pub read: Read,
+    pub reading: Reading,
     #[command(flatten)]
     pub reach: Reach,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Columns {
-    #[default]
-    Table,
-    /// With more columns
-    Wide,
-    Json,
-    /// Nothing but names, a line each
-    Name,
-}
-
 /// How a list is read.
 #[derive(Debug, clap::Args)]
-pub struct ListRead {
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Columns,
-    /// Go on, and print rows again that change
-    #[arg(short, long)]
-    pub watch: bool,
+pub struct ListReading {
+    #[command(flatten)]
+    pub reading: Reading,
     /// Rows alone: no heads, no sum below
     #[arg(long)]
     pub no_header: bool,
 }
 
-impl ListRead {
-    /// Characters of a line on this terminal; what is piped is never cut.
-    pub(super) fn width(&self) -> Option<usize> {
-        if self.output == Columns::Wide { None } else { super::render::terminal_width() }
-    }
-}
-
 #[derive(Debug, clap::Args)]
 pub struct List {
     #[command(flatten)]
-    pub read: ListRead,
+    pub list: ListReading,
     #[command(flatten)]
     pub reach: Reach,
 }
@@ -213,7 +226,7 @@ pub struct DescribeNode {
     /// Its name, or enough of its beginning
     pub node: String,
     #[command(flatten)]
-    pub read: Read,
+    pub reading: Reading,
     #[command(flatten)]
     pub reach: Reach,
 }
@@ -223,7 +236,7 @@ pub struct Logs {
     /// A job, a worker, a node or `coordinator`, or enough of its beginning [default: everybody]
     pub about: Option<String>,
     /// Go on with what is said from now on
-    #[arg(short, long)]
+    #[arg(short, long, visible_short_alias = 'w', visible_alias = "watch")]
     pub follow: bool,
     /// Of what was said before, the newest so many lines; 0 for all that are kept
     #[arg(long, value_name = "N", default_value_t = 200)]
@@ -240,8 +253,9 @@ pub struct Logs {
     /// Only lines that contain this
     #[arg(long, value_name = "TEXT")]
     pub grep: Option<String>,
-    #[command(flatten)]
-    pub read: Read,
+    /// How to print; the names are of those who say something, each once
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Form,
     #[command(flatten)]
     pub reach: Reach,
 }
@@ -259,13 +273,14 @@ pub struct Events {
     /// A job, a worker or a node, or enough of its beginning [default: everything]
     pub about: Option<String>,
     /// Go on with what happens from now on
-    #[arg(short, long)]
+    #[arg(short, long, visible_short_alias = 'w', visible_alias = "watch")]
     pub follow: bool,
     /// Each word of a failure too, not only what it comes to
     #[arg(short, long)]
     pub all: bool,
-    #[command(flatten)]
-    pub read: Read,
+    /// How to print; the names are of the jobs and workers that something happened to, each once
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Form,
     #[command(flatten)]
     pub reach: Reach,
 }
@@ -321,20 +336,19 @@ pub struct Evict {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Describe {
+pub struct DescribeJob {
     #[command(flatten)]
     pub target: Target,
     #[command(flatten)]
-    pub read: Read,
+    pub reading: Reading,
 }
 
 #[derive(Debug, clap::Args)]
-pub struct DescribeJob {
+pub struct ListCheckpoints {
     #[command(flatten)]
-    pub describe: Describe,
-    /// Go on until it is over, and describe it again whenever more than its step changes
-    #[arg(short, long)]
-    pub watch: bool,
+    pub target: Target,
+    #[command(flatten)]
+    pub list: ListReading,
 }
 
 #[derive(Debug, clap::Args)]
@@ -508,7 +522,7 @@ pub struct Compare {
     #[arg(value_name = "RUN", required = true)]
     pub runs: Vec<String>,
     #[command(flatten)]
-    pub read: Read,
+    pub list: ListReading,
     #[command(flatten)]
     pub reach: Reach,
 }

@@ -2,17 +2,23 @@
 //! `evaluate` answers.
 
 use super::{
-    args::{self, Output},
+    args::{self, Reading},
     failure::{Exit, Failure},
-    render::{Cell, grouped, print_items, table},
-    samples::output_of,
+    list::{Around, Listed, list, rows_of},
+    render::{Cell, grouped},
+    samples::job_of,
 };
 use serde::Serialize;
 use std::{
     fs,
     path::{Path, PathBuf},
 };
-use sumac_common::{balance, ids::Step, metrics, spec};
+use sumac_common::{
+    balance,
+    ids::Step,
+    metrics,
+    spec::{self, Spec},
+};
 
 const SPEC: &str = "spec.toml";
 
@@ -32,24 +38,31 @@ pub(super) struct Compared {
     pub accuracy_on_real: Option<f64>,
     /// What is out of balance, in words.
     pub imbalance: Option<String>,
+    /// How far it is, where that is known.
+    #[serde(skip)]
+    percent: Option<u64>,
 }
 
 pub(super) async fn compare(args: args::Compare) -> Result<Exit, Failure> {
-    let mut runs = Vec::new();
-    for named in &args.runs {
-        let folder =
-            if Path::new(named).is_dir() { PathBuf::from(named) } else { output_of(named, &args.reach).await? };
-        runs.push(Compared::of(named, &folder)?);
-    }
-    match args.read.output {
-        Output::Json => print_items(&runs),
-        Output::Table => print(&runs),
-    }
-    Ok(Exit::Done)
+    let around = Around { nothing: "no run is named", below: |_| None };
+    list(&args.list, around, async || {
+        let mut runs = Vec::new();
+        for named in &args.runs {
+            runs.push(if Path::new(named).is_dir() {
+                Compared::of(named, Path::new(named), None)?
+            } else {
+                let job = job_of(named, &args.reach).await?;
+                Compared::of(named, Path::new(&job.output_dir), job.spec)?
+            });
+        }
+        Ok(runs)
+    })
+    .await
 }
 
 impl Compared {
-    pub(super) fn of(run: &str, folder: &Path) -> Result<Self, Failure> {
+    /// A run leaves its spec when it ends; until then who knows it says it.
+    pub(super) fn of(run: &str, folder: &Path, known: Option<Spec>) -> Result<Self, Failure> {
         let path = folder.join(metrics::FILE);
         let text = fs::read_to_string(&path).map_err(|error| {
             Failure::new(Exit::Failed, format!("cannot read {}", path.display()))
@@ -64,7 +77,8 @@ impl Compared {
         }
         let steps = rows.last().map_or(Step(0), |row| row.step.next());
         let losses = metrics::at_the_end(&rows);
-        let spec = fs::read_to_string(folder.join(SPEC)).ok().and_then(|text| spec::read(&text, &[]).ok());
+        let left = || spec::read(&fs::read_to_string(folder.join(SPEC)).ok()?, &[]).ok();
+        let spec = known.or_else(left);
         Ok(Self {
             run: run.to_owned(),
             output_dir: folder.to_owned(),
@@ -76,31 +90,14 @@ impl Compared {
             discriminator: losses.on_refined.value(),
             accuracy_on_refined: losses.right_on_refined.value(),
             accuracy_on_real: losses.right_on_real.value(),
+            percent: spec.as_ref().and_then(|spec| (100 * steps.0).checked_div(spec.what.train.steps.0)),
             imbalance: spec.and_then(|spec| Some(balance::imbalance(&losses, &spec.what, steps)?.to_string())),
         })
     }
 }
 
-pub(super) fn print(runs: &[Compared]) {
-    let figure = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
-    let share = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{:.0}%", 100.0 * value));
-    let row = |run: &Compared| {
-        [
-            run.run.clone(),
-            grouped(run.steps),
-            run.lambda.map_or_else(|| "-".to_owned(), |lambda| lambda.to_string()),
-            figure(run.realism),
-            figure(run.regularisation),
-            figure(run.change),
-            figure(run.discriminator),
-            share(run.accuracy_on_refined),
-            share(run.accuracy_on_real),
-            run.imbalance.clone().unwrap_or_default(),
-        ]
-        .map(Cell::from)
-        .to_vec()
-    };
-    let heads = [
+impl Listed for Compared {
+    const HEADS: &'static [&'static str] = &[
         "RUN",
         "STEPS",
         "LAMBDA",
@@ -112,5 +109,41 @@ pub(super) fn print(runs: &[Compared]) {
         "ON REAL",
         "BALANCE",
     ];
-    anstream::print!("{}", table(&heads, &runs.iter().map(row).collect::<Vec<_>>()));
+    const WIDE: &'static [&'static str] = &["OUTPUT"];
+
+    fn called(&self) -> &str {
+        &self.run
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        let figure = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
+        let share = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{:.0}%", 100.0 * value));
+        [
+            self.run.clone(),
+            grouped(self.steps),
+            self.lambda.map_or_else(|| "-".to_owned(), |lambda| lambda.to_string()),
+            figure(self.realism),
+            figure(self.regularisation),
+            figure(self.change),
+            figure(self.discriminator),
+            share(self.accuracy_on_refined),
+            share(self.accuracy_on_real),
+            self.imbalance.clone().unwrap_or_default(),
+        ]
+        .map(Cell::from)
+        .to_vec()
+    }
+
+    fn wide(&self) -> Vec<Cell> {
+        vec![self.output_dir.display().to_string().into()]
+    }
+
+    fn mark(&self) -> String {
+        format!("{:?} {:?}", self.percent, self.imbalance)
+    }
+}
+
+/// As `compare` prints them.
+pub(super) fn print(runs: &[Compared]) {
+    anstream::print!("{}", rows_of(runs, &Reading::default()));
 }

@@ -1,13 +1,14 @@
 //! `events`: what happened, a line each, and for a failure what the members said of it.
 
 use super::{
-    args::{Events, Output},
+    args::{Events, Form},
     dial::Named,
     failure::{Exit, Failure},
     render::print_line,
     show::style,
     view::FactView,
 };
+use std::collections::BTreeSet;
 use sumac_proto::v1;
 
 const ANYTHING: Named = Named { what: "job, worker or node", list: "sumac jobs", first: "nothing has happened yet" };
@@ -19,6 +20,7 @@ pub(super) async fn events(events: Events) -> Result<Exit, Failure> {
         None => String::new(),
     };
     let request = v1::ListEventsRequest { about, follow: events.follow };
+    let mut named = BTreeSet::new();
     let mut facts = dialled.operator.list_events(request).await.map_err(|status| dialled.failed(&status))?.into_inner();
     loop {
         let next = tokio::select! {
@@ -29,17 +31,22 @@ pub(super) async fn events(events: Events) -> Result<Exit, Failure> {
         if fact.class == "detail" && !events.all {
             continue;
         }
-        match events.read.output {
-            Output::Json => print_line(&fact),
-            Output::Table => print(&fact),
+        let job = fact.job.as_deref().unwrap_or("-");
+        match events.output {
+            Form::Json => print_line(&fact),
+            Form::Table => print(&fact, &format!("{job:<12}")),
+            Form::Wide => print(&fact, &format!("{job:<12}  {:<12}", fact.worker.as_deref().unwrap_or("-"))),
+            Form::Name => {
+                let about = fact.job.into_iter().chain(fact.worker);
+                about.filter(|name| named.insert(name.clone())).for_each(|name| anstream::println!("{name}"));
+            }
         }
     }
 }
 
-fn print(fact: &FactView) {
+fn print(fact: &FactView, about: &str) {
     let class = format!("{:<9}", fact.class);
-    let about = fact.job.as_deref().unwrap_or("-");
-    anstream::println!("{}  {}  {about:<12}  {}", fact.at, style(&fact.class).style(&class), fact.what);
+    anstream::println!("{}  {}  {about}  {}", fact.at, style(&fact.class).style(&class), fact.what);
     for line in &fact.evidence {
         anstream::println!("{:34}{line}", "");
     }

@@ -1,15 +1,15 @@
 //! Lists: a table, a wider one, JSON or names; once, or again and again as their rows change. Knows nothing of what is in them.
 
 use super::{
-    args::{Columns, ListRead},
+    args::{Form, ListReading, Reading},
     failure::{Exit, Failure},
-    render::{Cell, Ruler, print_items, print_line},
+    render::{Cell, Ruler, print_items, print_line, table_within},
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 
-/// How often a watched list is looked at: whatever changes shows within a second.
+/// How often what is watched is looked at: whatever changes shows within a second.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
 
 /// A row of a list.
@@ -35,59 +35,69 @@ pub(super) struct Around<'a, T> {
 /// # Errors
 /// Whatever `fetch` says.
 pub(super) async fn list<T: Listed>(
-    read: &ListRead,
+    asked: &ListReading,
     around: Around<'_, T>,
     mut fetch: impl AsyncFnMut() -> Result<Vec<T>, Failure>,
 ) -> Result<Exit, Failure> {
     let mut rows = fetch().await?;
     let mut ruler = Ruler::default();
-    print(read, &around, &rows, &mut ruler);
-    if !read.watch {
+    print(asked, &around, &rows, &mut ruler);
+    if !asked.reading.watch {
         return Ok(Exit::Done);
     }
     let marks = |rows: &[T]| rows.iter().map(|row| (row.called().to_owned(), row.mark())).collect::<BTreeMap<_, _>>();
     let mut shown = marks(&rows);
-    let mut looks = interval(LOOK_EVERY);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = looks.tick() => {}
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
-        }
+    while is_watched().await {
         rows = fetch().await?;
         let changed = rows.iter().filter(|row| shown.get(row.called()) != Some(&row.mark()));
-        print_again(read, changed, &mut ruler);
+        print_again(&asked.reading, changed, &mut ruler);
         shown = marks(&rows);
+    }
+    Ok(Exit::Interrupted)
+}
+
+/// Until the next look; false once ctrl-C says that it was enough.
+pub(super) async fn is_watched() -> bool {
+    tokio::select! {
+        () = sleep(LOOK_EVERY) => true,
+        _ = tokio::signal::ctrl_c() => false,
     }
 }
 
-fn print<T: Listed>(read: &ListRead, around: &Around<'_, T>, rows: &[T], ruler: &mut Ruler) {
-    match read.output {
-        Columns::Json if read.watch => rows.iter().for_each(print_line),
-        Columns::Json => print_items(rows),
-        Columns::Name => rows.iter().for_each(|row| anstream::println!("{}", row.called())),
-        Columns::Table | Columns::Wide if rows.is_empty() => anstream::eprintln!("{}", around.nothing),
-        Columns::Table | Columns::Wide => {
-            let is_wide = read.output == Columns::Wide;
-            let heads = if read.no_header { Vec::new() } else { heads::<T>(is_wide) };
-            let cells: Vec<Vec<Cell>> = rows.iter().map(|row| cells(row, is_wide)).collect();
-            anstream::print!("{}", ruler.table(&heads, &cells, read.width()));
-            if let Some(below) = (around.below)(rows).filter(|_| !read.no_header) {
+fn print<T: Listed>(asked: &ListReading, around: &Around<'_, T>, rows: &[T], ruler: &mut Ruler) {
+    let ListReading { reading, no_header } = asked;
+    match reading.output {
+        Form::Json if reading.watch => rows.iter().for_each(print_line),
+        Form::Json => print_items(rows),
+        Form::Name => rows.iter().for_each(|row| anstream::println!("{}", row.called())),
+        Form::Table | Form::Wide if rows.is_empty() => anstream::eprintln!("{}", around.nothing),
+        Form::Table | Form::Wide => {
+            let heads = if *no_header { Vec::new() } else { heads::<T>(reading.is_wide()) };
+            let cells: Vec<Vec<Cell>> = rows.iter().map(|row| cells(row, reading.is_wide())).collect();
+            anstream::print!("{}", ruler.table(&heads, &cells, reading.width()));
+            if let Some(below) = (around.below)(rows).filter(|_| !no_header) {
                 anstream::println!("{below}");
             }
         }
     }
 }
 
-fn print_again<'r, T: Listed + 'r>(read: &ListRead, changed: impl Iterator<Item = &'r T>, ruler: &mut Ruler) {
-    match read.output {
-        Columns::Json => changed.for_each(print_line),
-        Columns::Name => changed.for_each(|row| anstream::println!("{}", row.called())),
-        Columns::Table | Columns::Wide => {
-            let cells: Vec<Vec<Cell>> = changed.map(|row| cells(row, read.output == Columns::Wide)).collect();
-            anstream::print!("{}", ruler.table(&[], &cells, read.width()));
+fn print_again<'r, T: Listed + 'r>(reading: &Reading, changed: impl Iterator<Item = &'r T>, ruler: &mut Ruler) {
+    match reading.output {
+        Form::Json => changed.for_each(print_line),
+        Form::Name => changed.for_each(|row| anstream::println!("{}", row.called())),
+        Form::Table | Form::Wide => {
+            let cells: Vec<Vec<Cell>> = changed.map(|row| cells(row, reading.is_wide())).collect();
+            anstream::print!("{}", ruler.table(&[], &cells, reading.width()));
         }
     }
+}
+
+/// Rows as a list has them, with their heads, within something else.
+pub(super) fn rows_of<T: Listed>(rows: &[T], reading: &Reading) -> String {
+    let is_wide = reading.is_wide();
+    let cells: Vec<Vec<Cell>> = rows.iter().map(|row| cells(row, is_wide)).collect();
+    table_within(&heads::<T>(is_wide), &cells, reading.width())
 }
 
 fn heads<T: Listed>(is_wide: bool) -> Vec<&'static str> {

@@ -1,7 +1,7 @@
 //! `logs`: what the processes of a cluster say, without any log stack.
 
 use super::{
-    args::{Logs, Output},
+    args::{Form, Logs},
     dial::Named,
     failure::{Exit, Failure},
     render::print_line,
@@ -9,6 +9,7 @@ use super::{
 };
 use crate::logs::COORDINATOR;
 use owo_colors::Style;
+use std::collections::BTreeSet;
 use sumac_common::logging::Level;
 use sumac_proto::v1;
 
@@ -29,6 +30,7 @@ pub(super) async fn logs(logs: Logs) -> Result<Exit, Failure> {
         level: v1::LogLevel::from(logs.level).into(),
         follow: logs.follow,
     };
+    let mut named = BTreeSet::new();
     let mut lines = dialled.operator.list_logs(request).await.map_err(|status| dialled.failed(&status))?.into_inner();
     loop {
         let next = tokio::select! {
@@ -40,15 +42,18 @@ pub(super) async fn logs(logs: Logs) -> Result<Exit, Failure> {
         let is_of = logs.worker.as_ref().is_none_or(|worker| line.source == *worker);
         let is_like = logs.grep.as_ref().is_none_or(|text| line.text.contains(text));
         if is_of && is_like {
-            match logs.read.output {
-                Output::Json => print_line(&line),
-                Output::Table => print(&line),
+            match logs.output {
+                Form::Json => print_line(&line),
+                Form::Table => print(&line, line.at.get(11..23).unwrap_or(&line.at)),
+                Form::Wide => print(&line, &format!("{} {:<12}", line.at, line.node)),
+                Form::Name if named.insert(line.source.clone()) => anstream::println!("{}", line.source),
+                Form::Name => {}
             }
         }
     }
 }
 
-fn print(line: &LogView) {
+fn print(line: &LogView, before: &str) {
     let style = match line.level {
         Level::Error => Style::new().red(),
         Level::Warn => Style::new().yellow(),
@@ -56,7 +61,6 @@ fn print(line: &LogView) {
         Level::Debug => Style::new().dimmed(),
     };
     let level = style.style(format!("{:<5}", line.level.to_string())).to_string();
-    let time = line.at.get(11..23).unwrap_or(&line.at);
     let within = [
         line.job.clone(),
         line.generation.map(|generation| format!("generation={generation}")),
@@ -64,5 +68,5 @@ fn print(line: &LogView) {
     ];
     let within: Vec<String> = within.into_iter().flatten().collect();
     let within = Style::new().dimmed().style(within.join(" ")).to_string();
-    anstream::println!("{time} {level} {:<12} {}  {within}", line.source, line.text);
+    anstream::println!("{before} {level} {:<12} {}  {within}", line.source, line.text);
 }

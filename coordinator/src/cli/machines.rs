@@ -1,11 +1,12 @@
 //! `nodes`, `node`, `workers`: the machines of a cluster and the workers on them.
 
 use super::{
-    args::{DescribeNode, List, Output},
+    args::{DescribeNode, List, Reading},
+    describe::{self, Described},
     dial::{Named, choose},
     failure::{Exit, Failure},
-    list::{Around, Listed, list},
-    render::{Cell, counted, grouped, print_item, say, size, span, table},
+    list::{Around, Listed, list, rows_of},
+    render::{Cell, counted, grouped, say, size, span},
     show::style,
     view::WorkerView,
 };
@@ -60,7 +61,7 @@ impl NodeView {
             workers.iter().filter_map(|worker| of(worker)).collect::<BTreeSet<String>>().into_iter().collect::<Vec<_>>()
         };
         let rates = here.iter().filter_map(|worker| worker.steps_per_second);
-        let gone = |worker: &WorkerView| Some(format!("{}: {}", worker.name, worker.cause.as_ref()?));
+        let lost = |worker: &WorkerView| Some(format!("{}: {}", worker.name, worker.cause.as_ref()?));
         Self {
             name: name.to_owned(),
             state: state(&here, workers),
@@ -73,7 +74,7 @@ impl NodeView {
             steps_per_second: rates.max_by(f64::total_cmp),
             silent_seconds: latest.map_or(0.0, |worker| worker.silent_seconds),
             stale: latest.is_none_or(|worker| worker.stale || !worker.is_here()),
-            causes: distinct(&gone),
+            causes: distinct(&lost),
         }
     }
 }
@@ -221,23 +222,23 @@ impl WorkerView {
 pub(super) async fn workers(args: List) -> Result<Exit, Failure> {
     let mut dialled = args.reach.dial().await?;
     let around = Around { nothing: NOTHING, below: |workers| Some(of_workers(workers)) };
-    list(&args.read, around, async || dialled.workers().await).await
+    list(&args.list, around, async || dialled.workers().await).await
 }
 
 pub(super) async fn nodes(args: List) -> Result<Exit, Failure> {
     let mut dialled = args.reach.dial().await?;
     let around = Around { nothing: NOTHING, below: |nodes| Some(of_nodes(nodes)) };
-    list(&args.read, around, async || Ok(NodeView::all_of(&dialled.workers().await?))).await
+    list(&args.list, around, async || Ok(NodeView::all_of(&dialled.workers().await?))).await
 }
 
-/// `5 workers: 2 busy, 1 idle, 0 drained, 1 suspect, 1 gone`
+/// `5 workers: 2 busy, 1 idle, 0 drained, 1 suspect, 1 lost`
 pub(super) fn of_workers(workers: &[WorkerView]) -> String {
     let are = |presence: &str| workers.iter().filter(|worker| worker.presence == presence).count();
-    let (here, suspect, gone) = (are("here"), are("suspect"), are("gone"));
+    let (here, suspect, lost) = (are("here"), are("suspect"), are("lost"));
     let idle = workers.iter().filter(|worker| worker.is_free()).count();
     let barred = workers.iter().filter(|worker| worker.state == "drained").count();
     let all = counted(workers.len() as u64, "worker");
-    format!("{all}: {} busy, {idle} idle, {barred} drained, {suspect} suspect, {gone} gone", here - idle - barred)
+    format!("{all}: {} busy, {idle} idle, {barred} drained, {suspect} suspect, {lost} lost", here - idle - barred)
 }
 
 /// `4 nodes: 2 training, 1 draining, 1 lost`
@@ -248,53 +249,65 @@ pub(super) fn of_nodes(nodes: &[NodeView]) -> String {
     format!("{}: {}", counted(nodes.len() as u64, "node"), counts.join(", "))
 }
 
+/// One machine, and each worker on it.
 #[derive(Serialize)]
-struct Described<'a> {
+struct Machine {
     #[serde(flatten)]
-    node: &'a NodeView,
-    of: &'a [WorkerView],
+    node: NodeView,
+    of: Vec<WorkerView>,
 }
 
-/// One machine, and each worker on it.
 pub(super) async fn node(args: DescribeNode) -> Result<Exit, Failure> {
     let mut dialled = args.reach.dial().await?;
-    let workers = dialled.workers().await?;
-    let nodes = NodeView::all_of(&workers);
-    let names: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
-    let name = choose(&names, &args.node, NODE)?;
-    let of: Vec<WorkerView> = workers.into_iter().filter(|worker| worker.node == name).collect();
-    let Some(node) = nodes.iter().find(|node| node.name == name) else { return Ok(Exit::Done) };
-    match args.read.output {
-        Output::Json => print_item(&Described { node, of: &of }),
-        Output::Table => describe(node, &of),
-    }
-    Ok(Exit::Done)
+    describe::describe(&args.reading, async || Machine::named(&args.node, dialled.workers().await?)).await
 }
 
-fn describe(node: &NodeView, workers: &[WorkerView]) {
-    let state = style(&node.state).style(&node.state).to_string();
-    let here = format!("{} of {} here", node.workers_here, counted(node.workers, "worker"));
-    anstream::println!("{}  {state}   {here}   sumac {}", node.name, node.version);
-    let seen = Duration::try_from_secs_f64(node.silent_seconds).unwrap_or_default();
-    say("heard", format!("{} ago{}", span(seen), if node.stale { ": what follows is old" } else { "" }));
-    if let Some(vitals) = &node.vitals {
-        say("cores", format!("{}   load {:.1}", vitals.cores, vitals.load));
-        say("memory", memory(Some(vitals)));
-        for card in &vitals.gpus {
-            say("gpu", format!("{}   {}   {} °C   {:.0} W", card.name, gpu(card), card.temperature, card.watts));
+impl Machine {
+    fn named(named: &str, workers: Vec<WorkerView>) -> Result<Self, Failure> {
+        let names: BTreeSet<String> = workers.iter().map(|worker| worker.node.clone()).collect();
+        let name = choose(&names.into_iter().collect::<Vec<_>>(), named, NODE)?;
+        let of: Vec<WorkerView> = workers.into_iter().filter(|worker| worker.node == name).collect();
+        let node = NodeView::of(&name, &of.iter().collect::<Vec<_>>());
+        Ok(Self { node, of })
+    }
+}
+
+impl Described for Machine {
+    fn called(&self) -> &str {
+        &self.node.name
+    }
+
+    fn describe(&self, reading: &Reading) {
+        let node = &self.node;
+        let state = style(&node.state).style(&node.state).to_string();
+        let here = format!("{} of {} here", node.workers_here, counted(node.workers, "worker"));
+        anstream::println!("{}  {state}   {here}   sumac {}", node.name, node.version);
+        let seen = Duration::try_from_secs_f64(node.silent_seconds).unwrap_or_default();
+        say("heard", format!("{} ago{}", span(seen), if node.stale { ": what follows is old" } else { "" }));
+        if let Some(vitals) = &node.vitals {
+            say("cores", format!("{}   load {:.1}", vitals.cores, vitals.load));
+            say("memory", memory(Some(vitals)));
+            for card in &vitals.gpus {
+                say("gpu", format!("{}   {}   {} °C   {:.0} W", card.name, gpu(card), card.temperature, card.watts));
+            }
         }
+        for cause in &node.causes {
+            say("lost", cause);
+        }
+        anstream::print!("{}", rows_of(&self.of, reading));
+        anstream::println!("its log: `sumac logs {0}`; what happened: `sumac events {0}`", node.name);
     }
-    for cause in &node.causes {
-        say("gone", cause);
+
+    fn mark(&self) -> String {
+        let workers: Vec<String> = self.of.iter().map(Listed::mark).collect();
+        format!("{} {workers:?}", self.node.mark())
     }
-    let heads = [<WorkerView as Listed>::HEADS, &[]].concat();
-    anstream::print!("{}", table(&heads, &workers.iter().map(Listed::row).collect::<Vec<_>>()));
-    anstream::println!("its log: `sumac logs {0}`; what happened: `sumac events {0}`", node.name);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::render::table;
     use sumac_common::losses::Losses;
     use sumac_proto::v1;
 
@@ -304,7 +317,7 @@ mod tests {
             node: node.to_owned(),
             presence,
             state: state.to_owned(),
-            cause: (presence == "gone").then(|| "it fell silent".to_owned()),
+            cause: (presence == "lost").then(|| "it fell silent".to_owned()),
             device: "cpu".to_owned(),
             version: "0.1.0".to_owned(),
             job: (state == "training").then(|| "eyes".to_owned()),
@@ -313,8 +326,8 @@ mod tests {
             images_per_second: None,
             step_ms: None,
             vitals: None,
-            silent_seconds: if presence == "gone" { 41.0 } else { 0.3 },
-            stale: presence == "gone",
+            silent_seconds: if presence == "lost" { 41.0 } else { 0.3 },
+            stale: presence == "lost",
         }
     }
 
@@ -323,9 +336,9 @@ mod tests {
         let workers = [
             worker("a-0", "a", "here", "training"),
             worker("a-1", "a", "here", "idle"),
-            worker("b-0", "b", "gone", "gone"),
+            worker("b-0", "b", "lost", "lost"),
             worker("c-0", "c", "here", "idle"),
-            worker("c-1", "c", "gone", "gone"),
+            worker("c-1", "c", "lost", "lost"),
         ];
         let nodes = NodeView::all_of(&workers);
         let seen: Vec<_> =
@@ -359,10 +372,10 @@ mod tests {
 
     #[test]
     fn a_lost_machine_shows_nothing_as_if_it_were_now() {
-        let mut gone = worker("b-0", "b", "gone", "gone");
-        gone.steps_per_second = Some(11.8);
-        let nodes = NodeView::all_of(std::slice::from_ref(&gone));
+        let mut lost = worker("b-0", "b", "lost", "lost");
+        lost.steps_per_second = Some(11.8);
+        let nodes = NodeView::all_of(std::slice::from_ref(&lost));
         let row = |cells: Vec<Cell>| table(&[], &[cells]);
-        assert!(!row(nodes[0].row()).contains("11.8") && !row(gone.row()).contains("11.8"));
+        assert!(!row(nodes[0].row()).contains("11.8") && !row(lost.row()).contains("11.8"));
     }
 }

@@ -5,6 +5,7 @@ use super::{
     failure::{Exit, Failure},
     outcome::here,
     render::say,
+    view::JobView,
 };
 use std::{
     env, fs,
@@ -27,7 +28,7 @@ pub(super) async fn samples(args: args::Samples) -> Result<Exit, Failure> {
     let folder = if Path::new(&args.run).is_dir() {
         PathBuf::from(&args.run)
     } else {
-        output_of(&args.run, &args.reach).await?
+        job_of(&args.run, &args.reach).await?.output_dir.into()
     };
     let path = newest(&folder, args.step)?;
     let picture = read(&path)?;
@@ -39,12 +40,12 @@ pub(super) async fn samples(args: args::Samples) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-pub(super) async fn output_of(name: &str, reach: &Reach) -> Result<PathBuf, Failure> {
+pub(super) async fn job_of(name: &str, reach: &Reach) -> Result<JobView, Failure> {
     let mut dialled = reach.dial().await.map_err(|failure| {
         failure.hint(format!("`{name}` is no folder, so a coordinator was asked for a job of that name"))
     })?;
     let id = dialled.job_called(name).await?;
-    Ok(dialled.job(id).await?.output_dir.into())
+    dialled.job(id).await
 }
 
 fn unreadable(path: &Path, error: &dyn std::error::Error) -> Failure {

@@ -1,33 +1,28 @@
 //! `jobs`, `job`, `checkpoints`: what is there, as tables or JSON.
 
 use super::{
-    args::{Describe, DescribeJob, List, Output},
+    args::{DescribeJob, List, ListCheckpoints, Reading},
+    describe::{Described, describe},
     dial::Dialled,
     failure::{Exit, Failure},
     list::{Around, Listed, list},
-    render::{
-        Cell, counted, figure, grouped, print_item, print_items, print_line, size, span, table, table_within,
-        terminal_width,
-    },
+    render::{Cell, counted, figure, grouped, size, span, table, table_within},
     timeline::GenerationView,
     view::{CheckpointView, EachView, JobView, PiecesView, SlowView},
 };
 use owo_colors::Style;
 use std::time::Duration;
 use sumac_common::balance;
-use tokio::time::sleep;
 
 /// Facts shown under a job.
 const FACTS_SHOWN: usize = 10;
-/// How often a job that is watched is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(400);
 /// The last of them.
 const GENERATIONS_SHOWN: usize = 8;
 
 pub(super) async fn jobs(args: List) -> Result<Exit, Failure> {
     let mut dialled = args.reach.dial().await?;
     let around = Around { nothing: "no jobs yet: `sumac submit FILE` queues one", below: |_| None };
-    list(&args.read, around, async || dialled.jobs().await).await
+    list(&args.list, around, async || dialled.jobs().await).await
 }
 
 impl Listed for JobView {
@@ -109,7 +104,7 @@ pub(super) enum Tone {
 pub(super) fn tone(word: &str) -> Tone {
     match word {
         "running" | "finished" | "training" | "refining" => Tone::Good,
-        "failed" | "gone" | "lost" => Tone::Bad,
+        "failed" | "lost" => Tone::Bad,
         "incident" | "waiting" | "suspect" | "paused" | "left" | "draining" | "drained" | "leaving" | "cancelled" => {
             Tone::Doubtful
         }
@@ -139,66 +134,74 @@ pub(super) async fn one(dialled: &mut Dialled, id: String) -> Result<JobView, Fa
     Ok(job)
 }
 
-pub(super) async fn checkpoints(args: Describe) -> Result<Exit, Failure> {
-    let (mut dialled, id) = args.target.dial().await?;
-    let job = dialled.job(id).await?;
-    match args.read.output {
-        Output::Json => print_items(&job.checkpoints),
-        Output::Table if job.checkpoints.is_empty() => anstream::eprintln!("{} has no checkpoint yet", job.id),
-        Output::Table => {
-            let row = |known: &CheckpointView| {
-                let age = span(Duration::from_secs(known.age_seconds));
-                vec![grouped(known.step).into(), age.into(), size(known.bytes).into(), known.path.clone().into()]
-            };
-            let rows: Vec<Vec<Cell>> = job.checkpoints.iter().map(row).collect();
-            anstream::print!("{}", table(&["STEP", "AGE", "SIZE", "PATH"], &rows));
-        }
+impl Listed for CheckpointView {
+    const HEADS: &'static [&'static str] = &["STEP", "AGE", "SIZE", "PATH"];
+    const WIDE: &'static [&'static str] = &["WRITTEN"];
+
+    fn called(&self) -> &str {
+        &self.name
     }
-    Ok(Exit::Done)
+
+    fn row(&self) -> Vec<Cell> {
+        let age = span(Duration::from_secs(self.age_seconds));
+        vec![grouped(self.step).into(), age.into(), size(self.bytes).into(), self.path.clone().into()]
+    }
+
+    fn wide(&self) -> Vec<Cell> {
+        vec![self.at.clone().into()]
+    }
+
+    /// Once written, it stays as it is.
+    fn mark(&self) -> String {
+        String::new()
+    }
+}
+
+pub(super) async fn checkpoints(args: ListCheckpoints) -> Result<Exit, Failure> {
+    let (mut dialled, id) = args.target.dial().await?;
+    let nothing = format!("{id} has no checkpoint yet");
+    let around = Around { nothing: &nothing, below: |_| None };
+    list(&args.list, around, async || Ok(dialled.job(id.clone()).await?.checkpoints)).await
 }
 
 pub(super) async fn job(args: DescribeJob) -> Result<Exit, Failure> {
-    let DescribeJob { describe: Describe { target, read }, watch } = args;
-    let (mut dialled, id) = target.dial().await?;
-    let mut shown = None;
-    loop {
-        let job = one(&mut dialled, id.clone()).await?;
-        let mark = job.mark();
-        if shown.as_ref() != Some(&mark) {
-            match read.output {
-                Output::Json if watch => print_line(&job),
-                Output::Json => print_item(&job),
-                Output::Table => {
-                    if shown.is_some() {
-                        anstream::println!();
-                    }
-                    print_description(&job);
-                }
-            }
-            shown = Some(mark);
-        }
-        if !watch || job.is_over() {
-            return Ok(Exit::Done);
-        }
-        tokio::select! {
-            () = sleep(LOOK_EVERY) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
-        }
-    }
+    let (mut dialled, id) = args.target.dial().await?;
+    describe(&args.reading, async || one(&mut dialled, id.clone()).await).await
 }
 
-fn print_description(job: &JobView) {
-    match &job.pieces {
-        Some(known) => describe_pieces(job, known),
-        None => describe_run(job),
+impl Described for JobView {
+    fn called(&self) -> &str {
+        &self.id
     }
-    if !job.facts.is_empty() {
-        anstream::println!("last events");
-        for fact in job.facts.iter().rev().take(FACTS_SHOWN).rev() {
+
+    fn describe(&self, reading: &Reading) {
+        match &self.pieces {
+            Some(known) => describe_pieces(self, known),
+            None => describe_run(self, reading),
+        }
+        let shown = last(&self.facts, FACTS_SHOWN, reading);
+        if !shown.is_empty() {
+            anstream::println!("last events");
+        }
+        for fact in shown {
             let class = style(&fact.class).style(format!("{:<9}", fact.class)).to_string();
             anstream::println!("  {}  {class} {}", fact.at, fact.what);
         }
     }
+
+    fn mark(&self) -> String {
+        Listed::mark(self)
+    }
+
+    fn is_settled(&self) -> bool {
+        self.is_over()
+    }
+}
+
+/// So many; all of them where much is asked for.
+fn last<'t, T>(things: &'t [T], count: usize, reading: &Reading) -> &'t [T] {
+    let count = if reading.is_wide() { things.len() } else { count };
+    &things[things.len().saturating_sub(count)..]
 }
 
 fn describe_pieces(job: &JobView, known: &PiecesView) {
@@ -254,8 +257,8 @@ fn where_the_time_goes(job: &JobView) {
     anstream::print!("{}", table(&heads, &job.each.iter().map(row).collect::<Vec<_>>()));
 }
 
-fn generations_of(job: &JobView) {
-    let shown = &job.timeline[job.timeline.len().saturating_sub(GENERATIONS_SHOWN)..];
+fn generations_of(job: &JobView, reading: &Reading) {
+    let shown = last(&job.timeline, GENERATIONS_SHOWN, reading);
     if shown.is_empty() {
         return;
     }
@@ -278,7 +281,7 @@ fn generations_of(job: &JobView) {
         ]
     };
     anstream::println!("generations");
-    anstream::print!("{}", table_within(&[], &shown.iter().map(row).collect::<Vec<_>>(), terminal_width()));
+    anstream::print!("{}", table_within(&[], &shown.iter().map(row).collect::<Vec<_>>(), reading.width()));
 }
 
 fn workers_of(job: &JobView) {
@@ -294,7 +297,7 @@ pub(super) fn most(job: &JobView) -> String {
     if job.workers_max == u32::MAX { "all".to_owned() } else { job.workers_max.to_string() }
 }
 
-fn describe_run(job: &JobView) {
+fn describe_run(job: &JobView, reading: &Reading) {
     let seed = job.seed.map(|seed| format!("   seed {seed}")).unwrap_or_default();
     let identity = job.identity.get(..6).unwrap_or_default();
     let (id, kind, state) = (&job.id, job.kind, style(job.state).style(job.state).to_string());
@@ -319,10 +322,11 @@ fn describe_run(job: &JobView) {
     }
     if let Some(losses) = job.losses {
         anstream::println!(
-            "losses    refiner {} (realism {}, self-reg {})   discriminator {}{}",
+            "losses    refiner {} (realism {}, self-reg {}{})   discriminator {}{}",
             figure(losses.refiner),
             figure(losses.realism),
             figure(losses.regularisation),
+            job.lambda.map(|lambda| format!(", lambda {lambda}")).unwrap_or_default(),
             figure(losses.discriminator),
             if job.is_over() { format!("   at step {}", grouped(losses.step)) } else { String::new() },
         );
@@ -338,7 +342,7 @@ fn describe_run(job: &JobView) {
     if let (Some(history), Some(size)) = (job.history, job.history_size) {
         anstream::println!("history   {}/{} images", grouped(history), grouped(size.into()));
     }
-    generations_of(job);
+    generations_of(job, reading);
     if let Some(goodput) = job.goodput {
         anstream::println!("goodput   {:.1}% of the time went into steps that count", 100.0 * goodput);
     }

@@ -1,10 +1,13 @@
 //! `status`: the cluster at a glance.
 
 use super::{
-    args::{Look, Output},
+    args::{Look, Reading},
+    describe::{Described, describe},
+    dial::Dialled,
     failure::{Exit, Failure},
+    list::{Listed, rows_of},
     machines::{NodeView, of_nodes, of_workers},
-    render::{counted, figure, grouped, print_item, size, span},
+    render::{counted, figure, grouped, size, span},
     show::style,
     view::{self, JobView, WorkerView},
 };
@@ -29,29 +32,59 @@ struct Glance {
 
 pub(super) async fn status(args: Look) -> Result<Exit, Failure> {
     let mut dialled = args.reach.dial().await?;
-    let status = dialled.status().await?;
-    let jobs = dialled.jobs().await?;
-    let workers = dialled.workers().await?;
-    let mut counts = BTreeMap::new();
-    for job in &jobs {
-        *counts.entry(job.state).or_insert(0) += 1;
+    describe(&args.reading, async || Glance::of(&mut dialled).await).await
+}
+
+impl Glance {
+    async fn of(dialled: &mut Dialled) -> Result<Self, Failure> {
+        let status = dialled.status().await?;
+        let jobs = dialled.jobs().await?;
+        let workers = dialled.workers().await?;
+        let mut counts = BTreeMap::new();
+        for job in &jobs {
+            *counts.entry(job.state).or_insert(0) += 1;
+        }
+        Ok(Self {
+            url: dialled.url.clone(),
+            version: status.version,
+            term: status.term,
+            up_seconds: view::duration(status.up).as_secs(),
+            trouble: status.trouble,
+            nodes: NodeView::all_of(&workers),
+            workers,
+            jobs: counts,
+            unfinished: jobs.into_iter().filter(|job| !job.is_over()).collect(),
+        })
     }
-    let glance = Glance {
-        url: dialled.url,
-        version: status.version,
-        term: status.term,
-        up_seconds: view::duration(status.up).as_secs(),
-        trouble: status.trouble,
-        nodes: NodeView::all_of(&workers),
-        workers,
-        jobs: counts,
-        unfinished: jobs.into_iter().filter(|job| !job.is_over()).collect(),
-    };
-    match args.read.output {
-        Output::Json => print_item(&glance),
-        Output::Table => print(&glance),
+}
+
+impl Described for Glance {
+    /// As `--coordinator` takes it.
+    fn called(&self) -> &str {
+        &self.url
     }
-    Ok(Exit::Done)
+
+    fn describe(&self, reading: &Reading) {
+        print(self);
+        if reading.is_wide() {
+            print_rows(&self.unfinished, reading);
+            print_rows(&self.nodes, reading);
+            print_rows(&self.workers, reading);
+        }
+    }
+
+    fn mark(&self) -> String {
+        let Self { term, trouble, jobs, .. } = self;
+        let unfinished: Vec<String> = self.unfinished.iter().map(Listed::mark).collect();
+        let workers: Vec<String> = self.workers.iter().map(Listed::mark).collect();
+        format!("{term} {trouble:?} {jobs:?} {unfinished:?} {workers:?}")
+    }
+}
+
+fn print_rows<T: Listed>(rows: &[T], reading: &Reading) {
+    if !rows.is_empty() {
+        anstream::print!("\n{}", rows_of(rows, reading));
+    }
 }
 
 fn print(glance: &Glance) {

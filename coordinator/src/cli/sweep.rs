@@ -213,7 +213,7 @@ fn tell(jobs: &[JobView]) -> Result<Exit, Failure> {
     for job in jobs {
         match job.exit() {
             // Its output may lie where this machine does not reach: the others are compared all the same.
-            Exit::Done => match Compared::of(&job.id, Path::new(&job.output_dir)) {
+            Exit::Done => match Compared::of(&job.id, Path::new(&job.output_dir), job.spec.clone()) {
                 Ok(compared) => finished.push(compared),
                 Err(failure) => say("unread", format!("{}   {}", job.id, failure.what())),
             },

@@ -62,6 +62,8 @@ pub(super) struct JobView {
     /// Images in the history.
     pub history: Option<u64>,
     pub history_size: Option<u32>,
+    /// Of its spec, or as its workers calibrated it before step 0.
+    pub lambda: Option<f64>,
     pub seed: Option<u64>,
     /// Since it was first submitted.
     pub age_seconds: u64,
@@ -115,6 +117,8 @@ pub(super) struct PiecesView {
 
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct CheckpointView {
+    /// As --checkpoint takes it.
+    pub name: String,
     pub step: u64,
     /// RFC 3339, UTC, by the clock of the disk it is on.
     pub at: String,
@@ -176,9 +180,9 @@ pub(super) struct FactView {
 pub(super) struct WorkerView {
     pub name: String,
     pub node: String,
-    /// here, suspect, gone or left
+    /// here, suspect, lost or left
     pub presence: &'static str,
-    /// What it does: idle, preparing, waiting, entering, training, sealing; or suspect, gone.
+    /// What it does: idle, preparing, waiting, entering, training, sealing; or suspect, lost, left.
     pub state: String,
     /// Why it is not here.
     pub cause: Option<String>,
@@ -249,7 +253,7 @@ impl JobView {
         let ended = last.unwrap_or_else(SystemTime::now);
         let timeline = timeline::generations(&turns, ended, is_over);
         Ok(Self {
-            id: job.id,
+            id: job.id.clone(),
             name: job.name,
             kind: pieces.as_ref().map_or("train", |pieces| pieces.kind),
             state,
@@ -276,9 +280,14 @@ impl JobView {
             losses: beat.as_ref().filter(|_| pieces.is_none()).map(|beat| LossView::of(beat, spec.as_ref())),
             history: beat.as_ref().filter(|_| pieces.is_none()).map(|beat| beat.history),
             history_size: spec.as_ref().map(|spec| spec.what.train.history.size),
+            lambda: spec.as_ref().and_then(|spec| spec.what.train.lambda),
             seed: spec.as_ref().map(|spec| spec.what.train.seed),
             age_seconds: duration(job.age).as_secs(),
-            checkpoints: job.checkpoints.iter().map(|known| CheckpointView::of(known, &job.output_dir)).collect(),
+            checkpoints: job
+                .checkpoints
+                .iter()
+                .map(|known| CheckpointView::of(known, &job.id, &job.output_dir))
+                .collect(),
             output_dir: job.output_dir,
             pieces,
             spec,
@@ -426,9 +435,10 @@ impl FactView {
 }
 
 impl CheckpointView {
-    fn of(known: &v1::Checkpoint, output_dir: &str) -> Self {
+    fn of(known: &v1::Checkpoint, job: &str, output_dir: &str) -> Self {
         let at = time(known.at);
         Self {
+            name: format!("{job}@{}", known.step),
             step: known.step,
             at: humantime::format_rfc3339_seconds(at).to_string(),
             age_seconds: SystemTime::now().duration_since(at).unwrap_or_default().as_secs(),
@@ -447,7 +457,7 @@ impl WorkerView {
     pub(super) fn of(worker: v1::Worker) -> Result<Self, Failure> {
         let presence = match worker.presence() {
             v1::Presence::Suspect => "suspect",
-            v1::Presence::Gone => "gone",
+            v1::Presence::Lost => "lost",
             v1::Presence::Left => "left",
             v1::Presence::Here | v1::Presence::Unspecified => "here",
         };

@@ -90,9 +90,9 @@ const address = (job) => `#/job/${encodeURIComponent(job)}`;
 const SIGNS = {
   running: "●", training: "●", refining: "●", evaluating: "●", finished: "✓", sealing: "◕", forming: "◐", preparing: "◐",
   entering: "◐", queued: "○", idle: "○", waiting: "△", suspect: "△", paused: "‖", draining: "▽", drained: "▽", leaving: "▽",
-  left: "▽", gone: "✕", failed: "✕", cancelled: "✕",
+  left: "▽", lost: "✕", failed: "✕", cancelled: "✕",
 };
-const isBad = (word) => ["gone", "failed", "suspect"].includes(word);
+const isBad = (word) => ["lost", "failed", "suspect"].includes(word);
 
 function state(node, word) {
   put(node, word);
@@ -147,9 +147,9 @@ function away() {
 function workers() {
   const all = told.workers?.items ?? [];
   const are = (test) => all.filter(test).length;
-  const gone = are((worker) => worker.presence === "gone");
+  const lost = are((worker) => worker.presence === "lost");
   const parts = [counted(all.length, "worker"), `${are((w) => w.presence === "here" && w.state !== "idle")} busy`, `${are((w) => w.state === "idle")} idle`];
-  if (gone) parts.push(`${gone} lost`);
+  if (lost) parts.push(`${lost} lost`);
   put($("workers-said"), all.length ? parts.join("   ·   ") : "No worker has joined yet.");
   const nodes = [...new Set(all.map((worker) => worker.node))];
   sync($("nodes"), nodes, (node) => node, () => make("div", { class: "node" }, make("h3"), make("ul", { class: "workers" })), (box, node) => {
@@ -167,9 +167,8 @@ function newWorker() {
 function worker(box, known) {
   const [name, word, doing, cause, age] = box.children;
   put(name, known.name);
-  const isLost = known.presence === "gone";
-  state(word, isLost ? "gone" : known.state);
-  if (isLost) put(word, "lost");
+  const isLost = known.presence === "lost";
+  state(word, known.state);
   box.classList.toggle("bad", isBad(known.presence));
   const speed = known.steps_per_second ? `${known.steps_per_second.toFixed(1)} step/s` : known.images_per_second ? `${grouped(known.images_per_second)} images/s` : null;
   const parts = [known.job, known.step ? `step ${grouped(known.step)}` : null, ...(isLost ? [] : [speed, ...machine(known.vitals)])];

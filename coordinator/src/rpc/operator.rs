@@ -310,6 +310,8 @@ async fn read_out(
     let mut news = desk.logs.news();
     let mut ends = desk.picture.clone();
     let (mut said, mut next) = desk.logs.since(0, &wanted);
+    // Each process sends its lines in bundles; told together, they stand in time.
+    said.sort_by_key(|said| said.line.at);
     if let Some(since) = share.since {
         said.retain(|said| said.heard.elapsed() <= since);
     }

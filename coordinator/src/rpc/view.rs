@@ -159,7 +159,7 @@ pub(super) fn worker(worker: &cluster::Worker, picture: &Picture) -> v1::Worker 
         cluster::Presence::Here => (v1::Presence::Here, None),
         cluster::Presence::Suspect(_) => (v1::Presence::Suspect, Some("its connection broke".to_owned())),
         cluster::Presence::Gone(cluster::Loss::Left) => (v1::Presence::Left, None),
-        cluster::Presence::Gone(loss) => (v1::Presence::Gone, Some(loss.to_string())),
+        cluster::Presence::Gone(loss) => (v1::Presence::Lost, Some(loss.to_string())),
     };
     v1::Worker {
         name: worker.seat.worker.0.clone(),

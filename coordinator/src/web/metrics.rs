@@ -148,13 +148,13 @@ families! {
         "From the first word of a failure until the run goes on.";
 
     WORKERS Gauge "sumac_workers" ["state"]
-        "Workers by what they do; those that are gone count for a quarter of an hour.";
+        "Workers by what they do; those that are lost count for a quarter of an hour.";
     HEARTBEATS Histogram "sumac_heartbeat_handling_seconds" []
         "From a worker's heartbeat coming in until the coordinator has taken it in; what takes seconds makes workers look silent.";
     WORKER_STATE Gauge "sumac_worker_state" ["worker", "node", "state"]
         "1 for the state that the worker is in; the other states have no series.";
     HEARTBEAT_AGE Gauge "sumac_worker_heartbeat_age_seconds" ["worker", "node"]
-        "How long ago the worker was last heard; it speaks about once a second, and is taken for gone after five.";
+        "How long ago the worker was last heard; it speaks about once a second, and is taken for lost after five.";
     STEP_DURATION Gauge "sumac_worker_step_duration_seconds" ["worker", "part"]
         "Where the time of a step goes on a worker, means over the last 20 steps: data, forward, backward, guard, reduce, optimiser, and waiting for others.";
     WAITING Gauge "sumac_worker_wait_seconds" ["worker"]

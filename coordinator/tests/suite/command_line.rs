@@ -1,16 +1,20 @@
 //! The real binary: exit codes, tables, JSON, sentences.
 
 use crate::play::{Played, Sumac, coordinator, job_when, operator, place, readiness, settings, soon, spec, submit};
-use std::{net::TcpListener, time::Duration};
+use std::{
+    net::TcpListener,
+    time::{Duration, SystemTime},
+};
 use sumac::serve::Coordinator;
 use sumac_common::{
     cluster::{Presence, Settings},
     conversation::{Beat, Doing, Ending, Report, SlowWorker},
     ids::Step,
+    logging::{Level, Line},
     losses::{Losses, Mean},
     pace::Times,
 };
-use sumac_proto::v1;
+use sumac_proto::{Up, v1};
 use tempfile::tempdir;
 
 #[tokio::test]
@@ -39,6 +43,32 @@ async fn a_coordinator_that_is_not_there_is_exit_3_with_cause_and_hint() {
         assert!(ended.stderr.contains("cause: Connection refused"), "{ended:?}");
         assert!(ended.stderr.contains("hint: is it running?"), "{ended:?}");
     }
+}
+
+#[tokio::test]
+async fn what_several_processes_log_is_told_in_time_and_their_names_each_once() {
+    let (state, sumac) = (tempdir().unwrap(), Sumac::new());
+    let coordinator = coordinator(state.path()).await;
+    let url = coordinator.url();
+    let line = |second: u64| Line {
+        at: SystemTime::now() + Duration::from_secs(second),
+        level: Level::Warn,
+        text: format!("number {second}"),
+        job: None,
+        generation: None,
+        step: None,
+    };
+    let (a, b) = (Played::joins(&url, "a").await, Played::joins(&url, "b").await);
+    a.tells(Up::Logged(vec![line(1), line(3)])).await;
+    b.tells(Up::Logged(vec![line(2)])).await;
+    let logs =
+        async |words: &[&str]| sumac.at(&url, &[&["logs", "--level", "warn"], words].concat()).await.with(0).stdout;
+    soon("all three", async { while logs(&[]).await.lines().count() < 3 {} }).await;
+    let told = logs(&[]).await;
+    let numbers: Vec<&str> = told.lines().filter_map(|line| line.trim_end().split("number ").nth(1)).collect();
+    assert_eq!(numbers, ["1", "2", "3"], "{told}");
+    assert_eq!(logs(&["-o", "name"]).await, "a\nb\n");
+    coordinator.stop().await.unwrap();
 }
 
 #[tokio::test]
@@ -227,14 +257,14 @@ async fn a_suspect_worker_is_neither_busy_nor_idle() {
     let url = coordinator.url();
     let _here = Played::joins(&url, "a").await;
     let one = sumac.at(&url, &["workers"]).await.with(0).stdout;
-    assert!(one.ends_with("1 worker: 0 busy, 1 idle, 0 drained, 0 suspect, 0 gone\n"), "{one}");
+    assert!(one.ends_with("1 worker: 0 busy, 1 idle, 0 drained, 0 suspect, 0 lost\n"), "{one}");
     drop(Played::joins(&url, "b").await);
     let mut picture = coordinator.picture();
     let suspected = picture
         .wait_for(|picture| picture.workers.iter().any(|worker| matches!(worker.presence, Presence::Suspect(_))));
     drop(soon("a suspect", suspected).await.unwrap());
     let two = sumac.at(&url, &["workers"]).await.with(0).stdout;
-    assert!(two.ends_with("2 workers: 0 busy, 1 idle, 0 drained, 1 suspect, 0 gone\n"), "{two}");
+    assert!(two.ends_with("2 workers: 0 busy, 1 idle, 0 drained, 1 suspect, 0 lost\n"), "{two}");
     coordinator.stop().await.unwrap();
 }
 

@@ -164,7 +164,7 @@ async fn a_page_is_told_what_json_says_and_a_death_within_a_second() {
     stream.tells("job", |job| job["step"] == 121).await;
     let died = Instant::now();
     operator(&url).await.died(v1::DiedRequest { worker: "local-0".to_owned(), incarnation: 1 }).await.unwrap();
-    let workers = stream.tells("workers", |workers| workers["items"][0]["presence"] == "gone").await;
+    let workers = stream.tells("workers", |workers| workers["items"][0]["presence"] == "lost").await;
     assert!(died.elapsed() < Duration::from_secs(1), "told after {:?}", died.elapsed());
     assert_eq!(workers["items"][0]["cause"], "its process ended");
     // What became of it is known once others have gone on.

@@ -162,7 +162,7 @@ async fn a_death_that_its_parent_saw_is_known_at_once() {
     assert_eq!(opening.basis, Basis::Saved, "what only the dead one held is gone");
     let workers = operator(&url).await.list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers;
     let b = workers.iter().find(|worker| worker.name == "b").unwrap();
-    assert_eq!((b.presence(), b.cause.as_deref()), (v1::Presence::Gone, Some("its process ended")));
+    assert_eq!((b.presence(), b.cause.as_deref()), (v1::Presence::Lost, Some("its process ended")));
     assert_eq!(job_when(&url, &job.id, |job| job.generation == 2).await.roster, ["a"]);
     coordinator.stop().await.unwrap();
 }

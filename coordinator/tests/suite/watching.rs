@@ -220,7 +220,7 @@ async fn a_killed_worker_is_seen_within_a_second() {
     // Its parent says so.
     let killed = Instant::now();
     operator(&url).await.died(v1::DiedRequest { worker: "local-1".to_owned(), incarnation: 1 }).await.unwrap();
-    let is_lost = |text: &str| text.lines().any(|line| line.contains("local-1") && line.contains("LOST"));
+    let is_lost = |text: &str| text.lines().any(|line| line.contains("local-1") && line.contains("lost"));
     terminal.shows(is_lost, "that local-1 is lost").await;
     assert!(killed.elapsed() < Duration::from_secs(1), "{:?}", killed.elapsed());
     terminal.presses("q").await;

@@ -428,8 +428,6 @@ impl<'c> Canvas<'c> {
             let since = stage.now.clock.checked_sub(stage.now.after.saturating_sub(worker.at));
             let since = since.map(time_of_day).unwrap_or_default();
             ("absent".to_owned(), view.cause.clone().or(Some(format!("not listed since {since}"))), Tone::Doubtful)
-        } else if view.presence == "gone" {
-            ("LOST".to_owned(), view.cause.clone(), Tone::Bad)
         } else if is_stale && view.presence == "here" {
             (format!("({})", view.state), view.cause.clone(), Tone::Doubtful)
         } else {

@@ -428,7 +428,7 @@ impl Stage {
         let nodes = self.listed.chunk_by(|one, other| one.view.node == other.view.node);
         let rows = nodes.flat_map(|workers| {
             let here = workers.iter().filter(|worker| self.is_here(worker)).count();
-            let lost = workers.iter().filter(|worker| worker.view.presence == "gone" || self.is_absent(worker)).count();
+            let lost = workers.iter().filter(|worker| worker.view.presence == "lost" || self.is_absent(worker)).count();
             let node = workers.first().map(|first| Member::Node { name: &first.view.node, here, lost });
             node.into_iter().chain(workers.iter().map(Member::Worker))
         });

@@ -157,7 +157,7 @@ fn worker(name: &str, node: &str, job: Option<&str>) -> v1::Worker {
 
 fn lost(name: &str, node: &str) -> v1::Worker {
     v1::Worker {
-        presence: v1::Presence::Gone.into(),
+        presence: v1::Presence::Lost.into(),
         cause: Some("no heartbeat for 5.0s".to_owned()),
         silent: Some(prost_types::Duration { seconds: 41, nanos: 0 }),
         ..worker(name, node, Some("eyes-7f3"))
