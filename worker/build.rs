@@ -11,8 +11,33 @@ fn main() {
 mod libtorch {
     use std::path::Path;
 
+    const GOMP: &str = "libgomp.so.1";
     const MISSING: &str =
         "libtorch 2.11.0 not found: run make setup (or set LIBTORCH); to lint only: --features doc-only";
+
+    fn plain() -> cc::Build {
+        let mut build = cc::Build::new();
+        build.cpp(true).std("c++17");
+        build
+    }
+
+    /// For a kind of processor; where the compiler builds for other ones it is empty. A product and a sum become one operation where the
+    /// source says so, and nowhere else, so that all kinds compute the same.
+    fn kernel(kind: &str, flags: &[&str]) {
+        let mut build = plain();
+        // GCC's own headers leave a register unset that no lane of is used.
+        build.flag_if_supported("-Wno-maybe-uninitialized");
+        build
+            .warnings(false)
+            .opt_level(3)
+            .debug(false)
+            .flag("-ffp-contract=off")
+            .file(format!("src/native/winograd/{kind}.cc"));
+        if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
+            build.flags(flags);
+        }
+        build.compile(&format!("sumac_{kind}"));
+    }
 
     pub(super) fn build() {
         // torch-sys says where it found what it links against.
@@ -24,22 +49,32 @@ mod libtorch {
             std::process::exit(1);
         }
 
-        for source in ["shim.cc", "shim.h", "gloo-stubs"] {
-            println!("cargo:rerun-if-changed=src/native/{source}");
-        }
-        cc::Build::new()
-            .cpp(true)
-            .std("c++17")
+        println!("cargo:rerun-if-changed=src/native");
+        plain()
             .warnings(false) // libtorch's headers have hundreds
             .opt_level(1)
             .debug(false)
             .include("src/native/gloo-stubs")
             .include(&include)
             .include(include.join("torch/csrc/api/include"))
+            // What ATen's headers spread over threads they spread by OpenMP, or not at all.
+            .flag("-fopenmp")
             .define("USE_C10D_GLOO", None)
             .define("_GLIBCXX_USE_CXX11_ABI", "1")
             .file("src/native/shim.cc")
+            .file("src/native/winograd/convolution.cc")
             .compile("sumac_shim");
+        // Linked behind the shim, which calls them.
+        kernel("avx2", &["-mavx2", "-mfma"]);
+        kernel("avx512", &["-mavx512f", "-mfma"]);
+        // The one that libtorch itself runs on, if it has its own.
+        println!("cargo:rustc-link-search=native={lib}");
+        let gomp = if Path::new(&lib).join(GOMP).is_file() {
+            format!("dylib:+verbatim={GOMP}")
+        } else {
+            "dylib=gomp".to_owned()
+        };
+        println!("cargo:rustc-link-lib={gomp}");
 
         // First the tree that was linked against, then an installed one beside bin/. Both end up as RUNPATH, which
         // LD_LIBRARY_PATH overrides.

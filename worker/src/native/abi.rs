@@ -93,7 +93,16 @@ unsafe extern "C" {
     pub(super) fn sumac_work_wait(work: *mut RawWork, at_most_ms: i64, ended: *mut c_int) -> Fault;
     pub(super) fn sumac_work_free(work: *mut RawWork);
 
-    pub(super) fn sumac_gradient_preset(parameter: RawTensor, view: RawTensor) -> Fault;
+    pub(super) fn sumac_convolution_is_there() -> c_int;
+    pub(super) fn sumac_convolution(
+        images: RawTensor,
+        weight: RawTensor,
+        bias: RawTensor,
+        added: RawTensor,
+        rectified: c_int,
+        pad: i64,
+        out: *mut *mut c_void,
+    ) -> Fault;
     pub(super) fn sumac_require_determinism() -> Fault;
     pub(super) fn sumac_cpu_capability(out: *mut *mut c_char) -> Fault;
     pub(super) fn sumac_build_config(out: *mut *mut c_char) -> Fault;

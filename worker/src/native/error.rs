@@ -38,9 +38,6 @@ pub enum NativeError {
     #[error("{attempt} among {size} does not fit from {input} to {output}")]
     Shapes { attempt: &'static str, size: usize, input: String, output: String },
 
-    #[error("a gradient of {gradient} was preset for a parameter of {parameter}: shape, kind and device must agree")]
-    Gradient { parameter: String, gradient: String },
-
     #[error("no thread could be started to {purpose}: this machine's limit of threads or memory is reached")]
     Thread { purpose: &'static str, source: Arc<io::Error> },
 

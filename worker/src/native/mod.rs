@@ -1,4 +1,4 @@
-//! Everything behind the C++ shim: groups of workers and their collectives (libtorch's c10d), gradients in place, memory
+//! Everything behind the C++ shim: groups of workers and their collectives (libtorch's c10d), fast convolutions, memory
 //! kept, determinism, and facts about libtorch. The only unsafe code of Sumac.
 //!
 //! Knows tensors, ranks, addresses and patience. Refuses to know steps, lanes, generations and what a tensor means.
@@ -21,11 +21,11 @@
 //! [`Group`] wraps `c10d::Backend`, whose calls are virtual: a group over NCCL needs only another constructor.
 
 mod abi;
+pub mod convolution;
 pub mod determinism;
 mod error;
 mod facts;
 mod forming;
-pub mod gradient;
 mod group;
 pub mod memory;
 mod store;

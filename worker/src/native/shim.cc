@@ -1,4 +1,5 @@
 // See shim.h. Thin on purpose: what can be decided in Rust is decided there.
+#include "attempt.h"
 #include "shim.h"
 
 #include <ATen/ATen.h>
@@ -29,25 +30,6 @@ struct sumac_work {
 namespace {
 
 using std::chrono::milliseconds;
-
-// Runs `body`; what it throws comes back as text.
-template <typename Body>
-sumac_fault attempt(Body body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const c10::Error& error) {
-    return strdup(error.what_without_backtrace());
-  } catch (const std::exception& error) {
-    return strdup(error.what());
-  } catch (...) {
-    return strdup("a C++ exception without a message");
-  }
-}
-
-at::Tensor borrowed(sumac_tensor tensor) {
-  return *static_cast<const at::Tensor*>(tensor);
-}
 
 void hand_over(const sumac_group* group, c10::intrusive_ptr<c10d::Work> work, sumac_work** out) {
   *out = new sumac_work{std::move(work), group->call};
@@ -226,14 +208,12 @@ void sumac_work_free(sumac_work* work) {
   delete work;
 }
 
-sumac_fault sumac_gradient_preset(sumac_tensor parameter, sumac_tensor view) {
-  return attempt([&] { borrowed(parameter).mutable_grad() = borrowed(view); });
-}
-
 sumac_fault sumac_require_determinism(void) {
   return attempt([] {
     at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
     at::globalContext().setDeterministicMkldnn(true);
+    // Else each tensor that is about to be written is first filled with what is no number: a tenth of a step.
+    at::globalContext().setDeterministicFillUninitializedMemory(false);
   });
 }
 

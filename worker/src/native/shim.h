@@ -16,6 +16,7 @@ typedef struct sumac_store sumac_store;
 typedef struct sumac_group sumac_group;
 typedef struct sumac_work sumac_work;
 typedef const void* sumac_tensor;
+typedef void* sumac_new_tensor; // for the caller to delete
 
 void sumac_text_free(char* text); // faults and returned texts
 
@@ -45,7 +46,13 @@ void sumac_group_free(sumac_group* group);
 sumac_fault sumac_work_wait(sumac_work* work, int64_t at_most_ms, int* ended);
 void sumac_work_free(sumac_work* work);
 
-sumac_fault sumac_gradient_preset(sumac_tensor parameter, sumac_tensor view);
+// Whether there are kernels for this processor.
+int sumac_convolution_is_there(void);
+// Images [b, in, h, w] by weights [out, in, 3, 3] at stride 1 with a border of `pad` zeros, 0 to 2; + bias [out]; + `added`, of the
+// output's shape, if it is not null; rectified if so wanted. In f32 on the CPU, with channels in sixteens. It has gradients.
+sumac_fault sumac_convolution(sumac_tensor images, sumac_tensor weight, sumac_tensor bias, sumac_tensor added, int rectified,
+                              int64_t pad, sumac_new_tensor* out);
+
 sumac_fault sumac_require_determinism(void);
 sumac_fault sumac_cpu_capability(char** out);
 sumac_fault sumac_build_config(char** out);

@@ -1,6 +1,6 @@
 //! SimGAN as a learner: a refiner and a discriminator trained against each other (Shrivastava et al. 2017).
 //!
-//! * `refiner`, `chance`, `discriminator`, `spectral`: the networks, and the noise that one sees
+//! * `refiner`, `convolution`, `chance`, `discriminator`, `spectral`: the networks, and the noise that one sees
 //! * `loss`, `shift`, `lane`: what one lane makes of its images
 //! * `flat`, `optimizer`, `average`: what a whole batch's gradient does to the weights
 //! * `weights`, `state`: saved states and exported networks
@@ -12,6 +12,7 @@
 
 mod average;
 mod chance;
+mod convolution;
 mod discriminator;
 mod flat;
 mod inference;

@@ -2,8 +2,11 @@
 //!
 //! Legend: b images, c channels, p planes of noise, k = c + p, h height, w width, f maps.
 
-use super::chance::Drawn;
-use sumac_common::spec::model::{self, Padding, RefinerOutput};
+use super::{
+    chance::Drawn,
+    convolution::{Then, convolve},
+};
+use sumac_common::spec::model::{self, RefinerOutput};
 use tch::{TchError, Tensor};
 
 /// The slope below zero of the head for light.
@@ -71,16 +74,17 @@ impl Refiner {
         light_bs: Option<&Tensor>,
     ) -> Result<Tensor, TchError> {
         let mut convolutions = weights[..self.last_convolution().end].chunks_exact(2);
-        let mut next = |x: &Tensor| {
+        let mut next = || {
             let layer = convolutions.next().expect("the spec lists as many convolutions as forward() asks for");
-            self.convolve(x, &layer[0], &layer[1])
+            [&layer[0], &layer[1]]
         };
-        let mut maps_bfhw = next(seen_bkhw)?.f_relu_()?;
+        let padding = self.spec.padding;
+        let mut maps_bfhw = convolve(seen_bkhw, next(), padding, Then::Relu)?;
         for _ in 0..self.spec.blocks {
-            let inner_bfhw = next(&maps_bfhw)?.f_relu_()?;
-            maps_bfhw = next(&inner_bfhw)?.f_add_(&maps_bfhw)?.f_relu_()?;
+            let inner_bfhw = convolve(&maps_bfhw, next(), padding, Then::Relu)?;
+            maps_bfhw = convolve(&inner_bfhw, next(), padding, Then::AddRelu(&maps_bfhw))?;
         }
-        let drawn_bchw = next(&maps_bfhw)?;
+        let drawn_bchw = convolve(&maps_bfhw, next(), padding, Then::Nothing)?;
         let channels = drawn_bchw.size()[1];
         let refined_bchw = match self.spec.output {
             RefinerOutput::Tanh => drawn_bchw.f_tanh()?,
@@ -93,17 +97,6 @@ impl Refiner {
         };
         // A pixel that left the range has no gradient until the rest of the image brings it back.
         lit_bchw.f_clamp(-1.0, 1.0)
-    }
-
-    fn convolve(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
-        let reach = weight.size()[2] / 2;
-        match self.spec.padding {
-            Padding::Replicate if reach > 0 => {
-                let continued = x.f_replication_pad2d([reach; 4])?;
-                continued.f_conv2d(weight, Some(bias), [1, 1], [0, 0], [1, 1], 1)
-            }
-            _ => x.f_conv2d(weight, Some(bias), [1, 1], [reach, reach], [1, 1], 1),
-        }
     }
 }
 

@@ -103,8 +103,9 @@ fn an_image_whose_neighbour_is_not_finite_is_refined_alike() {
     }
 }
 
-/// Kernels add in another order for some shapes: up to 6e-7 was measured, most are exact.
-const OTHER_ORDER: f32 = 5e-6;
+/// The tiles of a convolution begin elsewhere, and libtorch's kernels add in another order for some shapes: up to 2.6e-5 was measured.
+/// A level of eight bits is 8e-3.
+const OTHER_ORDER: f32 = 1e-4;
 
 #[test]
 fn an_image_in_pieces_is_refined_as_a_whole_one() {
