@@ -191,11 +191,15 @@ impl Board {
     }
 }
 
+const WHAT_THERE_IS: &str = "/healthz   the coordinator answers\n/readyz    it takes on new jobs\n/metrics   for Prometheus\n\n\
+                             For people: `sumac dashboard --open`, `sumac watch`\n";
+
 fn routes(board: Arc<Board>) -> Router {
     Router::new()
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(page))
+        .fallback(|| async { (StatusCode::NOT_FOUND, WHAT_THERE_IS) })
         .with_state(board)
 }
 

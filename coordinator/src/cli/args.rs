@@ -171,7 +171,7 @@ pub struct Reading {
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Form,
-    /// Go on, and print again what changes
+    /// Go on, and print again whatever changes its state, its members or its reason; figures are as of then
     #[arg(short, long)]
     pub watch: bool,
 }

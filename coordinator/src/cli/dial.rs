@@ -99,10 +99,24 @@ impl Dialled {
             Code::Unimplemented => {
                 Failure::other_version(format!("what answers at {} is not this version of sumac", self.url))
             }
+            Code::Unknown | Code::Internal if status.message().contains("transport error") => {
+                Failure::new(Exit::Failed, format!("what answers at {} does not speak as a coordinator does", self.url))
+                    .hint("is that the port of its HTTP pages? `serving` names the other one")
+            }
             code => {
                 let exit = if code == Code::InvalidArgument { Exit::Usage } else { Exit::Failed };
                 Failure::new(exit, format!("the coordinator at {} refused: {}", self.url, status.message()))
             }
+        }
+    }
+
+    /// What it means that a stream of news broke off: whatever the layers between say, its other end is away.
+    pub(super) fn broke_off(&self, status: &Status) -> Failure {
+        match status.code() {
+            Code::Unknown | Code::Internal => {
+                unreachable(&self.url).because_of("it broke off in the midst of what it told")
+            }
+            _ => self.failed(status),
         }
     }
 
@@ -133,6 +147,12 @@ impl Dialled {
         reply.map_err(|status| self.failed(&status))?.into_inner().workers.into_iter().map(WorkerView::of).collect()
     }
 
+    /// The whole name of the worker that is meant.
+    pub(super) async fn worker_called(&mut self, named: &str) -> Result<String, Failure> {
+        let names: Vec<String> = self.workers().await?.into_iter().map(|worker| worker.name).collect();
+        choose(&names, named, WORKER)
+    }
+
     /// The whole name of the job, the worker, the node or the one of `others` that is meant.
     pub(super) async fn name_of_any(&mut self, named: &str, others: &[&str], kind: Named) -> Result<String, Failure> {
         let mut names: BTreeSet<String> = others.iter().map(|other| (*other).to_owned()).collect();
@@ -161,6 +181,11 @@ pub(super) struct Named {
     pub first: &'static str,
 }
 
+const WORKER: Named = Named {
+    what: "worker",
+    list: "sumac workers",
+    first: "`sumac-worker node --coordinator URL` on a machine starts one per device",
+};
 const JOB: Named = Named { what: "job", list: "sumac jobs", first: "`sumac submit FILE` queues one" };
 
 /// The one that is called so or whose name begins so.
@@ -200,6 +225,15 @@ mod tests {
 
     fn ids() -> Vec<String> {
         ["eyes-7f3", "eyes-6aa", "hands-c01"].map(str::to_owned).to_vec()
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_breaks_off_says_that_its_other_end_is_away() {
+        let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let dialled = Dialled { url: "http://127.0.0.1:1".to_owned(), operator: OperatorClient::new(channel) };
+        let broke = dialled.broke_off(&Status::unknown("h2 protocol error: error reading a body from connection"));
+        assert_eq!(broke.exit, Exit::Unreachable);
+        assert!(broke.what().contains("cannot reach the coordinator at http://127.0.0.1:1"), "{}", broke.what());
     }
 
     #[test]

@@ -39,7 +39,13 @@ pub(super) async fn doctor(asked: Doctor, verbose: bool) -> Result<Exit, Failure
             here.push(answering(&mut dialled).await?);
             told.add(HERE, here);
         }
-        Err(failure) if asked.cluster || asked.reach.coordinator.is_some() => return Err(failure),
+        Err(failure) if asked.cluster => return Err(failure),
+        // Whoever names one wants it to be there, and is told of this machine all the same.
+        Err(failure) if asked.reach.coordinator.is_some() => {
+            told.add(HERE, here);
+            told.sum();
+            return Err(failure);
+        }
         Err(_) => {
             here.push(Finding::good("no coordinator runs here; `sumac up` brings its own"));
             told.add(HERE, here);

@@ -4,6 +4,7 @@ use super::{
     args::{Events, Form},
     dial::Named,
     failure::{Exit, Failure},
+    list::nobody_reads,
     render::print_line,
     show::style,
     view::FactView,
@@ -24,8 +25,8 @@ pub(super) async fn events(events: Events) -> Result<Exit, Failure> {
     let mut facts = dialled.operator.list_events(request).await.map_err(|status| dialled.failed(&status))?.into_inner();
     loop {
         let next = tokio::select! {
-            next = facts.message() => next.map_err(|status| dialled.failed(&status))?,
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+            next = facts.message() => next.map_err(|status| dialled.broke_off(&status))?,
+            () = nobody_reads() => return Ok(Exit::Interrupted),
         };
         let Some(fact) = next.map(FactView::of) else { return Ok(Exit::Done) };
         if fact.class == "detail" && !events.all {

@@ -36,7 +36,7 @@ pub(super) fn help(named: &[String]) -> Result<Exit, Failure> {
 const EXIT_CODES: &str = "\
 Exit codes of sumac
 
-    0  done
+    0  done; of serve and dashboard also: ended by ctrl-C
     1  failed
     2  usage, or an invalid file
     3  the coordinator cannot be reached

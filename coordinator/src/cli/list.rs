@@ -5,8 +5,9 @@ use super::{
     failure::{Exit, Failure},
     render::{Cell, Ruler, print_items, print_line, table_within},
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, io, time::Duration};
 use tokio::time::sleep;
 
 /// How often what is watched is looked at: whatever changes shows within a second.
@@ -17,6 +18,8 @@ pub(super) trait Listed: Serialize {
     const HEADS: &'static [&'static str];
     /// Columns that only a wide table has, behind the others but before the last, which holds sentences.
     const WIDE: &'static [&'static str];
+    /// Whether what stands in the last column is cut where a line ends. A path is of no use without its end.
+    const IS_CUT: bool = true;
 
     fn called(&self) -> &str;
     /// As many cells as there are heads.
@@ -56,12 +59,25 @@ pub(super) async fn list<T: Listed>(
     Ok(Exit::Interrupted)
 }
 
-/// Until the next look; false once ctrl-C says that it was enough.
+/// Until the next look; false once ctrl-C says that it was enough, or nobody reads any more.
 pub(super) async fn is_watched() -> bool {
     tokio::select! {
-        () = sleep(LOOK_EVERY) => true,
+        () = sleep(LOOK_EVERY) => !reader_is_gone(),
         _ = tokio::signal::ctrl_c() => false,
     }
+}
+
+/// Returns when nobody wants more of what goes on: at ctrl-C, or when what this is piped into has ended.
+pub(super) async fn nobody_reads() {
+    while is_watched().await {}
+}
+
+/// Who writes to a pipe learns of it at the next line, which may be long in coming.
+fn reader_is_gone() -> bool {
+    let stdout = io::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&now)).is_ok() && polled[0].revents().contains(PollFlags::ERR)
 }
 
 fn print<T: Listed>(asked: &ListReading, around: &Around<'_, T>, rows: &[T], ruler: &mut Ruler) {
@@ -74,7 +90,7 @@ fn print<T: Listed>(asked: &ListReading, around: &Around<'_, T>, rows: &[T], rul
         Form::Table | Form::Wide => {
             let heads = if *no_header { Vec::new() } else { heads::<T>(reading.is_wide()) };
             let cells: Vec<Vec<Cell>> = rows.iter().map(|row| cells(row, reading.is_wide())).collect();
-            anstream::print!("{}", ruler.table(&heads, &cells, reading.width()));
+            anstream::print!("{}", ruler.table(&heads, &cells, width::<T>(reading)));
             if let Some(below) = (around.below)(rows).filter(|_| !no_header) {
                 anstream::println!("{below}");
             }
@@ -88,7 +104,7 @@ fn print_again<'r, T: Listed + 'r>(reading: &Reading, changed: impl Iterator<Ite
         Form::Name => changed.for_each(|row| anstream::println!("{}", row.called())),
         Form::Table | Form::Wide => {
             let cells: Vec<Vec<Cell>> = changed.map(|row| cells(row, reading.is_wide())).collect();
-            anstream::print!("{}", ruler.table(&[], &cells, reading.width()));
+            anstream::print!("{}", ruler.table(&[], &cells, width::<T>(reading)));
         }
     }
 }
@@ -97,7 +113,11 @@ fn print_again<'r, T: Listed + 'r>(reading: &Reading, changed: impl Iterator<Ite
 pub(super) fn rows_of<T: Listed>(rows: &[T], reading: &Reading) -> String {
     let is_wide = reading.is_wide();
     let cells: Vec<Vec<Cell>> = rows.iter().map(|row| cells(row, is_wide)).collect();
-    table_within(&heads::<T>(is_wide), &cells, reading.width())
+    table_within(&heads::<T>(is_wide), &cells, width::<T>(reading))
+}
+
+fn width<T: Listed>(reading: &Reading) -> Option<usize> {
+    reading.width().filter(|_| T::IS_CUT)
 }
 
 fn heads<T: Listed>(is_wide: bool) -> Vec<&'static str> {

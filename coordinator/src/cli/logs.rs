@@ -4,6 +4,7 @@ use super::{
     args::{Form, Logs},
     dial::Named,
     failure::{Exit, Failure},
+    list::nobody_reads,
     render::print_line,
     view::LogView,
 };
@@ -22,6 +23,10 @@ pub(super) async fn logs(logs: Logs) -> Result<Exit, Failure> {
         Some(named) => dialled.name_of_any(named, &[COORDINATOR], SPEAKER).await?,
         None => String::new(),
     };
+    let worker = match &logs.worker {
+        Some(named) => Some(dialled.worker_called(named).await?),
+        None => None,
+    };
     let since = logs.since.map(prost_types::Duration::try_from).transpose();
     let request = v1::ListLogsRequest {
         about,
@@ -34,12 +39,12 @@ pub(super) async fn logs(logs: Logs) -> Result<Exit, Failure> {
     let mut lines = dialled.operator.list_logs(request).await.map_err(|status| dialled.failed(&status))?.into_inner();
     loop {
         let next = tokio::select! {
-            next = lines.message() => next.map_err(|status| dialled.failed(&status))?,
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+            next = lines.message() => next.map_err(|status| dialled.broke_off(&status))?,
+            () = nobody_reads() => return Ok(Exit::Interrupted),
         };
         let Some(line) = next else { return Ok(Exit::Done) };
         let line = LogView::of(line)?;
-        let is_of = logs.worker.as_ref().is_none_or(|worker| line.source == *worker);
+        let is_of = worker.as_ref().is_none_or(|worker| line.source == *worker);
         let is_like = logs.grep.as_ref().is_none_or(|text| line.text.contains(text));
         if is_of && is_like {
             match logs.output {

@@ -231,14 +231,15 @@ pub(super) async fn nodes(args: List) -> Result<Exit, Failure> {
     list(&args.list, around, async || Ok(NodeView::all_of(&dialled.workers().await?))).await
 }
 
-/// `5 workers: 2 busy, 1 idle, 0 drained, 1 suspect, 1 lost`
+/// `6 workers: 2 busy, 1 idle, 0 drained, 1 suspect, 1 lost, 1 left`
 pub(super) fn of_workers(workers: &[WorkerView]) -> String {
     let are = |presence: &str| workers.iter().filter(|worker| worker.presence == presence).count();
-    let (here, suspect, lost) = (are("here"), are("suspect"), are("lost"));
+    let [here, suspect, lost, left] = ["here", "suspect", "lost", "left"].map(are);
     let idle = workers.iter().filter(|worker| worker.is_free()).count();
     let barred = workers.iter().filter(|worker| worker.state == "drained").count();
     let all = counted(workers.len() as u64, "worker");
-    format!("{all}: {} busy, {idle} idle, {barred} drained, {suspect} suspect, {lost} lost", here - idle - barred)
+    let busy = here - idle - barred;
+    format!("{all}: {busy} busy, {idle} idle, {barred} drained, {suspect} suspect, {lost} lost, {left} left")
 }
 
 /// `4 nodes: 2 training, 1 draining, 1 lost`
@@ -368,6 +369,15 @@ mod tests {
         };
         assert!(row(1).contains("11.8"), "{}", row(1));
         assert!(!row(4).contains("11.8") && row(4).contains("training"), "{}", row(4));
+    }
+
+    #[test]
+    fn who_has_a_job_and_says_nothing_of_it_yet_prepares() {
+        let does = |job: Option<&str>| {
+            let presence = v1::Presence::Here.into();
+            WorkerView::of(v1::Worker { presence, job: job.map(str::to_owned), ..v1::Worker::default() }).unwrap().state
+        };
+        assert_eq!([does(None), does(Some("eyes"))], ["idle", "preparing"]);
     }
 
     #[test]

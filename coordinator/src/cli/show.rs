@@ -137,6 +137,7 @@ pub(super) async fn one(dialled: &mut Dialled, id: String) -> Result<JobView, Fa
 impl Listed for CheckpointView {
     const HEADS: &'static [&'static str] = &["STEP", "AGE", "SIZE", "PATH"];
     const WIDE: &'static [&'static str] = &["WRITTEN"];
+    const IS_CUT: bool = false;
 
     fn called(&self) -> &str {
         &self.name
@@ -176,7 +177,7 @@ impl Described for JobView {
 
     fn describe(&self, reading: &Reading) {
         match &self.pieces {
-            Some(known) => describe_pieces(self, known),
+            Some(known) => describe_pieces(self, known, reading),
             None => describe_run(self, reading),
         }
         let shown = last(&self.facts, FACTS_SHOWN, reading);
@@ -204,10 +205,10 @@ fn last<'t, T>(things: &'t [T], count: usize, reading: &Reading) -> &'t [T] {
     &things[things.len().saturating_sub(count)..]
 }
 
-fn describe_pieces(job: &JobView, known: &PiecesView) {
+fn describe_pieces(job: &JobView, known: &PiecesView, reading: &Reading) {
     let state = style(job.state).style(job.state).to_string();
     let age = span(Duration::from_secs(job.age_seconds));
-    let (id, kind, identity) = (&job.id, job.kind, job.identity.get(..6).unwrap_or_default());
+    let (id, kind, identity) = (&job.id, job.kind, identity(job, reading));
     anstream::println!(
         "{id}  {kind}  {state}   submitted {age} ago   spec sha {identity}   refiner of {}",
         known.runs.join(", ")
@@ -284,6 +285,11 @@ fn generations_of(job: &JobView, reading: &Reading) {
     anstream::print!("{}", table_within(&[], &shown.iter().map(row).collect::<Vec<_>>(), reading.width()));
 }
 
+fn identity<'j>(job: &'j JobView, reading: &Reading) -> &'j str {
+    let digits = if reading.is_wide() { job.identity.len() } else { 6 };
+    job.identity.get(..digits).unwrap_or_default()
+}
+
 fn workers_of(job: &JobView) {
     if job.workers.is_empty() {
         anstream::println!("workers   none of {} to {}", job.workers_min, most(job));
@@ -299,7 +305,7 @@ pub(super) fn most(job: &JobView) -> String {
 
 fn describe_run(job: &JobView, reading: &Reading) {
     let seed = job.seed.map(|seed| format!("   seed {seed}")).unwrap_or_default();
-    let identity = job.identity.get(..6).unwrap_or_default();
+    let identity = identity(job, reading);
     let (id, kind, state) = (&job.id, job.kind, style(job.state).style(job.state).to_string());
     let age = span(Duration::from_secs(job.age_seconds));
     anstream::println!(

@@ -121,6 +121,9 @@ fn line(label: &str, text: impl std::fmt::Display) {
 /// Of machines that are heard: what the others say of themselves is old.
 fn memory(nodes: &[NodeView]) -> String {
     let vitals = || nodes.iter().filter(|node| !node.stale).filter_map(|node| node.vitals.as_ref());
+    if vitals().next().is_none() {
+        return "-".to_owned();
+    }
     let (used, total) =
         (vitals().map(|vitals| vitals.memory_used).sum(), vitals().map(|vitals| vitals.memory_total).sum());
     let cores: u32 = vitals().map(|vitals| vitals.cores).sum();

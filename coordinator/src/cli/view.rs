@@ -467,6 +467,7 @@ impl WorkerView {
             (_, "here") if worker.drained => "draining".to_owned(),
             (_, "here") if worker.leaving => "leaving".to_owned(),
             (Some(beat), "here") => beat.doing.to_string(),
+            (None, "here") if worker.job.is_some() => "preparing".to_owned(),
             (None, "here") => "idle".to_owned(),
             _ => presence.to_owned(),
         };

@@ -19,13 +19,13 @@ pub(super) async fn wait(wait: args::Wait) -> Result<Exit, Failure> {
         }
     };
     tokio::pin!(too_long);
-    let mut was_lost = false;
+    let (mut was_lost, mut seen) = (false, String::new());
     loop {
         let view = tokio::select! {
             view = watch.next() => view?,
             () = &mut too_long => {
                 let waited = humantime::format_duration(wait.timeout.unwrap_or_default());
-                return Err(Failure::new(Exit::TimedOut, format!("{job} was not there within {waited}")));
+                return Err(Failure::new(Exit::TimedOut, format!("{job} was not there within {waited}{seen}")));
             }
         };
         match view {
@@ -39,6 +39,7 @@ pub(super) async fn wait(wait: args::Wait) -> Result<Exit, Failure> {
                 return Err(Failure::new(Exit::JobUnsuccessful, ended));
             }
             Some(view) => {
+                seen = format!(": it is {} at step {}/{}", view.state, view.step, view.steps);
                 let is_lost = view.is_lost();
                 if is_lost && !was_lost {
                     let reason = view.reason.unwrap_or_default();

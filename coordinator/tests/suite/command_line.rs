@@ -257,14 +257,14 @@ async fn a_suspect_worker_is_neither_busy_nor_idle() {
     let url = coordinator.url();
     let _here = Played::joins(&url, "a").await;
     let one = sumac.at(&url, &["workers"]).await.with(0).stdout;
-    assert!(one.ends_with("1 worker: 0 busy, 1 idle, 0 drained, 0 suspect, 0 lost\n"), "{one}");
+    assert!(one.ends_with("1 worker: 0 busy, 1 idle, 0 drained, 0 suspect, 0 lost, 0 left\n"), "{one}");
     drop(Played::joins(&url, "b").await);
     let mut picture = coordinator.picture();
     let suspected = picture
         .wait_for(|picture| picture.workers.iter().any(|worker| matches!(worker.presence, Presence::Suspect(_))));
     drop(soon("a suspect", suspected).await.unwrap());
     let two = sumac.at(&url, &["workers"]).await.with(0).stdout;
-    assert!(two.ends_with("2 workers: 0 busy, 1 idle, 0 drained, 1 suspect, 0 lost\n"), "{two}");
+    assert!(two.ends_with("2 workers: 0 busy, 1 idle, 0 drained, 1 suspect, 0 lost, 0 left\n"), "{two}");
     coordinator.stop().await.unwrap();
 }
 

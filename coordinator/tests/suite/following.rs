@@ -62,6 +62,29 @@ impl Sumac {
 }
 
 #[tokio::test]
+async fn who_goes_on_into_a_pipe_ends_when_nobody_reads_it() {
+    let (state, output, sumac) = (tempdir().unwrap(), tempdir().unwrap(), Sumac::new());
+    let coordinator = coordinator(state.path()).await;
+    let url = coordinator.url();
+    let (_, job) = submit(&url, &spec(output.path())).await;
+    let _worker = Played::joins(&url, "a").await;
+    for words in [
+        &["jobs", "-w"][..],
+        &["workers", "-w", "-o", "json"],
+        &["status", "-w"],
+        &["job", &job.id, "-w"],
+        &["events", "-f"],
+        &["logs", "-f"],
+    ] {
+        let Running { mut child, lines, .. } =
+            sumac.starts(&mut sumac.command(&[words, &["--coordinator", &url]].concat()));
+        drop(lines);
+        soon("its end", child.wait()).await.unwrap();
+    }
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_follower_is_told_each_new_fact_once() {
     let (state, sumac) = (tempdir().unwrap(), Sumac::new());
     let coordinator = coordinator(state.path()).await;

@@ -316,7 +316,7 @@ impl Ended {
 /// One that goes on until it is told otherwise.
 pub(crate) struct Running {
     pub child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    pub(crate) lines: Lines<BufReader<ChildStdout>>,
     said: String,
 }
 

@@ -507,7 +507,12 @@ async fn who_does_not_know_openmetrics_gets_the_older_format() {
 async fn further_routes_are_served_beside_the_probes() {
     let state = tempdir().unwrap();
     let (coordinator, visitor) = serving(state.path(), Limits::default()).await;
-    assert_eq!(visitor.gets("/").await.status, 404);
+    let lost = visitor.gets("/").await;
+    assert!(
+        lost.status == 404 && lost.body.contains("/metrics") && lost.body.contains("sumac dashboard"),
+        "{}",
+        lost.body
+    );
     let hello = axum::Router::new().route("/", axum::routing::get(async || "hello"));
     coordinator.mount(hello);
     assert_eq!(visitor.gets("/").await.body, "hello");

@@ -171,6 +171,7 @@ impl<'c> Canvas<'c> {
         } else if let Some(notice) = stage.notice() {
             Line::styled(format!(" {notice}"), self.ink.loud())
         } else {
+            // The last one says what the others are, so it is there whatever the width.
             let keys: &[&str] = match &stage.page {
                 _ if stage.helps => &["any key goes back"],
                 Page::Overview => {
@@ -181,6 +182,11 @@ impl<'c> Canvas<'c> {
                 Page::Pictures => &["q quit", "esc back", "page down more", "j/k other job", "enter job", "? help"],
                 Page::Events { .. } | Page::Fact => &["q quit", "esc back", "j/k other event", "enter open", "? help"],
             };
+            let width = |keys: &[&str]| 1 + keys.iter().map(|key| key.len() + 2).sum::<usize>();
+            let mut keys = keys.to_vec();
+            while keys.len() > 2 && width(&keys) > usize::from(self.rest.width) {
+                keys.remove(keys.len() - 2);
+            }
             Line::styled(format!(" {}", keys.join("  ")), self.ink.faint())
         };
         if self.rest.height > 0 {
