@@ -1,4 +1,5 @@
 // Between libtorch and the kernels: layouts, threads, and what autograd asks for.
+#include "../attempt.h"
 #include "../shim.h"
 #include "winograd.h"
 
@@ -6,8 +7,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <torch/csrc/autograd/custom_function.h>
-
-#include "../attempt.h"
 
 namespace {
 
@@ -18,8 +17,9 @@ using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
 constexpr auto kLast = at::MemoryFormat::ChannelsLast;
-// Tiles whose share of a weight's gradient is summed by one thread, in their order: so that the sum is the same for any number.
-constexpr int64_t kGroup = 21 * sumac::winograd::kBlock;
+// Blocks whose share of a weight's gradient is summed by one thread, in their order: so that the sum is the same for any number.
+// About four images of 35x55: few enough for two threads to share a lane, enough to spread the cost of a sum.
+constexpr int64_t kGroup = 21;
 
 // For what libtorch itself takes this processor for, so that ATEN_CPU_CAPABILITY holds for both.
 const Kernels* kernels() {
@@ -62,18 +62,17 @@ Tensor convolved(const Shape& shape, const Tensor& images, const Tensor& transfo
 
 // The gradient of weights [out, in, 3, 3].
 Tensor weighed(const Shape& shape, const Tensor& images, const Tensor& gradient) {
-  const int64_t blocks = shape.blocks(), all = images.size(0) * blocks;
-  const int64_t group = std::max<int64_t>(1, kGroup / sumac::winograd::kBlock), groups = (all + group - 1) / group;
+  const int64_t blocks = shape.blocks(), all = images.size(0) * blocks, groups = (all + kGroup - 1) / kGroup;
   auto sums = floats(groups * shape.transformed());
   const float* from = images.const_data_ptr<float>();
   const float* wanted = gradient.const_data_ptr<float>();
   float* to = sums.mutable_data_ptr<float>();
   at::parallel_for(0, groups, 1, [&](int64_t begin, int64_t end) {
     auto scratch = floats(shape.scratch());
-    for (int64_t at = begin * group; at < std::min(all, end * group); ++at) {
+    for (int64_t at = begin * kGroup; at < std::min(all, end * kGroup); ++at) {
       const int64_t image = at / blocks;
-      kernels()->weigh(shape, at % blocks, from + image * shape.pixels_in(), wanted + image * shape.pixels_out(), at % group == 0,
-                       to + at / group * shape.transformed(), scratch.mutable_data_ptr<float>());
+      kernels()->weigh(shape, at % blocks, from + image * shape.pixels_in(), wanted + image * shape.pixels_out(), at % kGroup == 0,
+                       to + at / kGroup * shape.transformed(), scratch.mutable_data_ptr<float>());
     }
   });
   auto weights = at::empty({shape.out, shape.in, 3, 3}, images.options(), kLast);
