@@ -124,7 +124,9 @@ fn one_four_two_and_three_workers_in_turn_change_nothing() {
     follower.finish().assert(0, &[]);
     let run = Outcome::read(cluster.room(), &job.output());
     run.assert_same_run(&alone, "1, 4, 2 and 3 workers");
-    assert_eq!((run.count("/steps_redone"), run.count("/workers_seen")), (0, 4));
+    assert_eq!(run.count("/steps_redone"), 0);
+    // The four that were asked for, or three where one was not ready yet when the others regrouped.
+    assert!((3..=4).contains(&run.count("/workers_seen")));
 }
 
 /// Two workers in the midst of a step. The second is frozen, so that the first, `w0`, cannot end the step; and no coordinator is
