@@ -25,10 +25,8 @@ mod libtorch {
     /// source says so, and nowhere else, so that all kinds compute the same.
     fn kernel(kind: &str, flags: &[&str]) {
         let mut build = plain();
-        // GCC's own headers leave a register unset that no lane of is used.
-        build.flag_if_supported("-Wno-maybe-uninitialized");
         build
-            .warnings(false)
+            .warnings(false) // GCC's own headers leave registers unset of which no lane is used
             .opt_level(3)
             .debug(false)
             .flag("-ffp-contract=off")
@@ -49,7 +47,9 @@ mod libtorch {
             std::process::exit(1);
         }
 
-        println!("cargo:rerun-if-changed=src/native");
+        for source in ["attempt.h", "shim.cc", "shim.h", "gloo-stubs", "winograd"] {
+            println!("cargo:rerun-if-changed=src/native/{source}");
+        }
         plain()
             .warnings(false) // libtorch's headers have hundreds
             .opt_level(1)

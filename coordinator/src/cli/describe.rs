@@ -3,7 +3,7 @@
 use super::{
     args::{Form, Reading},
     failure::{Exit, Failure},
-    list::is_watched,
+    list::Onlooker,
     render::{print_item, print_line},
 };
 use serde::Serialize;
@@ -28,8 +28,9 @@ pub(super) async fn describe<T: Described>(
 ) -> Result<Exit, Failure> {
     let mut thing = fetch().await?;
     print(&thing, reading);
+    let mut onlooker = Onlooker::new()?;
     while reading.watch && !thing.is_settled() {
-        if !is_watched().await {
+        if !onlooker.stays().await {
             return Ok(Exit::Interrupted);
         }
         let shown = thing.mark();

@@ -4,7 +4,7 @@ use super::{
     args::{Events, Form},
     dial::Named,
     failure::{Exit, Failure},
-    list::nobody_reads,
+    list::Onlooker,
     render::print_line,
     show::style,
     view::FactView,
@@ -21,12 +21,13 @@ pub(super) async fn events(events: Events) -> Result<Exit, Failure> {
         None => String::new(),
     };
     let request = v1::ListEventsRequest { about, follow: events.follow };
+    let mut onlooker = Onlooker::new()?;
     let mut named = BTreeSet::new();
     let mut facts = dialled.operator.list_events(request).await.map_err(|status| dialled.failed(&status))?.into_inner();
     loop {
         let next = tokio::select! {
             next = facts.message() => next.map_err(|status| dialled.broke_off(&status))?,
-            () = nobody_reads() => return Ok(Exit::Interrupted),
+            () = onlooker.leaves() => return Ok(Exit::Interrupted),
         };
         let Some(fact) = next.map(FactView::of) else { return Ok(Exit::Done) };
         if fact.class == "detail" && !events.all {

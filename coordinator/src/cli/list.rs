@@ -8,7 +8,10 @@ use super::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use std::{collections::BTreeMap, io, time::Duration};
-use tokio::time::sleep;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::sleep,
+};
 
 /// How often what is watched is looked at: whatever changes shows within a second.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
@@ -48,9 +51,10 @@ pub(super) async fn list<T: Listed>(
     if !asked.reading.watch {
         return Ok(Exit::Done);
     }
+    let mut onlooker = Onlooker::new()?;
     let marks = |rows: &[T]| rows.iter().map(|row| (row.called().to_owned(), row.mark())).collect::<BTreeMap<_, _>>();
     let mut shown = marks(&rows);
-    while is_watched().await {
+    while onlooker.stays().await {
         rows = fetch().await?;
         let changed = rows.iter().filter(|row| shown.get(row.called()) != Some(&row.mark()));
         print_again(&asked.reading, changed, &mut ruler);
@@ -59,17 +63,30 @@ pub(super) async fn list<T: Listed>(
     Ok(Exit::Interrupted)
 }
 
-/// Until the next look; false once ctrl-C says that it was enough, or nobody reads any more.
-pub(super) async fn is_watched() -> bool {
-    tokio::select! {
-        () = sleep(LOOK_EVERY) => !reader_is_gone(),
-        _ = tokio::signal::ctrl_c() => false,
-    }
+/// Whoever reads what goes on. A ctrl-C is heard whenever it came, in the midst of a question too.
+pub(super) struct Onlooker {
+    interrupt: Signal,
 }
 
-/// Returns when nobody wants more of what goes on: at ctrl-C, or when what this is piped into has ended.
-pub(super) async fn nobody_reads() {
-    while is_watched().await {}
+impl Onlooker {
+    pub(super) fn new() -> Result<Self, Failure> {
+        let heard = signal(SignalKind::interrupt());
+        let interrupt =
+            heard.map_err(|error| Failure::new(Exit::Failed, "cannot listen for signals").because(Some(&error)))?;
+        Ok(Self { interrupt })
+    }
+
+    /// Until the next look; false once ctrl-C says that it was enough, or what this is piped into has ended.
+    pub(super) async fn stays(&mut self) -> bool {
+        tokio::select! {
+            () = sleep(LOOK_EVERY) => !reader_is_gone(),
+            _ = self.interrupt.recv() => false,
+        }
+    }
+
+    pub(super) async fn leaves(&mut self) {
+        while self.stays().await {}
+    }
 }
 
 /// Who writes to a pipe learns of it at the next line, which may be long in coming.

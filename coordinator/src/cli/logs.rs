@@ -4,7 +4,7 @@ use super::{
     args::{Form, Logs},
     dial::Named,
     failure::{Exit, Failure},
-    list::nobody_reads,
+    list::Onlooker,
     render::print_line,
     view::LogView,
 };
@@ -35,12 +35,13 @@ pub(super) async fn logs(logs: Logs) -> Result<Exit, Failure> {
         level: v1::LogLevel::from(logs.level).into(),
         follow: logs.follow,
     };
+    let mut onlooker = Onlooker::new()?;
     let mut named = BTreeSet::new();
     let mut lines = dialled.operator.list_logs(request).await.map_err(|status| dialled.failed(&status))?.into_inner();
     loop {
         let next = tokio::select! {
             next = lines.message() => next.map_err(|status| dialled.broke_off(&status))?,
-            () = nobody_reads() => return Ok(Exit::Interrupted),
+            () = onlooker.leaves() => return Ok(Exit::Interrupted),
         };
         let Some(line) = next else { return Ok(Exit::Done) };
         let line = LogView::of(line)?;

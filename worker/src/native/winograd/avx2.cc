@@ -10,10 +10,6 @@ using V = __m256;
 constexpr int64_t kLanes = 8;
 // Registers of a row of sums.
 constexpr int kWide = 2;
-template <int kCount>
-struct Count {
-  static constexpr int value = kCount;
-};
 
 inline V load(const float* from) { return _mm256_loadu_ps(from); }
 inline void store(float* to, V value) { _mm256_storeu_ps(to, value); }

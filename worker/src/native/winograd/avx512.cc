@@ -10,10 +10,6 @@ using V = __m512;
 constexpr int64_t kLanes = 16;
 // Registers of a row of sums.
 constexpr int kWide = 4;
-template <int kCount>
-struct Count {
-  static constexpr int value = kCount;
-};
 
 inline V load(const float* from) { return _mm512_loadu_ps(from); }
 inline void store(float* to, V value) { _mm512_storeu_ps(to, value); }

@@ -36,26 +36,21 @@ Shape shape_of(const Tensor& images, const Tensor& weight, int64_t pad) {
 
 Tensor floats(int64_t count) { return at::empty({count}, at::kFloat); }
 
-// Blocks of all images, spread over threads: none of them knows of another.
-template <typename Each>
-void over_blocks(const Shape& shape, int64_t images, Each each) {
-  const int64_t blocks = shape.blocks();
-  at::parallel_for(0, images * blocks, 1, [&](int64_t begin, int64_t end) {
-    auto scratch = floats(shape.scratch());
-    for (int64_t at = begin; at < end; ++at) each(at / blocks, at % blocks, scratch.mutable_data_ptr<float>());
-  });
-}
-
 Tensor convolved(const Shape& shape, const Tensor& images, const Tensor& transformed, const float* bias, const float* added,
                  bool rectified) {
   auto output = at::empty({images.size(0), shape.out, shape.out_height(), shape.out_width()}, images.options(), kLast);
   const float* from = images.const_data_ptr<float>();
   const float* by = transformed.const_data_ptr<float>();
   float* to = output.mutable_data_ptr<float>();
-  over_blocks(shape, images.size(0), [&](int64_t image, int64_t block, float* scratch) {
-    const int64_t at = image * shape.pixels_out();
-    kernels()->convolve(shape, block, from + image * shape.pixels_in(), by, bias, added ? added + at : nullptr, rectified, to + at,
-                        scratch);
+  const int64_t blocks = shape.blocks();
+  // Blocks of all images, spread over threads: none of them knows of another.
+  at::parallel_for(0, images.size(0) * blocks, 1, [&](int64_t begin, int64_t end) {
+    auto scratch = floats(shape.scratch());
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t image = block / blocks, at = image * shape.pixels_out();
+      kernels()->convolve(shape, block % blocks, from + image * shape.pixels_in(), by, bias, added ? added + at : nullptr, rectified,
+                          to + at, scratch.mutable_data_ptr<float>());
+    }
   });
   return output;
 }

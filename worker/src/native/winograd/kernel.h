@@ -1,6 +1,7 @@
 // The kernels over a register `V` of `kLanes` floats, which whoever includes this has named, with load, store, set, add, sub, mul,
-// fma, max (its second operand where one is no number) and where_above_zero (true of what is no number). Everything is in an unnamed namespace, and nothing of the standard library is included: what is compiled for one
-// processor is never linked into what runs on another.
+// fma, max (its second operand where one is no number) and where_above_zero (true of what is no number), and `kWide`, how many
+// registers a row of sums takes. Everything is in an unnamed namespace, and nothing of the standard library is included: what is
+// compiled for one processor is never linked into what runs on another.
 
 #include "winograd.h"
 
@@ -83,7 +84,7 @@ inline void on_both_sides(Apply apply, const V (&from)[kFrom][kFrom], V (&to)[kT
   for (int row = 0; row < kTo; ++row) apply(half[row], to[row]);
 }
 
-// `kRows` rows of c = a b, or of c += a b, held in registers.
+// `kRows` rows of c = a b, or of c += a b, held in registers: of `kVectors` of them each.
 template <int kRows, int kVectors>
 inline void multiply_rows(int64_t deep, const float* a, int64_t a_row, int64_t a_step, const float* b, int64_t b_step, bool adds,
                           float* c, int64_t c_row) {
@@ -103,6 +104,11 @@ inline void multiply_rows(int64_t deep, const float* a, int64_t a_row, int64_t a
     for (int v = 0; v < kVectors; ++v) store(c + row * c_row + v * kLanes, sums[row][v]);
   }
 }
+
+template <int kCount>
+struct Count {
+  static constexpr int value = kCount;
+};
 
 template <int kVectors>
 void multiply_columns(int64_t rows, int64_t deep, const float* a, int64_t a_row, int64_t a_step, const float* b, int64_t b_step,
