@@ -35,6 +35,7 @@ history.size = 32
 [output]
 dir = "runs/{name}"
 checkpoint_every = "1h"
+samples_every = 6
 """
 NARROW = """refiner.width = 4
 refiner.blocks = 1

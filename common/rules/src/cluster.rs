@@ -27,7 +27,7 @@ use crate::{
     ids::{Generation, JobId, Term, WorkerId},
     leases::{self, Fate, Shard},
     piecework::Piecework,
-    spec::Spec,
+    spec::{Device, Spec},
     vitals::Vitals,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -470,7 +470,7 @@ impl Cluster {
                 let known = &self.leasings[leasing];
                 if known.after == at && !known.state.is_over() {
                     let order = || Order::Piecework { job: known.id.clone(), work: known.spec.clone() };
-                    let hired = hands.hired(&known.id, known.wanted(), &known.unfit);
+                    let hired = hands.hired(&known.id, known.spec.workers().device, known.wanted(), &known.unfit);
                     give_work(&mut self.workers, &known.id, hired, order, actions);
                     self.advance_leasing(now, leasing, actions);
                     if self.leasings[leasing].state.is_over() {
@@ -481,7 +481,7 @@ impl Cluster {
             }
             if let Some(job) = self.jobs.get(at).filter(|job| !job.state.is_over()) {
                 let order = || Order::Prepare { job: job.id.clone(), spec: job.spec.clone() };
-                let hired = hands.hired(&job.id, job.wanted(), &job.unfit);
+                let hired = hands.hired(&job.id, job.spec.how.workers.device, job.wanted(), &job.unfit);
                 give_work(&mut self.workers, &job.id, hired, order, actions);
                 self.advance(now, at, &hands, actions);
             }
@@ -524,8 +524,8 @@ fn job_in<'j>(jobs: &'j mut [Arc<Job>], id: &JobId) -> Option<&'j mut Job> {
 
 /// Who could be given work, how many each job has, whether anybody is to go: one look at all workers for all jobs.
 struct Hands {
-    /// The longest here first.
-    free: Vec<WorkerId>,
+    /// The longest here first, each with what it computes on.
+    free: Vec<(WorkerId, Device)>,
     taken: BTreeMap<JobId, usize>,
     somebody_leaves: bool,
 }
@@ -546,18 +546,26 @@ impl Hands {
             }
         }
         let somebody_leaves = workers.values().any(|worker| worker.is_leaving());
-        Self { free: free.into_iter().map(|(id, _)| id.clone()).collect(), taken, somebody_leaves }
+        let free = free.into_iter().map(|(id, worker)| (id.clone(), Device::of(&worker.seat.device))).collect();
+        Self { free, taken, somebody_leaves }
     }
 
-    /// Free workers for a job, up to how many it wants.
-    fn hired(&mut self, job: &JobId, wanted: usize, unfit: &BTreeMap<WorkerId, String>) -> Vec<WorkerId> {
+    /// Free workers for a job, on devices that it wants, up to how many it wants.
+    fn hired(
+        &mut self,
+        job: &JobId,
+        device: Device,
+        wanted: usize,
+        unfit: &BTreeMap<WorkerId, String>,
+    ) -> Vec<WorkerId> {
         let mut room = wanted.saturating_sub(self.taken.get(job).copied().unwrap_or(0));
         self.free
-            .extract_if(.., |id| {
-                let is_hired = room > 0 && !unfit.contains_key(id);
+            .extract_if(.., |(id, kind)| {
+                let is_hired = room > 0 && device.admits(*kind) && !unfit.contains_key(id);
                 room -= usize::from(is_hired);
                 is_hired
             })
+            .map(|(id, _)| id)
             .collect()
     }
 }

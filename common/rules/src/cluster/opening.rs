@@ -5,7 +5,7 @@ use crate::{
     conversation::{Basis, Doing, Opening, Order, Place, Wish},
     ids::{Rank, Step, WorkerId},
     lanes,
-    spec::plural,
+    spec::{Device, plural},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -56,7 +56,12 @@ impl Job {
                 preparing => format!(", {preparing} preparing"),
             };
             let least = plural(self.least() as u64, "worker");
-            let short = format!("{} of at least {least} ready{preparing}", members.len());
+            let device = match self.spec.how.workers.device {
+                Device::Auto => "",
+                Device::Cpu => " on a CPU",
+                Device::Cuda => " on a GPU",
+            };
+            let short = format!("{} of at least {least}{device} ready{preparing}", members.len());
             self.waits_for = Some(match self.unfit.iter().next_back() {
                 Some((worker, why)) => format!("{short}; {worker} does not fit: {why}"),
                 None => short,

@@ -277,6 +277,7 @@ impl Spec {
         let workers = &self.how.workers;
         let (min, max) = (workers.min, workers.max);
         let count = if min == max { plural(u64::from(max), "worker") } else { format!("{min} to {max} workers") };
-        format!("{count}, device {}, {} each", workers.device.word(), plural(u64::from(self.what.threads), "thread"))
+        let (device, threads) = (workers.device.word(), plural(u64::from(self.what.threads), "thread"));
+        format!("{count}, device {device}, {threads} each, {}", self.what.train.precision.word())
     }
 }

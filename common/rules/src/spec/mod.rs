@@ -131,7 +131,29 @@ pub struct Train {
     pub ema: Option<f64>,
     /// Largest random shift, in pixels, of what the discriminator sees, real and refined alike. 0: none.
     pub shift: u32,
+    #[serde(default, skip_serializing_if = "Precision::is_single")]
+    pub precision: Precision,
     pub history: History,
+}
+
+/// How many bits of its factors a product keeps; sums, weights and losses have single precision whatever it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// All.
+    #[default]
+    F32,
+    /// 10, where a card has tensor cores; all elsewhere.
+    Tf32,
+    /// 7, and what lies between two layers has no more either.
+    Bf16,
+}
+
+impl Precision {
+    /// A spec that leaves precision alone is written, and hashed, as one of a time without the choice.
+    fn is_single(&self) -> bool {
+        *self == Self::F32
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,6 +211,20 @@ pub enum Device {
     Auto,
     Cpu,
     Cuda,
+}
+
+impl Device {
+    /// The kind of a device that a worker names, `cpu` or `cuda:0 (NVIDIA H100)`.
+    #[must_use]
+    pub fn of(named: &str) -> Self {
+        if named.starts_with("cuda") { Self::Cuda } else { Self::Cpu }
+    }
+
+    /// Whether a job that wants this may run on a device of that kind.
+    #[must_use]
+    pub fn admits(self, kind: Self) -> bool {
+        self == Self::Auto || self == kind
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

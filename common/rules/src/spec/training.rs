@@ -48,6 +48,7 @@ pub(super) fn train(section: &Section<'_>, recipe: &Recipe, image: Option<ImageS
         discriminator,
         ema: ema(section, recipe),
         shift: shift(section, image).unwrap_or(recipe.shift),
+        precision: section.choice("precision").unwrap_or_default(),
         history: history(section, batch, lanes),
     }
 }

@@ -3,7 +3,7 @@
 //! They are the words serde uses as well (a test compares them), so a spec reads the same in TOML and in JSON.
 
 use super::{
-    Device, Labels, Psi, Resize,
+    Device, Labels, Precision, Psi, Resize,
     model::{Activation, Matching, Padding, Preset, RefinerOutput},
 };
 
@@ -62,5 +62,6 @@ words! {
     Resize { "exact" = Exact, "area" = Area, "crop" = Crop }
     Labels { "optional" = Optional, "required" = Required }
     Psi { "identity" = Identity, "gradients" = Gradients, "channel-mean" = ChannelMean, "low-pass" = LowPass, "standardised" = Standardised }
+    Precision { "f32" = F32, "tf32" = Tf32, "bf16" = Bf16 }
     Device { "auto" = Auto, "cpu" = Cpu, "cuda" = Cuda }
 }

@@ -74,6 +74,7 @@ impl fmt::Display for Resolved<'_> {
         // 0 is "none", and says so against a preset that has one.
         writeln!(f, "ema = {:?}", train.ema.unwrap_or(0.0))?;
         writeln!(f, "shift = {}", train.shift)?;
+        writeln!(f, "precision = \"{}\"", train.precision.word())?;
         optimizer(f, "refiner", &train.refiner)?;
         optimizer(f, "discriminator", &train.discriminator)?;
         let history = &train.history;

@@ -68,6 +68,7 @@ scripts! {
     a_cancelled_job_lets_its_workers_go,
     a_finished_job_releases_its_workers,
     a_job_below_its_least_waits_and_says_why,
+    a_job_for_cards_is_given_to_workers_that_have_one,
     a_job_that_could_use_more_workers_gathers_them_for_a_moment,
     a_job_whose_data_is_at_fault_fails_and_can_be_submitted_again,
     a_job_that_leaves_lambda_open_takes_what_its_first_worker_found,

@@ -33,6 +33,7 @@ use sumac_common::{
     losses::{Losses, Mean},
     member::{self, Member, Next},
     pace::Times,
+    spec::Device,
     tail::Wishes,
 };
 
@@ -125,6 +126,9 @@ impl Stage {
                     replicas: number("replicas", 1),
                 };
                 let mut spec = spec(wanted);
+                if named(rest, "on") == Some("cuda") {
+                    spec.how.workers.device = Device::Cuda;
+                }
                 if named(rest, "lambda") == Some("open") {
                     spec.what.train.lambda = None;
                 }
@@ -268,7 +272,7 @@ impl Stage {
             node: NodeId::from(node.unwrap_or("node")),
             store: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             version: version.unwrap_or("1").to_owned(),
-            device: "cpu".to_owned(),
+            device: if name.0.starts_with("gpu") { "cuda:0" } else { "cpu" }.to_owned(),
         };
         let standing = actor.member.standing().filter(|_| start == actor.start);
         self.attached.insert(name.clone());
@@ -352,7 +356,7 @@ fn readiness(words: &[&str]) -> Readiness {
         lambda: named(words, "lambda").map(|lambda| lambda.parse().expect("a number")),
         fingerprint: Fingerprint {
             libtorch: named(words, "libtorch").unwrap_or("2.11").to_owned(),
-            device: "cpu".to_owned(),
+            device: named(words, "device").unwrap_or("cpu").to_owned(),
             instructions: "avx2".to_owned(),
             threads: 1,
             canary: Digest::default(),

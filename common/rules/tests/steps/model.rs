@@ -9,7 +9,7 @@ use sumac_common::{
     random,
     reduce::{self, Node},
     schedule::{LanePlan, Plan, Progress, Schedule},
-    spec::{History, Optimizer, OptimizerKind, Pretrain, Psi, Train},
+    spec::{History, Optimizer, OptimizerKind, Precision, Pretrain, Psi, Train},
     tail::{self, Agreed, Disagreement, LaneTail, Tail},
 };
 
@@ -30,6 +30,7 @@ pub(crate) fn train(seed: u64, lanes: u32, half: u32, slots: u32) -> Train {
         discriminator: optimizer,
         ema: None,
         shift: 0,
+        precision: Precision::F32,
         history: History { size: slots * lanes, replicas: 1 },
     }
 }

@@ -12,7 +12,7 @@ use sumac_common::{
     ids::{ContentId, SampleId},
     spec::{
         Data, Device as Where, History, How, ImageShape, Labels, Optimizer as OptimizerSpec, OptimizerKind, Output,
-        Pretrain, Psi, Resize, What, Workers,
+        Precision, Pretrain, Psi, Resize, What, Workers,
         model::{self, Activation, Layer, Matching, Model, Noise, Padding, Preset, RefinerOutput},
     },
 };
@@ -79,6 +79,7 @@ fn small() -> Spec {
                 discriminator: optimizer,
                 ema: None,
                 shift: 0,
+                precision: Precision::F32,
                 history: History { size: 16, replicas: 0 },
             },
             threads: 1,

@@ -84,7 +84,7 @@ fn the_summary_says_what_will_run() {
             "batch          512 = 16 lanes x 32 images",
             "history        51,200 images, 3,200 a lane, each lane's copied to a guard",
             "schedule       30,000 steps = pre-training 1,000 refiner + 200 discriminator, then 9,600 cycles of 2 + 1",
-            "workers        1 to 16 workers, device auto, 1 thread each",
+            "workers        1 to 16 workers, device auto, 1 thread each, f32",
         ]
     );
 }

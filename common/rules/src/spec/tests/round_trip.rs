@@ -63,6 +63,7 @@ prop_compose! {
         (refiner, discriminator) in (optimizers(), optimizers()),
         ema in prop::option::of(0.001..1.0_f64),
         shift in 0..2_u32,
+        precision in prop::sample::select(vec![Precision::F32, Precision::Tf32, Precision::Bf16]),
         (with_history, replicas) in (any::<bool>(), 0..2_u32),
     ) -> Train {
         let batch = 2 * lanes * halves;
@@ -70,7 +71,7 @@ prop_compose! {
         Train {
             seed, batch, lanes, steps: Step(steps),
             pretrain: Pretrain { refiner: pretrain.0, discriminator: pretrain.1 },
-            k_refiner, k_discriminator, lambda, psi, refiner, discriminator, ema, shift,
+            k_refiner, k_discriminator, lambda, psi, refiner, discriminator, ema, shift, precision,
             history: History { size, replicas },
         }
     }
