@@ -13,7 +13,7 @@ LIGHT := -p sumac-common -p sumac-data -p sumac-proto -p sumac
 # To look at all of it without libtorch. In the profile of the build, which shares what it compiles with this.
 EVERYTHING := --release --locked --workspace --features sumac-worker/doc-only,sumac-tests/torch,sumac-tests-s3/torch
 
-.PHONY: help prerequisites setup build formats demo test chaos sim mutants fuzz test-light check deny clean
+.PHONY: help prerequisites setup build formats nccl demo test chaos sim mutants fuzz test-light check deny clean
 
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -39,6 +39,21 @@ build: setup  ## Build sumac and sumac-worker
 
 formats: setup  ## Build both with every format: HDF5, parquet, S3 buckets
 	$(CARGO) build --release --locked -p sumac -p sumac-worker --features sumac/formats,sumac-worker/formats
+
+# Headers of CUDA and NCCL; of the libraries for matrices that libtorch's headers name there are stubs.
+CARDS := $(CURDIR)/target/nccl
+NCCL := worker/src/native/nccl
+TORCH_HEADERS := $(or $(LIBTORCH),$(CURDIR)/third_party/libtorch/torch)/include
+
+$(CARDS)/made: deploy/nccl/headers.txt
+	$(PYTHON) -m pip install --quiet --no-deps --only-binary=:all: --target $(CARDS) --upgrade --requirement $<
+	rm -f $(CARDS)/nvidia/nccl/lib/*
+	touch $@
+
+nccl: build $(CARDS)/made  ## Build what connects cards, libsumac_nccl.so, to lie beside sumac-worker (0.2 GB to download, once)
+	$${CXX:-g++} -std=c++17 -O1 -fPIC -shared -w -D_GLIBCXX_USE_CXX11_ABI=1 -o $(RUN)/libsumac_nccl.so $(NCCL)/plugin.cc \
+	  -isystem $(TORCH_HEADERS) -isystem $(TORCH_HEADERS)/torch/csrc/api/include -isystem $(NCCL)/stubs \
+	  -isystem $(CARDS)/nvidia/cu13/include -isystem $(CARDS)/nvidia/nccl/include
 
 demo: build  ## Train on two small drawn data sets, on this machine
 	$(RUN)/sumac up --demo

@@ -34,7 +34,7 @@ const TENSORS_ARE_NAMED_IN: [&str; 7] = [
     "worker/src/simgan/",
     "worker/src/downstream/",
     "worker/src/native/",
-    "worker/src/link/gloo.rs",
+    "worker/src/link/c10d.rs",
     "worker/src/fingerprint.rs",
     "worker/src/main.rs", // the number of threads, before any other starts
     "worker/examples/",   // what judges and times a run

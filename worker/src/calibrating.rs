@@ -4,9 +4,9 @@
 //! it. It refuses to know how a pull becomes a lambda, and the coordinator.
 
 use crate::{
-    learner::{Learner, Meal, Portion, Sets},
+    learner::{LearnError, Learner, Meal, Portion},
     pantry::{Groceries, Pantry},
-    train::{Make, Trouble},
+    train::Trouble,
 };
 use sumac_common::{
     calibration::{self, ASKED, Found, NotCalibrated, TOLD_FROM, UPDATES},
@@ -23,13 +23,12 @@ const SAYS_EVERY: u64 = 50;
 pub(crate) fn lambda<L: Learner>(
     spec: &Spec,
     pantry: &mut Pantry,
-    sets: &Sets,
-    make: Make<L>,
+    make: &dyn Fn(&Spec) -> Result<L, LearnError>,
     wanted: &dyn Fn() -> bool,
 ) -> Result<Option<f64>, Trouble> {
     let probe = calibration::probe(spec);
     let schedule = Schedule::new(&probe.what.train, pantry.synthetic_len(), pantry.real_len())?;
-    let mut learner = make(&probe, sets)?;
+    let mut learner = make(&probe)?;
     let (mut progress, mut found) = (Progress::default(), Found::default());
     let steps = UPDATES.0 + ASKED;
     for step in (0..steps).map(Step) {

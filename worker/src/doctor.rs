@@ -1,6 +1,6 @@
 //! `sumac-worker doctor`: what is found of this machine, without a coordinator. It measures nothing itself and judges nothing.
 
-use super::{Ending, NOT_AS_IT_IS, USAGE, ending, engine, roots_of};
+use super::{Ending, NOT_AS_IT_IS, OnDevice, USAGE, ending, engine, roots_of};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::{
@@ -26,6 +26,9 @@ pub(super) struct DoctorArgs {
     /// Look at the data sets and the output folder of this job, too; `-` reads it from stdin.
     #[arg(long, value_name = "FILE")]
     job: Option<PathBuf>,
+
+    #[command(flatten)]
+    device: OnDevice,
 
     /// How to print.
     #[arg(short, long, value_enum, default_value_t)]
@@ -57,10 +60,10 @@ pub(super) fn run(args: DoctorArgs) -> Result<(), Ending> {
     let as_it_is = ending(NOT_AS_IT_IS);
     let roots = roots_of(&args.data_roots)?;
     let job = args.job.as_deref().map(read_job).transpose()?;
-    engine::set_up(&as_it_is)?;
+    let device = engine::set_up(args.device.device)?;
     let examiner = Examiner { node: NodeId(host_name()), cache: args.cache.unwrap_or_else(cache_folder), roots };
     let mut findings = examiner.machine();
-    let twice = fingerprint::on_cpu(1).and_then(|one| Ok((one, fingerprint::on_cpu(1)?)));
+    let twice = fingerprint::on(device, 1).and_then(|one| Ok((one, fingerprint::on(device, 1)?)));
     findings.push(examination::computes(twice.map_err(|error| error.to_string())));
     findings.extend(job.iter().flat_map(|job| examiner.job(job, None)));
     let failed = findings.iter().filter(|finding| finding.grade == Grade::Bad).count();

@@ -90,7 +90,7 @@ where
         let link = self.link.as_mut().ok_or_else(crate::train::no_link)?;
         let said = link.broadcast(Rank(0), found.as_ref().map(<[u8; 8]>::as_slice), &listening)?;
         let step = Reader::new(&said).u64().map_err(|_| damaged(Rank(0), "the checkpoint's step"))?;
-        self.state = State::start((self.make)(&self.spec, &self.sets)?, self.spec.what.train.lanes);
+        self.state = State::start((self.make)(&self.spec, &self.sets, self.desk.device)?, self.spec.what.train.lanes);
         if step != NONE {
             self.checkpoints.load(Step(step), keeps, &mut self.state)?;
         }

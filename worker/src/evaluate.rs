@@ -96,7 +96,7 @@ mod with_torch {
         for (at, candidate) in what.refiners.iter().enumerate() {
             let weights = evaluated::refiner(order, at)
                 .map_err(|error| format!("{}: the destination must be reachable from every worker", in_full(&error)))?;
-            let net = pipeline::load(&candidate.trained.net, what.image.channels, &weights);
+            let net = pipeline::load(&candidate.trained.net, what.image.channels, &weights, desk.device);
             refiners.push(net.map_err(|error| format!("refiner {}: {error}", candidate.name))?);
         }
         let studio = Studio::new(what.clone(), pictures(order, &sets)?, refiners);

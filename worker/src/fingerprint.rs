@@ -1,15 +1,15 @@
 //! What a worker's numbers depend on, and a small forward and backward pass whose hash stands for all that was forgotten.
 //! Refuses to know jobs.
 
-use crate::learner::LearnError;
+use crate::{device::Device, learner::LearnError};
 use sumac_common::conversation::Fingerprint;
 
 /// Without tensors: plain f32 arithmetic of this build.
 #[cfg(not(feature = "torch"))]
-pub fn on_cpu(threads: u32) -> Result<Fingerprint, LearnError> {
+pub fn on(device: Device, threads: u32) -> Result<Fingerprint, LearnError> {
     Ok(Fingerprint {
         libtorch: "none".to_owned(),
-        device: "cpu".to_owned(),
+        device: device.to_string(),
         instructions: std::env::consts::ARCH.to_owned(),
         threads,
         canary: sumac_common::ids::Digest::of(env!("CARGO_PKG_VERSION").as_bytes()),
@@ -17,7 +17,14 @@ pub fn on_cpu(threads: u32) -> Result<Fingerprint, LearnError> {
 }
 
 #[cfg(feature = "torch")]
-pub use torch::{on_cpu, use_threads};
+pub use torch::{name, on, use_threads};
+
+/// What a device is called where people read it.
+#[cfg(not(feature = "torch"))]
+#[must_use]
+pub fn name(device: Device) -> String {
+    device.to_string()
+}
 
 /// Of tensors there are none.
 #[cfg(not(feature = "torch"))]
@@ -25,11 +32,11 @@ pub fn use_threads(_: u32) {}
 
 #[cfg(feature = "torch")]
 mod torch {
-    use super::{Fingerprint, LearnError};
+    use super::{Device, Fingerprint, LearnError};
     use crate::{
-        learner::{Images, Learner, Meal},
-        link::gloo::AsTensor,
-        native::{Facts, NativeError},
+        learner::{Images, Learner, Meal, Sets},
+        link::c10d::AsTensor,
+        native::{Facts, NativeError, cuda},
         simgan::SimGan,
     };
     use sumac_common::{
@@ -39,20 +46,28 @@ mod torch {
         spec,
     };
 
-    /// Of this process on its CPU; from now on it uses so many threads.
-    pub fn on_cpu(threads: u32) -> Result<Fingerprint, LearnError> {
-        let facts = Facts::read().map_err(|error: NativeError| LearnError::Engine {
-            attempt: "read libtorch's facts",
-            reason: error.to_string(),
-        })?;
+    /// Of this process on its device; from now on it uses so many threads.
+    pub fn on(device: Device, threads: u32) -> Result<Fingerprint, LearnError> {
+        let unread =
+            |error: NativeError| LearnError::Engine { attempt: "read libtorch's facts", reason: error.to_string() };
+        let facts = Facts::read().map_err(unread)?;
         use_threads(threads);
-        Ok(Fingerprint {
-            libtorch: facts.libtorch,
-            device: "cpu".to_owned(),
-            instructions: facts.cpu_capability,
-            threads,
-            canary: canary()?,
-        })
+        // Cards of one kind compute alike, whichever of a machine's it is.
+        let kind = match device {
+            Device::Cpu => "cpu".to_owned(),
+            Device::Cuda(card) => format!("cuda ({})", cuda::name(card).map_err(unread)?),
+        };
+        let canary = canary(device)?;
+        Ok(Fingerprint { libtorch: facts.libtorch, device: kind, instructions: facts.cpu_capability, threads, canary })
+    }
+
+    /// What a device is called where people read it.
+    #[must_use]
+    pub fn name(device: Device) -> String {
+        match device {
+            Device::Cpu => device.to_string(),
+            Device::Cuda(card) => cuda::name(card).map_or(device.to_string(), |name| format!("{device} ({name})")),
+        }
     }
 
     /// What the calling thread computes with from now on: each thread that computes has to say so itself.
@@ -61,7 +76,7 @@ mod torch {
     }
 
     /// Small networks of the kind that is trained, one lane, each network's gradient.
-    fn canary() -> Result<Digest, LearnError> {
+    fn canary(device: Device) -> Result<Digest, LearnError> {
         const SPEC: &str = "name = \"canary\"\nmodel.preset = \"digits\"\n[data]\nsynthetic = \"-\"\nreal = \"-\"\n\
                             [train]\nsteps = 2\nbatch = 16\nlanes = 1\nhistory.size = 16\n";
         let spec = spec::read(SPEC, &[]).expect("the canary's spec is a constant that the tests read");
@@ -71,7 +86,7 @@ mod torch {
             let pixels = (0..n * shape.len()).map(|_| random::uniform(&mut chance) * 2.0 - 1.0).collect();
             Images { ids: vec![ContentId::default(); n], pixels }
         };
-        let mut learner = SimGan::new(&spec)?;
+        let mut learner = SimGan::with(&spec, &Sets::default(), device)?;
         let mut digest = Digest::default();
         for phase in [Phase::Refiner, Phase::Discriminator] {
             let meal = Meal {
@@ -84,7 +99,7 @@ mod torch {
                 keep: 0,
             };
             let gradient = learner.chew(&meal)?.sum.tensor();
-            let values: Vec<f32> = Vec::try_from(gradient.contiguous()).unwrap_or_default();
+            let values: Vec<f32> = Vec::try_from(gradient.to_device(tch::Device::Cpu).contiguous()).unwrap_or_default();
             digest = digest.then(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
         }
         Ok(digest)
@@ -96,8 +111,8 @@ mod torch {
 
         #[test]
         fn the_canary_sings_the_same_song_twice() {
-            let once = on_cpu(1).unwrap();
-            assert_eq!(on_cpu(1).unwrap(), once);
+            let once = on(Device::Cpu, 1).unwrap();
+            assert_eq!(on(Device::Cpu, 1).unwrap(), once);
             assert_ne!(once.canary, Digest::default());
         }
     }

@@ -12,7 +12,7 @@ use sumac_common::{
 };
 
 #[cfg(feature = "torch")]
-pub mod gloo;
+pub mod c10d;
 
 /// Asked again and again while a call waits: must this generation be left at once?
 pub trait Ear {

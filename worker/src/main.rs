@@ -21,6 +21,7 @@ use sumac_common::{
 };
 use sumac_data::{freeze::cache_folder, storage::Roots};
 use sumac_worker::{
+    device::{Device, Wanted},
     examining::{Examiner, host_name},
     faults::Faults,
     fingerprint,
@@ -73,6 +74,9 @@ enum Command {
     /// `sumac refine SRC DST --checkpoint ... --shard-of I/N` prepares DST and runs this. When it is told to end it ends within
     /// moments, and what is done stays done.
     Refine(ShareArgs),
+    /// Say how many cards libtorch sees: for the parent, which has no libtorch in its memory.
+    #[command(hide = true)]
+    Cards,
 }
 
 #[derive(clap::Args)]
@@ -84,6 +88,9 @@ struct ShareArgs {
     /// Which of so many tasks this one is, counted from 0, such as 3/16.
     #[arg(long, value_name = "I/N")]
     shard_of: Share,
+
+    #[command(flatten)]
+    device: OnDevice,
 
     #[command(flatten)]
     parent: Parent,
@@ -136,7 +143,17 @@ struct Place {
     grace: u64,
 
     #[command(flatten)]
+    device: OnDevice,
+
+    #[command(flatten)]
     parent: Parent,
+}
+
+#[derive(clap::Args)]
+struct OnDevice {
+    /// What to compute on: cpu, cuda, cuda:1 ... Default: a card, where there is one and libtorch has its half for cards.
+    #[arg(long, env = "SUMAC_DEVICE", default_value_t, value_name = "DEVICE")]
+    device: Wanted,
 }
 
 #[derive(clap::Args)]
@@ -155,6 +172,7 @@ fn main() -> ExitCode {
         Command::Node(args) => node::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Refine(args) => refine(&args),
+        Command::Cards => engine::cards().map(|count| println!("{count}")),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -179,6 +197,7 @@ fn run(args: RunArgs, logbook: Logbook) -> Result<(), Ending> {
     let as_it_is = ending(NOT_AS_IT_IS);
     let RunArgs { place, name, start, patience } = args;
     place.parent.end_together()?;
+    let device = engine::set_up(place.device.device)?;
     let faults = Faults::from_env().map_err(|error| as_it_is(&error))?;
     let patience = Duration::from_secs(patience);
     let mailbox = Arc::new(Mailbox::default());
@@ -191,7 +210,6 @@ fn run(args: RunArgs, logbook: Logbook) -> Result<(), Ending> {
             None => return Ok(()),
         },
     };
-    engine::set_up(&as_it_is)?;
     // Served for as long as the process lives: others may form groups in it.
     let (_store, store_at) = engine::serve_store(host, &as_it_is)?;
     let node = place.node.unwrap_or_else(host_name);
@@ -201,11 +219,11 @@ fn run(args: RunArgs, logbook: Logbook) -> Result<(), Ending> {
         node: NodeId(node),
         store: store_at,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        device: "cpu".to_owned(),
+        device: fingerprint::name(device),
     };
     let cache = place.cache.unwrap_or_else(cache_folder);
     let examiner = Examiner { node: seat.node.clone(), cache: cache.clone(), roots: roots.clone() };
-    info!(worker = %seat.worker, %host, "starting");
+    info!(worker = %seat.worker, device = seat.device, %host, "starting");
 
     let end = Arc::new(Notify::new());
     let me = seat.worker.clone();
@@ -216,7 +234,8 @@ fn run(args: RunArgs, logbook: Logbook) -> Result<(), Ending> {
             .spawn(move || converse(&place.coordinator, seat, mailbox, logbook, examiner, patience, end))
             .map_err(|error| ending(RESTART_ME)(&error))?
     };
-    let desk = Desk { me, mailbox: &mailbox, faults, cache, roots, fingerprint: &fingerprint::on_cpu };
+    let of_device = |threads| fingerprint::on(device, threads);
+    let desk = Desk { me, device, mailbox: &mailbox, faults, cache, roots, fingerprint: &of_device };
     engine::work(&desk, host);
     end.notify_one();
     match conversation.join() {
@@ -227,7 +246,7 @@ fn run(args: RunArgs, logbook: Logbook) -> Result<(), Ending> {
 
 fn refine(args: &ShareArgs) -> Result<(), Ending> {
     args.parent.end_together()?;
-    engine::set_up(&ending(NOT_AS_IT_IS))?;
+    let device = engine::set_up(args.device.device)?;
     let restart_me = |error: io::Error| ending(RESTART_ME)(&error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(restart_me)?;
     let mut signals = {
@@ -235,7 +254,7 @@ fn refine(args: &ShareArgs) -> Result<(), Ending> {
         Signals::listen().map_err(restart_me)?
     };
     let stopped = move || runtime.block_on(signals.next());
-    share::refine(&args.destination, args.shard_of, &fingerprint::on_cpu, stopped).map_err(|error| {
+    share::refine(&args.destination, args.shard_of, device, stopped).map_err(|error| {
         let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
         let why = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
         let code = match error {
@@ -391,16 +410,50 @@ fn init_log(logbook: &Logbook) {
 /// What differs between a build with libtorch and one without.
 #[cfg(feature = "torch")]
 mod engine {
-    use super::{Desk, Ending, IpAddr, SocketAddr};
+    use super::{Desk, Device, Ending, IpAddr, NOT_AS_IT_IS, SocketAddr, Wanted, ending};
     use std::fmt::Display;
-    use sumac_worker::{native, work};
+    use sumac_worker::{
+        native::{self, NativeError},
+        vitals, work,
+    };
+    use tracing::warn;
 
-    pub(super) fn set_up(fail: &dyn Fn(&dyn Display) -> Ending) -> Result<(), Ending> {
-        // Before other threads start. Where malloc does not agree, work is only slower.
+    /// What this process computes on. Before other threads start.
+    pub(super) fn set_up(wanted: Wanted) -> Result<Device, Ending> {
+        let fail = |error: NativeError| ending(NOT_AS_IT_IS)(&error);
+        let device = taken(wanted)?;
+        // Where malloc does not agree, work is only slower.
         let _ = native::memory::keep();
         tch::set_num_interop_threads(1);
         tch::set_num_threads(1);
-        native::determinism::require().map_err(|error| fail(&error))
+        native::determinism::require().map_err(fail)?;
+        Ok(device)
+    }
+
+    /// Libtorch's half for cards is loaded before anything asks for one.
+    fn taken(wanted: Wanted) -> Result<Device, Ending> {
+        let first = match wanted {
+            Wanted::That(Device::Cpu) => return Ok(Device::Cpu),
+            // Whoever has no driver has no card, whatever libtorch he has.
+            Wanted::Auto if vitals::cards().0.is_none() => return Ok(Device::Cpu),
+            Wanted::Auto => Device::Cuda(0),
+            Wanted::That(device) => device,
+        };
+        let cards = native::cuda::load().and_then(|()| native::cuda::count());
+        let why = match (cards, first) {
+            (Ok(count), Device::Cuda(card)) if (card as usize) < count => return Ok(first),
+            (Ok(count), _) => format!("libtorch sees {count} cards"),
+            (Err(why), _) => format!("{why}; LD_LIBRARY_PATH names the torch/lib folder of a torch 2.11 with CUDA"),
+        };
+        if wanted == Wanted::Auto {
+            warn!(why, "there is a driver for cards, and no card to compute on: computing on the CPU");
+            return Ok(Device::Cpu);
+        }
+        Err(ending(NOT_AS_IT_IS)(&format!("--device {wanted} is not there: {why}")))
+    }
+
+    pub(super) fn cards() -> Result<usize, Ending> {
+        native::cuda::load().and_then(|()| native::cuda::count()).map_err(|error| ending(NOT_AS_IT_IS)(&error))
     }
 
     pub(super) fn serve_store(
@@ -417,7 +470,7 @@ mod engine {
 
 #[cfg(not(feature = "torch"))]
 mod engine {
-    use super::{Desk, Ending, IpAddr, SocketAddr};
+    use super::{Desk, Device, Ending, IpAddr, NOT_AS_IT_IS, SocketAddr, Wanted, ending};
     use std::fmt::Display;
     use sumac_common::{
         conversation::{Leaving, Opening},
@@ -429,8 +482,17 @@ mod engine {
         work,
     };
 
-    pub(super) fn set_up(_: &dyn Fn(&dyn Display) -> Ending) -> Result<(), Ending> {
-        Ok(())
+    pub(super) fn set_up(wanted: Wanted) -> Result<Device, Ending> {
+        match wanted {
+            Wanted::Auto | Wanted::That(Device::Cpu) => Ok(Device::Cpu),
+            Wanted::That(Device::Cuda(_)) => {
+                Err(ending(NOT_AS_IT_IS)(&format!("--device {wanted}: this worker was built without libtorch")))
+            }
+        }
+    }
+
+    pub(super) fn cards() -> Result<usize, Ending> {
+        Ok(0)
     }
 
     pub(super) fn serve_store(host: IpAddr, _: &dyn Fn(&dyn Display) -> Ending) -> Result<((), SocketAddr), Ending> {

@@ -22,6 +22,10 @@ use std::{
 };
 use sumac_common::restart;
 use sumac_proto::v1::{DiedRequest, operator_client::OperatorClient};
+use sumac_worker::{
+    device::{Device, Wanted},
+    vitals,
+};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, ChildStderr, Command},
@@ -38,7 +42,7 @@ const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub(super) struct NodeArgs {
-    /// How many workers. Default: one per device; on the CPU one per 2 cores.
+    /// How many workers. Default: one per card; on the CPU one per 2 cores.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     workers: Option<u32>,
 
@@ -61,14 +65,16 @@ pub(super) fn run(args: NodeArgs) -> Result<(), Ending> {
 /// Until all workers have left, or one cannot run here.
 async fn keep(args: NodeArgs) -> Result<(), Ending> {
     let mut signals = Signals::listen().map_err(|error| ending(RESTART_ME)(&error))?;
-    let count = args.workers.unwrap_or_else(devices);
-    let line = Arc::new(CommandLine::new(args.place)?);
+    let cards = cards(args.place.device.device).await;
+    let count = args.workers.unwrap_or_else(|| if cards > 0 { cards } else { pairs_of_cores() });
+    let line = Arc::new(CommandLine::new(args.place, cards)?);
     let name = args.name.unwrap_or_else(|| line.node.clone());
     info!(node = line.node, workers = count, coordinator = line.coordinator, "starting");
     let (ask, asked) = watch::channel(false);
     let mut wards = JoinSet::new();
     for number in 0..count {
-        let ward = Ward { name: format!("{name}-{number}").into(), line: Arc::clone(&line) };
+        let device = line.device_of(number);
+        let ward = Ward { name: format!("{name}-{number}").into(), device, line: Arc::clone(&line) };
         wards.spawn(ward.raise(asked.clone()));
     }
     let (mut ended, mut told) = (Ok(()), false);
@@ -97,8 +103,21 @@ async fn keep(args: NodeArgs) -> Result<(), Ending> {
     }
 }
 
-/// How many workers this machine has devices for.
-fn devices() -> u32 {
+/// How many cards there are to compute on; 0 where nobody wants any. Libtorch is asked in a process of its own: it would stay.
+async fn cards(wanted: Wanted) -> u32 {
+    if matches!(wanted, Wanted::That(Device::Cpu)) || vitals::cards().0.is_none() {
+        return 0;
+    }
+    let asked = match env::current_exe() {
+        Ok(program) => Command::new(program).arg("cards").stdin(Stdio::null()).output().await,
+        Err(error) => Err(error),
+    };
+    // Whoever must have a card says why there is none when it starts.
+    asked.ok().and_then(|said| String::from_utf8_lossy(&said.stdout).trim().parse().ok()).unwrap_or(0)
+}
+
+/// On the processor a worker has two cores.
+fn pairs_of_cores() -> u32 {
     available_parallelism().map_or(1, |cores| u32::try_from(cores.get() / 2).unwrap_or(1)).max(1)
 }
 
@@ -108,13 +127,15 @@ struct CommandLine {
     node: String,
     coordinator: String,
     rest: Vec<OsString>,
+    device: Wanted,
+    cards: u32,
 }
 
 impl CommandLine {
-    fn new(place: Place) -> Result<Self, Ending> {
+    fn new(place: Place, cards: u32) -> Result<Self, Ending> {
         // Once, for all workers to come: the path of a program that was replaced since leads nowhere.
         let program = env::current_exe().map_err(|error| ending(NOT_AS_IT_IS)(&error))?;
-        let Place { coordinator, node, host, cache, data_roots, grace, .. } = place;
+        let Place { coordinator, node, host, cache, data_roots, grace, device, .. } = place;
         let mut rest: Vec<OsString> = vec!["--grace".into(), grace.to_string().into()];
         if let Some(host) = host {
             rest.extend(["--host".into(), host.to_string().into()]);
@@ -126,7 +147,19 @@ impl CommandLine {
             rest.extend(["--data-root".into(), root.into()]);
         }
         rest.push(format!("--die-with-parent={}", std::process::id()).into());
-        Ok(Self { program, node: node.unwrap_or_else(host_name), coordinator, rest })
+        let node = node.unwrap_or_else(host_name);
+        Ok(Self { program, node, coordinator, rest, device: device.device, cards })
+    }
+}
+
+impl CommandLine {
+    /// What the worker of this number computes on: they take the cards in turn.
+    fn device_of(&self, number: u32) -> Wanted {
+        match self.device {
+            Wanted::That(Device::Cpu) => self.device,
+            _ if self.cards > 0 => Wanted::That(Device::Cuda(number % self.cards)),
+            wanted => wanted,
+        }
     }
 }
 
@@ -136,6 +169,7 @@ type Words = Option<JoinHandle<Option<String>>>;
 /// One name, and the processes that bear it one after the other.
 struct Ward {
     name: Arc<str>,
+    device: Wanted,
     line: Arc<CommandLine>,
 }
 
@@ -182,11 +216,12 @@ impl Ward {
 
     /// In a process group of its own: ctrl-C is for the node, which asks its workers in turn.
     fn start(&self, start: u64) -> io::Result<Child> {
-        let CommandLine { program, node, coordinator, rest } = &*self.line;
+        let CommandLine { program, node, coordinator, rest, .. } = &*self.line;
         let mut command = Command::new(program);
         command
             .args(["run", "--name", &self.name, "--node", node, "--coordinator", coordinator])
             .args(rest)
+            .args(["--device", &self.device.to_string()])
             .args(["--start", &start.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -47,7 +47,8 @@ pub(crate) fn open(desk: &Desk<'_>, order: &Refinement) -> Result<(Readiness, Bo
         return Err(format!("{} holds another input than was submitted", work.display()));
     }
     let fingerprint = (desk.fingerprint)(trained.threads).map_err(|error| error.to_string())?;
-    let net = pipeline::load(&trained.net, what.image.channels, &weights).map_err(|error| error.to_string())?;
+    let net =
+        pipeline::load(&trained.net, what.image.channels, &weights, desk.device).map_err(|error| error.to_string())?;
     let line = Refining::start(desk, order, input, net, trained.threads)?;
     Ok((Readiness { data: what.identity(), fingerprint, lambda: None }, Box::new(line)))
 }

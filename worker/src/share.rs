@@ -2,12 +2,13 @@
 //! shard publishes it; what was published is not done again. Refuses to know who seals.
 
 use crate::{
+    device::Device,
     fingerprint,
     learner::LearnError,
     pipeline::{self, Crew, Limits, News, Pipeline, PipelineError},
 };
 use std::{path::Path, str::FromStr, thread};
-use sumac_common::{conversation::Fingerprint, leases::Shard, refinement::Refinement};
+use sumac_common::{leases::Shard, refinement::Refinement};
 use sumac_data::refined::{self, Input, RefinedError};
 use tracing::{info, warn};
 
@@ -57,7 +58,7 @@ pub enum ShareError {
 pub fn refine(
     destination: &Path,
     share: Share,
-    fingerprint_of: &dyn Fn(u32) -> Result<Fingerprint, LearnError>,
+    device: Device,
     stopped: impl FnOnce() + Send + 'static,
 ) -> Result<(), ShareError> {
     let shown = || destination.display().to_string();
@@ -76,10 +77,10 @@ pub fn refine(
     if input.digest() != order.what.input {
         return Err(ShareError::AnotherOne(shown()));
     }
-    refined::agree(&order, &fingerprint_of(trained.threads)?.to_string())?;
+    refined::agree(&order, &fingerprint::on(device, trained.threads)?.to_string())?;
     let mine = mine(&order, share)?;
     fingerprint::use_threads(trained.threads);
-    let net = pipeline::load(&trained.net, order.what.image.channels, &weights)?;
+    let net = pipeline::load(&trained.net, order.what.image.channels, &weights, device)?;
     let (mut pipeline, feed) = Pipeline::new(order.clone(), input, net, Limits::default(), Crew::default())?;
     let (of, name) = (mine.len() as u64, format!("task-{}-{}", share.task, std::process::id()));
     let stopper = feed.clone();

@@ -7,6 +7,7 @@
 use crate::{
     calibrating,
     checkpoints::{CheckpointError, Checkpoints},
+    device::Device,
     entering::Damaged,
     faults::{Faults, Point},
     history::{Staged, Write},
@@ -50,6 +51,7 @@ const PARTING: Duration = Duration::from_secs(5);
 /// What a worker works with, whatever the job.
 pub struct Desk<'a> {
     pub me: WorkerId,
+    pub device: Device,
     pub mailbox: &'a Arc<Mailbox>,
     pub faults: Faults,
     /// Where frozen data sets are kept on this machine.
@@ -142,7 +144,7 @@ struct Computed<S> {
 }
 
 /// What makes a learner as it is before step 0.
-pub type Make<L> = fn(&Spec, &Sets) -> Result<L, LearnError>;
+pub type Make<L> = fn(&Spec, &Sets, Device) -> Result<L, LearnError>;
 
 /// Data frozen and model built: what a worker does before it may be given a roster.
 pub struct Prepared<L> {
@@ -177,12 +179,12 @@ impl<L: Learner> Prepared<L> {
         let mut spec = spec.clone();
         let mut calibrated = None;
         if spec.what.train.lambda.is_none() {
-            let found = calibrating::lambda(&spec, &mut pantry, &sets, make, wanted)?;
+            let found = calibrating::lambda(&spec, &mut pantry, &|probe| make(probe, &sets, desk.device), wanted)?;
             calibrated = Some(found.ok_or(Trouble::Left(Leaving::Told))?);
             spec.what.train.lambda = calibrated;
         }
         let id = RunId { spec: spec.what.identity(), data: pantry.digest(), fingerprint };
-        let state = State::start(make(&spec, &sets)?, spec.what.train.lanes);
+        let state = State::start(make(&spec, &sets, desk.device)?, spec.what.train.lanes);
         Ok(Self { spec, calibrated, id, pantry, sets, schedule, state })
     }
 

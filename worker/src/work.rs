@@ -21,15 +21,15 @@ use tracing::{info, info_span, warn};
 
 /// Makes links for either learner.
 #[cfg(feature = "torch")]
-type Dialler = crate::link::gloo::GlooDial;
+type Dialler = crate::link::c10d::GroupDial;
 
 /// Works until the mailbox closes.
 #[cfg(feature = "torch")]
 pub fn work(desk: &Desk<'_>, host: std::net::IpAddr) {
     use crate::simgan::SimGan;
-    let dial = || Dialler::at(host);
+    let dial = || Dialler::at(host, desk.device);
     let train = |member: &mut Member, job, spec: Spec| match spec.what.model.preset {
-        Preset::Toy => train::<Toy, _>(desk, member, job, spec, |_, _| Ok(Toy::default()), dial()),
+        Preset::Toy => train::<Toy, _>(desk, member, job, spec, |_, _, _| Ok(Toy::default()), dial()),
         _ => train::<SimGan, _>(desk, member, job, spec, SimGan::with, dial()),
     };
     each_job(desk, train);
@@ -38,7 +38,7 @@ pub fn work(desk: &Desk<'_>, host: std::net::IpAddr) {
 /// Works until the mailbox closes, on toys only: this build has no tensors.
 pub fn work_on_toys<D: Dial<Vec<f32>>>(desk: &Desk<'_>, dial: impl Fn() -> D) {
     let train = |member: &mut Member, job, spec: Spec| match spec.what.model.preset {
-        Preset::Toy => train::<Toy, _>(desk, member, job, spec, |_, _| Ok(Toy::default()), dial()),
+        Preset::Toy => train::<Toy, _>(desk, member, job, spec, |_, _, _| Ok(Toy::default()), dial()),
         other => {
             let why = format!("model.preset {other:?} needs a worker built with libtorch");
             let reports = member.step(Event::Unprepared(why));

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sumac_worker::native::{Forming, Group, Meeting, NativeError, Patience, Seat, Store, Work};
+use sumac_worker::native::{Forming, Group, Medium, Meeting, NativeError, Patience, Seat, Store, Work};
 use tch::{Device, Kind, Tensor};
 
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -25,6 +25,16 @@ const LONG: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(5);
 
 // ---- The claims ----
+
+#[test]
+fn a_group_of_cards_names_the_plugin_that_it_lacks() {
+    let (_server, store) = serve();
+    let seat = Seat { rank: 0, size: 1, host: HOST };
+    let meeting = Meeting { store, prefix: "cards".into() };
+    let mut forming = Group::form(meeting, seat, Medium::Nccl(0), Patience { forming: LONG, call: LONG }).unwrap();
+    let refused = forming.wait_up_to(LONG).unwrap().unwrap_err().to_string();
+    assert!(refused.contains("libsumac_nccl.so"), "{refused}");
+}
 
 #[test]
 fn every_collective_is_right_on_one_two_and_three_processes() {
@@ -168,7 +178,7 @@ fn a_failed_forming_names_the_rank_that_never_came() {
     let (_server, store) = serve();
     let patience = Patience { forming: Duration::from_millis(500), call: LONG };
     let seat = Seat { rank: 0, size: 2, host: HOST };
-    let mut forming = Group::form(Meeting { store, prefix: "1".into() }, seat, patience).unwrap();
+    let mut forming = Group::form(Meeting { store, prefix: "1".into() }, seat, Medium::Gloo, patience).unwrap();
     match forming.wait_up_to(LONG).expect("forming ends by its patience") {
         Err(NativeError::Form { missing, .. }) => assert_eq!(missing, [1]),
         other => panic!("{other:?}"),
@@ -182,7 +192,7 @@ fn a_store_that_nobody_serves_is_named() {
     drop(server);
     let patience = Patience { forming: Duration::from_millis(500), call: LONG };
     let seat = Seat { rank: 0, size: 1, host: HOST };
-    let mut forming = Group::form(Meeting { store, prefix: "1".into() }, seat, patience).unwrap();
+    let mut forming = Group::form(Meeting { store, prefix: "1".into() }, seat, Medium::Gloo, patience).unwrap();
     let error = forming.wait_up_to(LONG).expect("forming ends by its patience").unwrap_err();
     assert!(matches!(error, NativeError::Meet { .. }), "{error:?}");
     assert!(error.to_string().contains(&store.to_string()), "{error}");
@@ -337,7 +347,7 @@ impl Me {
         let forming = Duration::from_secs(1);
         let meeting = Meeting { store: self.store, prefix: self.prefix.clone() };
         let seat = Seat { rank: self.rank, size: 2, host: HOST };
-        let mut group = Group::form(meeting, seat, Patience { forming, call: LONG }).unwrap();
+        let mut group = Group::form(meeting, seat, Medium::Gloo, Patience { forming, call: LONG }).unwrap();
         let group = group.wait_up_to(LONG).expect("forms").unwrap();
         let tensor = filled(self.rank as f32, 2);
         if self.rank == 1 {
@@ -442,7 +452,8 @@ impl Me {
                 }
                 None => {
                     group.abandon();
-                    work.wait_up_to(LONG).expect("ends once abandoned").unwrap_err();
+                    // With an error, unless what it waited for had come just before.
+                    let _ended = work.wait_up_to(LONG).expect("ends once abandoned");
                     tell("broken", "");
                     self.works(&self.group(2, "2", LONG), 2);
                     return tell("formed again", "");
@@ -543,7 +554,7 @@ impl Me {
     fn forming(&self, size: usize, generation: &str, call: Duration) -> Forming {
         let meeting = Meeting { store: self.store, prefix: format!("{}/{generation}", self.prefix) };
         let seat = Seat { rank: self.rank, size, host: HOST };
-        Group::form(meeting, seat, Patience { forming: LONG, call }).unwrap()
+        Group::form(meeting, seat, Medium::Gloo, Patience { forming: LONG, call }).unwrap()
     }
 
     fn group(&self, size: usize, generation: &str, call: Duration) -> Group {
@@ -665,7 +676,11 @@ fn serve() -> (Store, SocketAddr) {
 fn alone(store: SocketAddr, prefix: &str) -> Group {
     let seat = Seat { rank: 0, size: 1, host: HOST };
     let meeting = Meeting { store, prefix: prefix.into() };
-    Group::form(meeting, seat, Patience { forming: LONG, call: LONG }).unwrap().wait_up_to(LONG).unwrap().unwrap()
+    Group::form(meeting, seat, Medium::Gloo, Patience { forming: LONG, call: LONG })
+        .unwrap()
+        .wait_up_to(LONG)
+        .unwrap()
+        .unwrap()
 }
 
 fn settle(mut work: Work) -> Result<(), NativeError> {

@@ -3,7 +3,7 @@
 use super::{
     dial::Dialled,
     failure::Failure,
-    node::{Node, worker_program},
+    node::{self, Node, worker_program},
     stand::{self, Signals},
     up,
 };
@@ -23,10 +23,14 @@ pub(super) enum Alone<T> {
     Stopped,
 }
 
-/// One per two cores, if nothing else is said.
-pub(super) fn count(workers: Option<u32>) -> u32 {
+/// One per card, or else one per two cores, if nothing else is said.
+pub(super) fn count(workers: Option<u32>, device: Option<&str>) -> u32 {
     let by_cores = || available_parallelism().map_or(1, |cores| cores.get() / 2).max(1);
-    workers.unwrap_or_else(|| u32::try_from(by_cores()).unwrap_or(1))
+    let by_itself = || match node::cards(device) {
+        0 => u32::try_from(by_cores()).unwrap_or(1),
+        cards => cards,
+    };
+    workers.unwrap_or_else(by_itself)
 }
 
 /// `evening` begins when `count` workers are there, and hears the signals; `None` once one of them has ended it.
@@ -41,7 +45,7 @@ pub(super) async fn alone<T>(
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let coordinator = stand::start(Place { listen, state, insecure: false, http: At::Off.into() }).await?;
     let dialled = Dialled::at(coordinator.url()).await?;
-    let mut node = match Node::start(&program, count, verbose, &dialled.url) {
+    let mut node = match Node::start(&program, count, None, verbose, &dialled.url) {
         Ok(node) => node,
         Err(failure) => {
             stand::stop(coordinator).await?;

@@ -382,9 +382,12 @@ pub struct Up {
     /// Draw two small sets of eyes and run the built-in demo on them
     #[arg(long)]
     pub demo: bool,
-    /// How many workers [default: one per 2 cores, at most as many as the job wants; 2 for --demo]
+    /// How many workers [default: one per card, else one per 2 cores, at most as many as the job wants; 2 for --demo]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub workers: Option<u32>,
+    /// What the workers compute on: auto (cards, where there are any), cpu or cuda
+    #[arg(long, value_name = "DEVICE", value_parser = ["auto", "cpu", "cuda"], default_value = "auto", env = "SUMAC_DEVICE")]
+    pub device: String,
     /// Change a value of the job, such as train.lambda=0.2
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub overrides: Vec<Override>,

@@ -62,6 +62,7 @@ Environment of sumac; a flag wins over it
   SUMAC_LISTEN       --listen of up and serve
   SUMAC_HTTP         --http of serve
   SUMAC_INSECURE     --insecure of up and serve
+  SUMAC_DEVICE       --device of up
   SUMAC_WORKER_BIN   the worker that up starts [default: sumac-worker beside sumac, else the one in PATH]
   SUMAC_LOG          what is logged to stderr: error, warn, info, debug or trace, or a filter such as warn,sumac=debug
                      [default: RUST_LOG, else warn, with -v info]
@@ -72,6 +73,8 @@ Environment of sumac-worker
 
   SUMAC_COORDINATOR  --coordinator
   SUMAC_CACHE        --cache
+  SUMAC_DEVICE       --device
+  SUMAC_NCCL_PLUGIN  libsumac_nccl.so, which connects cards [default: the one beside sumac-worker; `make nccl` builds it]
   SUMAC_DATA_ROOT    --data-root, several with commas between them
   SUMAC_LOG          as above [default: RUST_LOG, else info; up asks for what it logs itself]
   SUMAC_LOG_FORMAT   as above

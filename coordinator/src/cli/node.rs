@@ -19,6 +19,8 @@ use tokio::{
 use tracing::{debug, warn};
 
 const WORKER: &str = "sumac-worker";
+/// Only where there is one are there cards.
+const DRIVER: &str = "/proc/driver/nvidia/version";
 /// The workers are `local-0`, `local-1`, ...
 const NAME: &str = "local";
 /// Workers that were asked to end have so long to leave politely.
@@ -35,11 +37,18 @@ pub(super) struct Node {
 impl Node {
     /// Starts a node of so many workers. In a process group of its own: ctrl-C is for us, and we ask the workers in turn. It dies
     /// when the thread that started it dies, and its workers with it: to be called from the main thread, within the runtime.
-    pub(super) fn start(program: &Path, workers: u32, verbose: bool, coordinator: &str) -> Result<Self, Failure> {
+    pub(super) fn start(
+        program: &Path,
+        workers: u32,
+        device: Option<&str>,
+        verbose: bool,
+        coordinator: &str,
+    ) -> Result<Self, Failure> {
         let mut command = Command::new(program);
         command
             .args(["node", "--workers", &workers.to_string(), "--name", NAME, "--coordinator", coordinator])
             .arg(format!("--die-with-parent={}", std::process::id()))
+            .args(device.iter().flat_map(|device| ["--device", device]))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -129,6 +138,18 @@ pub(super) fn worker_program() -> Result<PathBuf, Failure> {
         None => Failure::new(Exit::Failed, format!("{WORKER} is neither beside sumac nor in PATH"))
             .hint("build it (`make`), or set SUMAC_WORKER_BIN"),
     })
+}
+
+/// How many cards workers of this machine would compute on. Only they know libtorch, so one of them is asked, where there is a driver.
+/// `device`: as on the command line, or else as the environment says.
+pub(super) fn cards(device: Option<&str>) -> u32 {
+    let device = device.map_or_else(|| env::var("SUMAC_DEVICE").unwrap_or_default(), str::to_owned);
+    if device == "cpu" || !Path::new(DRIVER).exists() {
+        return 0;
+    }
+    let asked =
+        worker_program().ok().and_then(|program| std::process::Command::new(program).arg("cards").output().ok());
+    asked.and_then(|said| String::from_utf8_lossy(&said.stdout).trim().parse().ok()).unwrap_or(0)
 }
 
 /// Prints what is written, line by line; keeps the sentence with which its writer ends.

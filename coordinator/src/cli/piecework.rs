@@ -88,7 +88,7 @@ async fn on_cluster(work: &Piecework, mut dialled: Dialled, detach: bool) -> Res
 
 async fn on_this_machine(work: &Piecework, workers: Option<u32>, verbose: bool) -> Result<Ended, Failure> {
     let evening = async |dialled, signals: &mut Signals| see_through(work, dialled, signals).await;
-    Ok(match alone(state(work), count(workers), verbose, evening).await? {
+    Ok(match alone(state(work), count(workers, None), verbose, evening).await? {
         Alone::Done(job) => Ended::Over { job: Box::new(job), ours: true },
         Alone::Left => Ended::Left,
         Alone::Stopped => Ended::Stopped,

@@ -47,7 +47,7 @@ pub(super) async fn sweep(args: args::Sweep, verbose: bool) -> Result<Exit, Fail
     let jobs = match coordinator(&reach).await? {
         Some(dialled) => on_cluster(&specs, dialled).await?,
         None => {
-            let workers = count(args.workers);
+            let workers = count(args.workers, None);
             let specs: Vec<Spec> = specs.iter().map(|spec| on_so_many(spec, workers)).collect();
             let evening = async |dialled, signals: &mut Signals| see_through(&specs, dialled, signals).await;
             match alone(args.state.clone(), workers, verbose, evening).await? {

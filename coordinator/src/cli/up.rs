@@ -65,7 +65,7 @@ pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
     let board = Arc::new(Board::default());
     coordinator.mount(routes(board.clone()));
     let reach = Reach { coordinator: Some(dialled.url.clone()) };
-    let mut node = match Node::start(&program, count, verbose, &dialled.url) {
+    let mut node = match Node::start(&program, count, Some(&args.device), verbose, &dialled.url) {
         Ok(node) => node,
         Err(failure) => {
             stand::stop(coordinator).await?;
@@ -144,9 +144,9 @@ async fn the_job(args: &args::Up) -> Result<Option<Job>, Failure> {
     Ok(Some(job))
 }
 
-/// One per two cores, if nothing else is said; never more than the job can use.
+/// One per card, else one per two cores, if nothing else is said; never more than the job can use.
 fn worker_count(args: &args::Up, spec: Option<&Spec>) -> u32 {
-    let wanted = alone::count(args.workers.or(args.demo.then_some(DEMO_WORKERS)));
+    let wanted = alone::count(args.workers.or(args.demo.then_some(DEMO_WORKERS)), Some(&args.device));
     let most = spec.map_or(u32::MAX, |spec| spec.how.workers.max.max(1));
     if args.workers.is_some_and(|workers| workers > most) {
         let workers = counted(most.into(), "worker");

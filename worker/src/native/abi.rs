@@ -54,6 +54,16 @@ unsafe extern "C" {
         call_ms: i64,
         out: *mut *mut RawGroup,
     ) -> Fault;
+    pub(super) fn sumac_group_nccl(
+        store: *mut RawStore,
+        rank: c_int,
+        size: c_int,
+        card: c_int,
+        plugin: *const c_char,
+        forming_ms: i64,
+        call_ms: i64,
+        out: *mut *mut RawGroup,
+    ) -> Fault;
     pub(super) fn sumac_group_all_to_all(
         group: *mut RawGroup,
         output: RawTensor,
@@ -103,6 +113,11 @@ unsafe extern "C" {
         pad: i64,
         out: *mut *mut c_void,
     ) -> Fault;
+    pub(super) fn sumac_cuda_load() -> Fault;
+    pub(super) fn sumac_cuda_count(out: *mut c_int) -> Fault;
+    pub(super) fn sumac_cuda_name(card: c_int, out: *mut *mut c_char) -> Fault;
+    pub(super) fn sumac_short_products(allowed: c_int) -> Fault;
+    pub(super) fn sumac_autocast(cuda: c_int, on: c_int) -> Fault;
     pub(super) fn sumac_require_determinism() -> Fault;
     pub(super) fn sumac_cpu_capability(out: *mut *mut c_char) -> Fault;
     pub(super) fn sumac_build_config(out: *mut *mut c_char) -> Fault;

@@ -32,7 +32,7 @@ pub enum NativeError {
     #[error("{attempt} names rank {rank}, but the group's other ranks are below {size} and not {own}")]
     Rank { attempt: &'static str, rank: usize, own: usize, size: usize },
 
-    #[error("{attempt} needs a contiguous tensor on the CPU, got {got}")]
+    #[error("{attempt} needs a contiguous tensor where the group has its tensors, got {got}")]
     Tensor { attempt: &'static str, got: String },
 
     #[error("{attempt} among {size} does not fit from {input} to {output}")]

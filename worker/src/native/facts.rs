@@ -43,7 +43,7 @@ fn version_in(build: &str) -> Option<String> {
     (!version.is_empty()).then(|| version.to_owned())
 }
 
-fn read_text(
+pub(super) fn read_text(
     attempt: &'static str,
     read: impl FnOnce(*mut *mut std::ffi::c_char) -> Fault,
 ) -> Result<String, NativeError> {

@@ -2,6 +2,7 @@
 //! polled. Refuses to know why a group forms, and who is to blame when it does not.
 
 use std::{
+    ffi::c_int,
     net::SocketAddr,
     sync::{
         Arc,
@@ -11,9 +12,12 @@ use std::{
     time::Duration,
 };
 
+use tch::Device;
+
 use super::{
     Group, NativeError, Seat, Store,
     abi::{self, check, milliseconds},
+    cuda,
     store::host_name,
 };
 
@@ -24,6 +28,24 @@ const PURPOSE: &str = "form a group";
 pub struct Meeting {
     pub store: SocketAddr,
     pub prefix: String,
+}
+
+/// What carries a group's calls, and where their tensors lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// TCP, between the memories of machines. Sends and receives, too.
+    Gloo,
+    /// NCCL, between cards; this rank has the one of this number. Collectives alone.
+    Nccl(u32),
+}
+
+impl Medium {
+    pub(super) fn device(self) -> Device {
+        match self {
+            Self::Gloo => Device::Cpu,
+            Self::Nccl(card) => Device::Cuda(card as usize),
+        }
+    }
 }
 
 /// How long to wait for others; both are at least a millisecond.
@@ -47,12 +69,12 @@ impl Group {
     ///
     /// # Errors
     /// [`NativeError::Thread`] when no thread could be started.
-    pub fn form(meeting: Meeting, seat: Seat, patience: Patience) -> Result<Forming, NativeError> {
+    pub fn form(meeting: Meeting, seat: Seat, medium: Medium, patience: Patience) -> Result<Forming, NativeError> {
         let (tell, result) = mpsc::channel();
         thread::Builder::new()
             .name("sumac-forming".into())
             // Nobody may be listening any more: then the group is dropped here, which closes it.
-            .spawn(move || drop(tell.send(connect_all(&meeting, seat, patience))))
+            .spawn(move || drop(tell.send(connect_all(&meeting, seat, medium, patience))))
             .map_err(|source| NativeError::Thread { purpose: PURPOSE, source: Arc::new(source) })?;
         Ok(Forming { result: Some(result) })
     }
@@ -89,7 +111,7 @@ impl Forming {
     }
 }
 
-fn connect_all(meeting: &Meeting, seat: Seat, patience: Patience) -> Result<Group, NativeError> {
+fn connect_all(meeting: &Meeting, seat: Seat, medium: Medium, patience: Patience) -> Result<Group, NativeError> {
     let Seat { rank, size, host } = seat;
     let unreached = |error: NativeError| NativeError::Meet {
         rank,
@@ -104,18 +126,30 @@ fn connect_all(meeting: &Meeting, seat: Seat, patience: Patience) -> Result<Grou
     store.set(&here(rank), b"1").map_err(unreached)?;
 
     let host = host_name(host);
-    let mut raw = std::ptr::null_mut();
-    // SAFETY: store and host live through the call; c10d references the store itself. Rank and size are checked there.
-    let fault = unsafe {
-        abi::sumac_group_gloo(
-            store.raw(),
-            seat.c_rank(),
-            seat.c_size(),
-            host.as_ptr(),
-            milliseconds(patience.forming),
-            milliseconds(patience.call),
-            &raw mut raw,
-        )
+    let (forming, call) = (milliseconds(patience.forming), milliseconds(patience.call));
+    let (rank_there, size_there, mut raw) = (seat.c_rank(), seat.c_size(), std::ptr::null_mut());
+    let fault = match medium {
+        // SAFETY: store and host live through the call; c10d references the store itself. Rank and size are checked there.
+        Medium::Gloo => unsafe {
+            abi::sumac_group_gloo(store.raw(), rank_there, size_there, host.as_ptr(), forming, call, &raw mut raw)
+        },
+        Medium::Nccl(card) => {
+            let plugin = cuda::plugin();
+            let card = c_int::try_from(card).unwrap_or(c_int::MAX);
+            // SAFETY: as above; the plugin's path lives through the call, and a file of that name that is another library lacks the function.
+            unsafe {
+                abi::sumac_group_nccl(
+                    store.raw(),
+                    rank_there,
+                    size_there,
+                    card,
+                    plugin.as_ptr(),
+                    forming,
+                    call,
+                    &raw mut raw,
+                )
+            }
+        }
     };
     check(PURPOSE, fault).map_err(|error| NativeError::Form {
         rank,
@@ -123,7 +157,7 @@ fn connect_all(meeting: &Meeting, seat: Seat, patience: Patience) -> Result<Grou
         missing: (0..size).filter(|&other| matches!(store.has(&here(other)), Ok(false))).collect(),
         reason: error.to_string(),
     })?;
-    Ok(Group::own(raw, seat))
+    Ok(Group::own(raw, seat, medium))
 }
 
 fn here(rank: usize) -> String {

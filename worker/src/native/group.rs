@@ -8,10 +8,10 @@ use std::{
     thread,
 };
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use super::{
-    NativeError, Work,
+    Medium, NativeError, Work,
     abi::{self, Fault, RawGroup, RawWork, check, lend},
 };
 
@@ -43,6 +43,7 @@ impl Seat {
 pub struct Group {
     raw: NonNull<RawGroup>,
     seat: Seat,
+    medium: Medium,
 }
 
 // SAFETY: c10d's backends are called from any thread, one at a time; a Group is not Sync, so there is one at a time.
@@ -58,8 +59,8 @@ impl Drop for Group {
 }
 
 impl Group {
-    pub(super) fn own(raw: *mut RawGroup, seat: Seat) -> Self {
-        Self { raw: NonNull::new(raw).expect("the shim sets `out` whenever it reports no fault"), seat }
+    pub(super) fn own(raw: *mut RawGroup, seat: Seat, medium: Medium) -> Self {
+        Self { raw: NonNull::new(raw).expect("the shim sets `out` whenever it reports no fault"), seat, medium }
     }
 
     #[must_use]
@@ -164,7 +165,7 @@ impl Group {
         tensors: &[&Tensor],
         start: impl FnOnce(*mut *mut RawWork) -> Fault,
     ) -> Result<Work, NativeError> {
-        let raw = begin(attempt, tensors, start)?;
+        let raw = self.begin(attempt, tensors, start)?;
         Ok(Work::of_collective(attempt, raw, tensors))
     }
 
@@ -174,7 +175,7 @@ impl Group {
         tensor: &Tensor,
         start: impl FnOnce(*mut *mut RawWork) -> Fault,
     ) -> Result<Work, NativeError> {
-        let raw = begin(attempt, &[tensor], start)?;
+        let raw = self.begin(attempt, &[tensor], start)?;
         Work::of_single(attempt, raw, tensor)
     }
 
@@ -203,20 +204,22 @@ impl Group {
         }
         Ok(c_int::try_from(rank).expect("below the size, which c10d took as a c_int"))
     }
-}
 
-fn begin(
-    attempt: &'static str,
-    tensors: &[&Tensor],
-    start: impl FnOnce(*mut *mut RawWork) -> Fault,
-) -> Result<*mut RawWork, NativeError> {
-    for tensor in tensors {
-        // Gloo sends and fills memory from the first element on, whatever the strides.
-        if !tensor.defined() || tensor.device() != Device::Cpu || !tensor.is_contiguous() {
-            return Err(NativeError::Tensor { attempt, got: format!("{tensor:?} with strides {:?}", tensor.stride()) });
+    fn begin(
+        &self,
+        attempt: &'static str,
+        tensors: &[&Tensor],
+        start: impl FnOnce(*mut *mut RawWork) -> Fault,
+    ) -> Result<*mut RawWork, NativeError> {
+        for tensor in tensors {
+            // Gloo sends and fills memory from the first element on, whatever the strides.
+            if !tensor.defined() || tensor.device() != self.medium.device() || !tensor.is_contiguous() {
+                let got = format!("{tensor:?} with strides {:?}", tensor.stride());
+                return Err(NativeError::Tensor { attempt, got });
+            }
         }
+        let mut raw = ptr::null_mut();
+        check(attempt, start(&raw mut raw))?;
+        Ok(raw)
     }
-    let mut raw = ptr::null_mut();
-    check(attempt, start(&raw mut raw))?;
-    Ok(raw)
 }

@@ -18,22 +18,25 @@
 //! the peers, within milliseconds, so nothing has to be leaked; dropping a group does the same and waits for it. But where a
 //! connection closes in the midst of a message, Gloo forgets whoever waits for the rest of it, and that call ends by its timeout.
 //!
-//! [`Group`] wraps `c10d::Backend`, whose calls are virtual: a group over NCCL needs only another constructor.
+//! [`Group`] wraps `c10d::Backend`, whose calls are virtual: a group over NCCL needs only another constructor, which lies in a
+//! plugin of its own (`nccl/plugin.cc`), as libtorch's half for cards is a library of its own ([`cuda`]).
 
 mod abi;
 pub mod convolution;
+pub mod cuda;
 pub mod determinism;
 mod error;
 mod facts;
 mod forming;
 mod group;
 pub mod memory;
+pub mod precision;
 mod store;
 mod work;
 
 pub use error::NativeError;
 pub use facts::Facts;
-pub use forming::{Forming, Meeting, Patience};
+pub use forming::{Forming, Medium, Meeting, Patience};
 pub use group::{Group, Seat};
 pub use store::Store;
 pub use work::Work;

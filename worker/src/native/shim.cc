@@ -1,5 +1,6 @@
 // See shim.h. Thin on purpose: what can be decided in Rust is decided there.
 #include "attempt.h"
+#include "nccl/plugin.h"
 #include "shim.h"
 
 #include <ATen/ATen.h>
@@ -8,6 +9,9 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -21,10 +25,13 @@ struct sumac_store {
 struct sumac_group {
   c10::intrusive_ptr<c10d::Backend> backend;
   std::chrono::milliseconds call;
+  // On cards: a call can be aborted, and a wait with a time would spin, so both go other ways.
+  bool over_nccl;
 };
 struct sumac_work {
   c10::intrusive_ptr<c10d::Work> work;
   std::chrono::milliseconds call;
+  bool over_nccl;
 };
 
 namespace {
@@ -32,7 +39,7 @@ namespace {
 using std::chrono::milliseconds;
 
 void hand_over(const sumac_group* group, c10::intrusive_ptr<c10d::Work> work, sumac_work** out) {
-  *out = new sumac_work{std::move(work), group->call};
+  *out = new sumac_work{std::move(work), group->call, group->over_nccl};
 }
 
 // Every forming prints "[Gloo] Rank 0 is connected to ..." to the process's standard output, which is not Gloo's; and
@@ -52,6 +59,8 @@ void keep_quiet() {
 
 // No caller uses it: tags of sends come as 16 bits.
 constexpr int kCutTag = std::numeric_limits<int>::max();
+// Between two looks whether a card is done.
+constexpr int kGlanceUs = 20;
 
 } // namespace
 
@@ -108,7 +117,30 @@ sumac_fault sumac_group_gloo(sumac_store* store, int rank, int size, const char*
     options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(host));
     auto backend = c10::make_intrusive<c10d::ProcessGroupGloo>(store->store, rank, size, options);
     backend->setTimeout(milliseconds(call_ms));
-    *out = new sumac_group{std::move(backend), milliseconds(call_ms)};
+    *out = new sumac_group{std::move(backend), milliseconds(call_ms), /*over_nccl=*/false};
+  });
+}
+
+sumac_fault sumac_group_nccl(sumac_store* store, int rank, int size, int card, const char* plugin, int64_t forming_ms, int64_t call_ms,
+                             sumac_group** out) {
+  return attempt([&] {
+    keep_quiet();
+    // Never closed: what it made lives as long as its groups, and there is one.
+    void* const opened = dlopen(plugin, RTLD_NOW);
+    void* const found = opened ? dlsym(opened, SUMAC_NCCL_CONNECT) : nullptr;
+    if (found == nullptr) {
+      const char* why = dlerror();
+      throw std::runtime_error(why ? why : "no reason was given");
+    }
+    c10::intrusive_ptr<c10d::Backend> backend;
+    char* const fault =
+        reinterpret_cast<sumac_nccl_connect_fn*>(found)(store->store, rank, size, card, forming_ms, call_ms, &backend);
+    if (fault != nullptr) {
+      const std::string why(fault);
+      free(fault);
+      throw std::runtime_error(why);
+    }
+    *out = new sumac_group{std::move(backend), milliseconds(call_ms), /*over_nccl=*/true};
   });
 }
 
@@ -162,6 +194,10 @@ sumac_fault sumac_group_barrier(sumac_group* group, sumac_work** out) {
 sumac_fault sumac_group_cut(sumac_group* group) {
   return attempt([&] {
     auto& backend = group->backend;
+    if (group->over_nccl) {
+      backend->abort();
+      return;
+    }
     for (int peer = 0; peer < backend->getSize(); ++peer) {
       if (peer == backend->getRank()) {
         continue;
@@ -182,6 +218,17 @@ void sumac_group_free(sumac_group* group) {
 
 sumac_fault sumac_work_wait(sumac_work* work, int64_t at_most_ms, int* ended) {
   *ended = 1;
+  if (work->over_nccl) {
+    const auto until = std::chrono::steady_clock::now() + milliseconds(at_most_ms);
+    while (!work->work->isCompleted()) {
+      if (std::chrono::steady_clock::now() >= until) {
+        *ended = 0;
+        return nullptr;
+      }
+      usleep(kGlanceUs);
+    }
+    return attempt([&] { work->work->wait(); });
+  }
   if (at_most_ms < 0) {
     return attempt([&] {
       // Without a time, a send or receive would take the one that the group was formed with.
@@ -212,6 +259,11 @@ sumac_fault sumac_require_determinism(void) {
   return attempt([] {
     at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
     at::globalContext().setDeterministicMkldnn(true);
+    at::globalContext().setDeterministicCuDNN(true);
+    at::globalContext().setBenchmarkCuDNN(false);
+    // Who wants products of fewer bits says so (precision.rs).
+    at::globalContext().setAllowTF32CuDNN(false);
+    at::globalContext().setAllowTF32CuBLAS(false);
     // Else each tensor that is about to be written is first filled with what is no number: a tenth of a step.
     at::globalContext().setDeterministicFillUninitializedMemory(false);
   });

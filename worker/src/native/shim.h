@@ -30,6 +30,9 @@ void sumac_store_free(sumac_store* store);
 
 // Blocks until all ranks have met at the store and are connected. `host` is the address that peers connect to.
 sumac_fault sumac_group_gloo(sumac_store* store, int rank, int size, const char* host, int64_t forming_ms, int64_t call_ms, sumac_group** out);
+// The same over NCCL, by a plugin that is opened (nccl/plugin.h); tensors lie on that card. It takes no sends and receives.
+sumac_fault sumac_group_nccl(sumac_store* store, int rank, int size, int card, const char* plugin, int64_t forming_ms, int64_t call_ms,
+                             sumac_group** out);
 sumac_fault sumac_group_all_to_all(sumac_group* group, sumac_tensor output, sumac_tensor input, sumac_work** out);
 sumac_fault sumac_group_all_gather(sumac_group* group, sumac_tensor output, sumac_tensor input, sumac_work** out);
 sumac_fault sumac_group_broadcast(sumac_group* group, sumac_tensor tensor, int root, sumac_work** out);
@@ -52,6 +55,16 @@ int sumac_convolution_is_there(void);
 // output's shape, if it is not null; rectified if so wanted. In f32 on the CPU, with channels in sixteens. It has gradients.
 sumac_fault sumac_convolution(sumac_tensor images, sumac_tensor weight, sumac_tensor bias, sumac_tensor added, int rectified,
                               int64_t pad, sumac_new_tensor* out);
+
+// Opens libtorch's half for cards. Before anything asks libtorch for cards, else it sees none as long as the process lives; and
+// before other threads start, since it writes to the environment.
+sumac_fault sumac_cuda_load(void);
+sumac_fault sumac_cuda_count(int* out);
+sumac_fault sumac_cuda_name(int card, char** out);
+// Whether products in single precision on a card may be taken of factors cut to 10 bits (TF32), from now on.
+sumac_fault sumac_short_products(int allowed);
+// Whether this thread's convolutions and products are taken in bfloat16, on cards or on the CPU, from now on.
+sumac_fault sumac_autocast(int cuda, int on);
 
 sumac_fault sumac_require_determinism(void);
 sumac_fault sumac_cpu_capability(char** out);

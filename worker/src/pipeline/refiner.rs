@@ -1,6 +1,6 @@
 //! What a pipeline needs from a refiner, and which one a refinement is done with. Names no tensor.
 
-use crate::learner::LearnError;
+use crate::{device::Device, learner::LearnError};
 use sumac_common::spec::{
     ImageShape,
     model::{self, Preset},
@@ -79,15 +79,20 @@ impl Refines for Negative {
 ///
 /// # Errors
 /// [`LearnError::Misfit`] if the bytes are another refiner's.
-pub fn load(net: &model::Refiner, channels: u32, bytes: &[u8]) -> Result<Box<dyn Refines + Send>, LearnError> {
+pub fn load(
+    net: &model::Refiner,
+    channels: u32,
+    bytes: &[u8],
+    device: Device,
+) -> Result<Box<dyn Refines + Send>, LearnError> {
     if *net == Preset::Toy.recipe().refiner {
         return Ok(Box::new(Negative { channels }));
     }
     #[cfg(feature = "torch")]
-    return Ok(Box::new(crate::simgan::RefinerNet::load(net, channels, bytes)?));
+    return Ok(Box::new(crate::simgan::RefinerNet::load(net, channels, bytes, device)?));
     #[cfg(not(feature = "torch"))]
     Err(LearnError::Misfit(format!(
-        "a refiner of {} bytes needs a worker built with libtorch, and this one was built without",
+        "a refiner of {} bytes needs a worker built with libtorch, and this one for {device} was built without",
         bytes.len()
     )))
 }

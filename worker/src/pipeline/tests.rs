@@ -1,7 +1,7 @@
 //! Each test tells one situation, on small images in a folder of its own.
 
 use super::*;
-use crate::learner::LearnError;
+use crate::{device::Device as OnDevice, learner::LearnError};
 use image::{GrayImage, Luma};
 use std::{
     cell::Cell,
@@ -398,9 +398,12 @@ fn a_pipeline_that_is_dropped_ends() {
 fn the_toys_refiner_is_a_stand_in_and_another_needs_its_file() {
     let pixels = [0.25, -1.0];
     let shape = ImageShape { channels: 1, height: 1, width: 2 };
-    let refined = load(&Preset::Toy.recipe().refiner, 1, b"").unwrap().refine(&pixels, shape, &[0], &|| true).unwrap();
+    let refined = load(&Preset::Toy.recipe().refiner, 1, b"", OnDevice::Cpu)
+        .unwrap()
+        .refine(&pixels, shape, &[0], &|| true)
+        .unwrap();
     assert_eq!(refined, Some(vec![-0.25, 1.0]));
-    assert!(load(&Preset::Digits.recipe().refiner, 1, b"").is_err());
+    assert!(load(&Preset::Digits.recipe().refiner, 1, b"", OnDevice::Cpu).is_err());
 }
 
 #[cfg(feature = "torch")]
@@ -427,7 +430,7 @@ mod with_libtorch {
     }
 
     fn load_with(order: &Refinement, value: impl Fn(&str, usize, usize) -> f32) -> Box<dyn Refines + Send> {
-        load(net(order), 1, &exported(net(order), value)).unwrap()
+        load(net(order), 1, &exported(net(order), value), OnDevice::Cpu).unwrap()
     }
 
     /// Of both signs, small enough that tanh is not at its ends.

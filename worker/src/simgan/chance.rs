@@ -8,7 +8,7 @@ use sumac_common::{
     random::{self, ChaCha8Rng},
     spec::model::{self, LIGHT_NOISE},
 };
-use tch::{TchError, Tensor};
+use tch::{Device, TchError, Tensor};
 
 /// Of some images of one size.
 pub(super) struct Chance<'a> {
@@ -74,6 +74,12 @@ impl<'a> Chance<'a> {
     }
 }
 
+/// Freshly allocated.
 pub(super) fn tensor(values: &[f32], size: &[i64], (kind, device): Place) -> Result<Tensor, TchError> {
-    Tensor::f_from_slice(values)?.f_view(size)?.f_to_device(device)?.f_to_kind(kind)
+    let here = Tensor::f_from_slice(values)?.f_view(size)?;
+    if device == Device::Cpu {
+        return here.f_to_kind(kind);
+    }
+    // From pages that stay where they are a card fetches while this thread goes on.
+    here.f_pin_memory(device)?.f_to_device_(device, kind, true, false)
 }

@@ -1,5 +1,6 @@
 //! A convolution and what follows it at once: Sumac's own for 3x3 where there is one, libtorch's elsewhere. Knows nothing of networks.
 
+use super::orderly;
 use crate::native;
 use sumac_common::spec::model::Padding;
 use tch::{TchError, Tensor};
@@ -22,7 +23,7 @@ pub(super) fn convolve(
 ) -> Result<Tensor, TchError> {
     let reach = weight.size()[2] / 2;
     let is_continued = padding == Padding::Replicate && reach > 0;
-    let continued = if is_continued { Some(images_bchw.f_replication_pad2d([reach; 4])?) } else { None };
+    let continued = if is_continued { Some(orderly::continued(images_bchw, reach)?) } else { None };
     let (seen, pad) = continued.as_ref().map_or((images_bchw, reach), |continued| (continued, 0));
     if native::convolution::is_for(seen, weight) {
         let (added, rectified) = match then {

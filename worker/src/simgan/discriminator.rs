@@ -3,7 +3,7 @@
 //! Fully convolutional. Map 0 speaks for "real", map 1 for "refined"; nothing stands between the last convolution and the
 //! softmax, so that logits have both signs.
 
-use super::flat::Place;
+use super::{flat::Place, orderly};
 use sumac_common::spec::model::{self, Activation, Layer};
 use tch::{TchError, Tensor};
 
@@ -31,10 +31,7 @@ impl Discriminator {
         let mut convolutions = weights.chunks_exact(2);
         for layer in &self.spec.layers {
             maps = match *layer {
-                Layer::MaxPool { kernel, stride } => {
-                    let (kernel, stride) = (i64::from(kernel), i64::from(stride));
-                    maps.f_max_pool2d([kernel; 2], [stride; 2], [kernel / 2; 2], [1, 1], false)?
-                }
+                Layer::MaxPool { kernel, stride } => orderly::pooled(&maps, i64::from(kernel), i64::from(stride))?,
                 Layer::Conv { kernel, stride, .. } => {
                     let of_layer = convolutions.next().expect("the spec lists every convolution of its layers");
                     let (reach, stride) = (i64::from(kernel) / 2, i64::from(stride));

@@ -3,7 +3,7 @@
 //! So an optimiser, a reduction and a moving average see one vector, and a network sees named tensors. Knows nothing of
 //! what the network computes.
 
-use crate::learner::Sum;
+use crate::{device, learner::Sum};
 use sumac_common::{
     random::{self, ChaCha8Rng},
     spec::model::TensorShape,
@@ -12,6 +12,15 @@ use tch::{Device, Kind, TchError, Tensor};
 
 /// Where tensors live and in which precision: f32 for a run, f64 for the tests of its gradients.
 pub(crate) type Place = (Kind, Device);
+
+/// Of a run on that device.
+pub(crate) fn place(device: device::Device) -> Place {
+    let lies = match device {
+        device::Device::Cpu => Device::Cpu,
+        device::Device::Cuda(card) => Device::Cuda(card as usize),
+    };
+    (Kind::Float, lies)
+}
 
 /// A network's parameters, in the network's order.
 pub(crate) struct Flat {

@@ -9,13 +9,14 @@
 use super::{
     chance::{self, Chance},
     engine,
-    flat::{Flat, Place},
+    flat::{self, Flat, Place},
     lane,
     refiner::Refiner,
     state::{self, EXPORTED},
     tiles::{self, Piece},
 };
 use crate::{
+    device,
     learner::{LearnError, Lights},
     pipeline::Refines,
 };
@@ -25,7 +26,7 @@ use sumac_common::{
     random::{self, Stream},
     spec::{ImageShape, model},
 };
-use tch::{Device, Kind, TchError, Tensor, no_grad};
+use tch::{TchError, Tensor, no_grad};
 
 /// Images refined at a time, at most, and their pixels together, at most: more no longer fit a core's cache between two
 /// convolutions.
@@ -47,12 +48,17 @@ pub struct RefinerNet {
 }
 
 impl RefinerNet {
-    /// Of the bytes of an exported refiner, on the CPU in f32.
+    /// Of the bytes of an exported refiner, on that device in f32.
     ///
     /// # Errors
     /// [`LearnError::Misfit`] if these bytes are not such a file, or one of another refiner than `refiner` for `channels`.
-    pub fn load(refiner: &model::Refiner, channels: u32, bytes: &[u8]) -> Result<Self, LearnError> {
-        let place = (Kind::Float, Device::Cpu);
+    pub fn load(
+        refiner: &model::Refiner,
+        channels: u32,
+        bytes: &[u8],
+        device: device::Device,
+    ) -> Result<Self, LearnError> {
+        let place = flat::place(device);
         let flat = Flat::zeros(refiner.tensors(channels), place).map_err(engine("laying out the refiner"))?;
         let lights = state::take_over_exported([&flat], refiner.matching, bytes)?;
         let weights = flat.views().map_err(engine(EXPORTED))?;

@@ -10,7 +10,7 @@
 
 use super::{
     SimGan,
-    chance::{Chance, Drawn},
+    chance::{self, Chance, Drawn},
     engine,
     flat::Gradient,
     loss::{self, Class},
@@ -40,26 +40,25 @@ impl SimGan {
             let begun = Instant::now();
             let n = meal.synthetic.len() as u64;
             let leaves = self.refiner.flat.leaves()?;
-            let refined_bchw = self.refiner.net.forward(&leaves, &synthetic_bchw, &self.noise(meal)?)?;
+            let noise = self.noise(meal)?;
+            let refined_bchw = self.forward(|| self.refiner.net.forward(&leaves, &synthetic_bchw, &noise))?;
             let distance = loss::distance(self.train.psi, &refined_bchw, &synthetic_bchw)?;
             let mut total = distance.f_mul_scalar(self.lambda / self.per_batch(self.psi_values))?;
-            let mut losses = Losses {
-                regularisation: mean(&distance, n * self.psi_values)?,
-                change: no_grad(|| {
-                    let change = loss::distance(Psi::Identity, &refined_bchw, &synthetic_bchw)?;
-                    mean(&change, n * self.shape.len() as u64)
-                })?,
-                ..Losses::default()
-            };
+            let change = no_grad(|| loss::distance(Psi::Identity, &refined_bchw, &synthetic_bchw))?;
+            let mut sums = vec![distance, change];
             if opponent == Opponent::Discriminator {
                 let logits =
                     self.judge(meal, &self.discriminator_weights(&self.discriminator.flat.views()?)?, &refined_bchw)?;
-                let realism = loss::cross_entropy(&logits, Class::Real)?;
-                total = total.f_add(&realism.f_div_scalar(self.per_batch(self.patches))?)?;
-                losses.realism = mean(&realism, n * self.patches)?;
+                let of_patches = loss::cross_entropy(&logits, Class::Real)?;
+                total = total.f_add(&of_patches.f_div_scalar(self.per_batch(self.patches))?)?;
+                sums.push(of_patches);
             }
             let forward = begun.elapsed();
             let sum = self.refiner.flat.backward(&total, &leaves)?;
+            let counts = [n * self.psi_values, n * self.shape.len() as u64, n * self.patches];
+            let mut means = read(&sums)?.into_iter().zip(counts).map(|(sum, count)| Mean::of(sum, count));
+            let mut next = || means.next().unwrap_or_default();
+            let losses = Losses { regularisation: next(), change: next(), realism: next(), ..Losses::default() };
             let took = Took { forward, backward: begun.elapsed() - forward };
             Ok(Portion { sum, losses, fresh: Images::default(), took })
         };
@@ -75,8 +74,9 @@ impl SimGan {
         let portion = || {
             let begun = Instant::now();
             let noise = self.noise(meal)?;
-            let fresh_bchw =
-                no_grad(|| self.refiner.net.forward(&self.refiner.flat.views()?, &synthetic_bchw, &noise))?;
+            let fresh_bchw = no_grad(|| {
+                self.forward(|| self.refiner.net.forward(&self.refiner.flat.views()?, &synthetic_bchw, &noise))
+            })?;
             let refined = fresh_bchw.size()[0] + history_bchw.size()[0];
             let real = real_bchw.size()[0];
             let leaves = self.discriminator.flat.leaves()?;
@@ -88,15 +88,21 @@ impl SimGan {
             let on_real = loss::cross_entropy(&of_real, Class::Real)?;
             let total = on_refined.f_add(&on_real)?.f_div_scalar(2.0 * self.per_batch(self.patches))?;
             let (refined_patches, real_patches) = (refined as u64 * self.patches, real as u64 * self.patches);
-            let losses = Losses {
-                on_refined: mean(&on_refined, refined_patches)?,
-                on_real: mean(&on_real, real_patches)?,
-                right_on_refined: Mean::of(loss::taken_for(&of_refined, Class::Refined)? as f64, refined_patches),
-                right_on_real: Mean::of(loss::taken_for(&of_real, Class::Real)? as f64, real_patches),
-                ..Losses::default()
-            };
+            let right_on_refined = loss::taken_for(&of_refined, Class::Refined)?;
+            let right_on_real = loss::taken_for(&of_real, Class::Real)?;
             let forward = begun.elapsed();
             let sum = self.discriminator.flat.backward(&total, &leaves)?;
+            let counts = [refined_patches, real_patches, refined_patches, real_patches];
+            let sums = read(&[on_refined, on_real, right_on_refined, right_on_real])?;
+            let mut means = sums.into_iter().zip(counts).map(|(sum, count)| Mean::of(sum, count));
+            let mut next = || means.next().unwrap_or_default();
+            let losses = Losses {
+                on_refined: next(),
+                on_real: next(),
+                right_on_refined: next(),
+                right_on_real: next(),
+                ..Losses::default()
+            };
             let took = Took { forward, backward: begun.elapsed() - forward };
             Ok(Portion { sum, losses, fresh: kept(meal, &fresh_bchw)?, took })
         };
@@ -122,7 +128,8 @@ impl SimGan {
     /// The discriminator's logits of images shifted by the lane's draws for this step.
     fn judge(&self, meal: &Meal, weights: &[Tensor], images_bchw: &Tensor) -> Result<Tensor, TchError> {
         let mut rng = random::stream(self.train.seed, Stream::Shift, meal.lane, meal.step);
-        self.discriminator.net.forward(weights, &self.shift.apply(images_bchw, &mut rng)?)
+        let shifted_bchw = self.shift.apply(images_bchw, &mut rng)?;
+        self.forward(|| self.discriminator.net.forward(weights, &shifted_bchw))
     }
 
     /// What the refiner sees beside the lane's synthetic images in this step.
@@ -152,9 +159,7 @@ impl SimGan {
         check_range(&images.pixels, attempt)?;
         let (channels, height, width) = (self.shape.channels, self.shape.height, self.shape.width);
         let size = [images.len() as i64, i64::from(channels), i64::from(height), i64::from(width)];
-        let tensor =
-            || Tensor::f_from_slice(&images.pixels)?.f_view(size)?.f_to_device(self.place.1)?.f_to_kind(self.place.0);
-        tensor().map_err(engine(attempt))
+        chance::tensor(&images.pixels, &size, self.place).map_err(engine(attempt))
     }
 }
 
@@ -186,6 +191,10 @@ fn kept(meal: &Meal, fresh_bchw: &Tensor) -> Result<Images, TchError> {
     })
 }
 
-fn mean(sum: &Tensor, count: u64) -> Result<Mean, TchError> {
-    Ok(Mean::of(sum.f_double_value(&[])?, count))
+/// Sums as numbers, fetched together: whoever fetches waits for all that was asked of a card.
+fn read(sums: &[Tensor]) -> Result<Vec<f64>, TchError> {
+    let doubles = sums.iter().map(|sum| sum.f_detach()?.f_to_kind(Kind::Double)).collect::<Result<Vec<_>, _>>()?;
+    let mut values = vec![0.0; sums.len()];
+    Tensor::f_stack(&doubles, 0)?.f_to_device(Device::Cpu)?.f_copy_data(&mut values, sums.len())?;
+    Ok(values)
 }

@@ -18,14 +18,14 @@ pub(crate) fn cross_entropy(logits_b2hw: &Tensor, class: Class) -> Result<Tensor
     logits_b2hw.f_log_softmax(1, None)?.f_select(1, class as i64)?.f_sum(Kind::Double)?.f_neg()
 }
 
-/// How many patches the discriminator takes for this class. A patch it cannot decide on is right for neither.
-pub(crate) fn taken_for(logits_b2hw: &Tensor, class: Class) -> Result<u64, TchError> {
+/// How many patches the discriminator takes for this class, a scalar. A patch it cannot decide on is right for neither.
+pub(crate) fn taken_for(logits_b2hw: &Tensor, class: Class) -> Result<Tensor, TchError> {
     let refined_over_real = logits_b2hw.f_select(1, 1)?.f_sub(&logits_b2hw.f_select(1, 0)?)?;
     let right = match class {
         Class::Real => refined_over_real.f_lt(0.0)?,
         Class::Refined => refined_over_real.f_gt(0.0)?,
     };
-    Ok(right.f_sum(Kind::Int64)?.f_int64_value(&[])? as u64)
+    right.f_sum(Kind::Int64)
 }
 
 /// |psi(y) - psi(x)|, added over images and values of psi; images are `[b, c, h, w]`.

@@ -1,14 +1,14 @@
 //! SimGAN as a learner: a refiner and a discriminator trained against each other (Shrivastava et al. 2017).
 //!
-//! * `refiner`, `convolution`, `chance`, `discriminator`, `spectral`: the networks, and the noise that one sees
+//! * `refiner`, `convolution`, `orderly`, `chance`, `discriminator`, `spectral`: the networks, and the noise that one sees
 //! * `loss`, `shift`, `lane`: what one lane makes of its images
 //! * `flat`, `optimizer`, `average`: what a whole batch's gradient does to the weights
 //! * `weights`, `state`: saved states and exported networks
 //! * `inference`, `tiles`: the refiner alone, for images of any size
 //!
 //! It knows one lane at a time and the weights; it refuses to know workers, generations, files and the coordinator. Chance
-//! comes from `sumac_common::random`, never from libtorch's own generator. On one thread of a CPU every operation here has
-//! one order of addition; on CUDA the backward passes of replication padding and max-pooling have none.
+//! comes from `sumac_common::random`, never from libtorch's own generator. Every operation here has one order of addition, on one
+//! thread of a CPU and on a card; where libtorch has none on a card, `orderly` has it.
 
 mod average;
 mod chance;
@@ -19,6 +19,7 @@ mod inference;
 mod lane;
 mod loss;
 mod optimizer;
+mod orderly;
 mod refiner;
 mod shift;
 mod spectral;
@@ -29,9 +30,14 @@ mod tiles;
 mod weights;
 
 pub use flat::Gradient;
+pub(crate) use flat::place;
 pub use inference::RefinerNet;
 
-use crate::learner::{Images, LearnError, Learner, Meal, Portion, Sets};
+use crate::{
+    device::Device,
+    learner::{Images, LearnError, Learner, Meal, Portion, Sets},
+    native::precision::{Autocast, ShortProducts},
+};
 use average::Average;
 use discriminator::Discriminator;
 use flat::{Flat, Place};
@@ -46,9 +52,9 @@ use sumac_common::{
     losses::Mean,
     random::{self, Stream},
     schedule::{Network, Phase},
-    spec::{ImageShape, Spec, Train},
+    spec::{ImageShape, Precision, Spec, Train},
 };
-use tch::{Device, Kind, TchError, Tensor, no_grad};
+use tch::{TchError, Tensor, no_grad};
 
 /// Both networks, their optimisers and the refiner's moving average.
 pub struct SimGan {
@@ -77,21 +83,21 @@ struct Trained<Net> {
 }
 
 impl SimGan {
-    /// The state before step 0, on the CPU in f32: the same on every worker.
+    /// The state before step 0, on that device: the same on every worker.
     ///
     /// # Errors
     /// If libtorch refuses, out of memory for instance.
-    pub fn with(spec: &Spec, sets: &Sets) -> Result<Self, LearnError> {
-        let simgan = Self::at(spec, (Kind::Float, Device::Cpu)).map_err(engine("laying out the networks"))?;
+    pub fn with(spec: &Spec, sets: &Sets, device: Device) -> Result<Self, LearnError> {
+        let simgan = Self::at(spec, place(device)).map_err(engine("laying out the networks"))?;
         Ok(Self { sets: sets.clone(), ..simgan })
     }
 
-    /// Without data sets: no image gets another one's light.
+    /// On the CPU, without data sets: no image gets another one's light.
     ///
     /// # Errors
     /// If libtorch refuses, out of memory for instance.
     pub fn new(spec: &Spec) -> Result<Self, LearnError> {
-        Self::with(spec, &Sets::default())
+        Self::with(spec, &Sets::default(), Device::Cpu)
     }
 
     fn at(spec: &Spec, place: Place) -> Result<Self, TchError> {
@@ -175,6 +181,14 @@ impl SimGan {
         self.average.as_ref().map_or(&self.refiner.flat, |average| &average.weights)
     }
 
+    /// A network's forward pass in the run's precision; what comes out is in that of sums.
+    fn forward(&self, pass: impl FnOnce() -> Result<Tensor, TchError>) -> Result<Tensor, TchError> {
+        let cast = (self.train.precision == Precision::Bf16).then(|| Autocast::on(self.place.1));
+        let made = pass()?;
+        drop(cast);
+        made.f_to_kind(self.place.0)
+    }
+
     fn update_refiner(&mut self, gradient: &Tensor, step: Step) -> Result<(), TchError> {
         let Trained { flat, optimizer, .. } = &mut self.refiner;
         optimizer.update(&mut flat.values, gradient, step)?;
@@ -195,6 +209,7 @@ impl Learner for SimGan {
     type Sum = Gradient;
 
     fn chew(&mut self, meal: &Meal) -> Result<Portion<Gradient>, LearnError> {
+        let _until_both_passes_are_done = (self.train.precision == Precision::Tf32).then(ShortProducts::new);
         match meal.phase {
             Phase::PretrainRefiner => self.refiner_portion(meal, Opponent::None),
             Phase::Refiner => self.refiner_portion(meal, Opponent::Discriminator),

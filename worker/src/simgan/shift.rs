@@ -1,6 +1,7 @@
 //! Random shifts of what the discriminator sees, so that it cannot learn a small real set by heart. Knows nothing of which
 //! images are real.
 
+use super::orderly;
 use sumac_common::random::{self, ChaCha8Rng};
 use tch::{TchError, Tensor};
 
@@ -21,7 +22,7 @@ impl Shift {
         }
         let size = images_bchw.size();
         let (height, width) = (size[2], size[3]);
-        let continued = images_bchw.f_replication_pad2d([i64::from(self.most); 4])?;
+        let continued = orderly::continued(images_bchw, i64::from(self.most))?;
         let moved = (0..size[0])
             .map(|image| {
                 let mut draw = || random::below(rng, 2 * u64::from(self.most) + 1) as i64;

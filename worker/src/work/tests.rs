@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    device::Device,
     faults::Faults,
     link::{Ear, Link},
     mailbox::Mailbox,
@@ -107,13 +108,14 @@ fn told_of_the_toy(folder: &Path, root: &Path) -> Vec<Report> {
     };
     let roots = Roots::new(&[root.to_owned()]).unwrap();
     let (faults, cache) = (Faults::default(), folder.join("cache"));
-    let desk = Desk { me: me(), mailbox: &mailbox, faults, cache, roots, fingerprint: &fingerprint };
+    let desk =
+        Desk { me: me(), device: Device::Cpu, mailbox: &mailbox, faults, cache, roots, fingerprint: &fingerprint };
     let mut member = Member::new(me());
     for event in events(&desk) {
         member.step(event);
     }
     let no_links = Meanwhile { mailbox: Arc::clone(&mailbox), orders: Vec::new() };
-    train::<Toy, _>(&desk, &mut member, job(), *spec(folder, 1), |_, _| Ok(Toy::default()), no_links);
+    train::<Toy, _>(&desk, &mut member, job(), *spec(folder, 1), |_, _, _| Ok(Toy::default()), no_links);
     mailbox.reports()
 }
 
@@ -157,6 +159,7 @@ fn a_job_released_and_given_again_in_one_breath_is_prepared_anew() {
             };
             let desk = Desk {
                 me: me(),
+                device: Device::Cpu,
                 mailbox: &mailbox,
                 faults: Faults::default(),
                 cache,

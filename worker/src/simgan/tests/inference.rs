@@ -29,7 +29,7 @@ fn drawn(refiner: &model::Refiner, channels: u32, seed: u64) -> (SimGan, Vec<u8>
 }
 
 fn net(refiner: &model::Refiner, channels: u32) -> RefinerNet {
-    RefinerNet::load(refiner, channels, &drawn(refiner, channels, 3).1).unwrap()
+    RefinerNet::load(refiner, channels, &drawn(refiner, channels, 3).1, Device::Cpu).unwrap()
 }
 
 fn refined(net: &RefinerNet, pixels: &[f32], shape: ImageShape) -> Vec<f32> {
@@ -61,10 +61,10 @@ fn networks() -> Vec<(model::Refiner, u32)> {
 fn a_loaded_refiner_refines_as_the_one_that_was_exported() {
     let (refiner, image) = of_preset(Preset::Digits);
     let (simgan, bytes) = drawn(&refiner, 1, 3);
-    let net = RefinerNet::load(&refiner, 1, &bytes).unwrap();
+    let net = RefinerNet::load(&refiner, 1, &bytes, Device::Cpu).unwrap();
     let images = noise(shape(1, 6, 7), 0, 20);
     assert_eq!(refined(&net, &images.pixels, shape(1, 6, 7)), simgan.refine(&images).unwrap().pixels);
-    let misfit = RefinerNet::load(&model::Refiner { width: 8, ..refiner }, 1, &bytes).err().unwrap();
+    let misfit = RefinerNet::load(&model::Refiner { width: 8, ..refiner }, 1, &bytes, Device::Cpu).err().unwrap();
     assert!(misfit.to_string().contains("conv_in.weight"), "{misfit}");
     assert_eq!(net.sitting(image), 16);
 }

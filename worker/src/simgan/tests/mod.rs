@@ -16,9 +16,10 @@ use sumac_common::{
         model::{self, Activation, Layer, Matching, Model, Noise, Padding, Preset, RefinerOutput},
     },
 };
+use tch::Kind;
 
-const F32: Place = (Kind::Float, Device::Cpu);
-const F64: Place = (Kind::Double, Device::Cpu);
+const F32: Place = (Kind::Float, tch::Device::Cpu);
+const F64: Place = (Kind::Double, tch::Device::Cpu);
 
 const SGD: OptimizerKind = OptimizerKind::Sgd { momentum: 0.9 };
 const ADAM: OptimizerKind = OptimizerKind::Adam { beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };

@@ -10,6 +10,10 @@ fn logits(values: [f32; 8]) -> Tensor {
     Tensor::from_slice(&values).view([1, 2, 2, 2]).to_kind(Kind::Double)
 }
 
+fn taken(logits_b2hw: &Tensor, class: Class) -> f64 {
+    taken_for(logits_b2hw, class).unwrap().double_value(&[])
+}
+
 #[test]
 fn the_softmax_pairs_the_two_maps_of_a_patch_not_neighbouring_pixels() {
     let by_hand: f64 = (0..4).map(|patch| f64::from(LOGITS[4 + patch] - LOGITS[patch]).exp().ln_1p()).sum();
@@ -29,9 +33,9 @@ fn class_0_is_real_and_class_1_refined() {
     let loss = |class| cross_entropy(&real_only, class).unwrap().double_value(&[]);
     assert!(loss(Class::Real) < 1e-6);
     assert!((loss(Class::Refined) - 4.0 * 18.0).abs() < 1e-6);
-    assert_eq!([Class::Real, Class::Refined].map(|class| taken_for(&real_only, class).unwrap()), [4, 0]);
+    assert_eq!([Class::Real, Class::Refined].map(|class| taken(&real_only, class)), [4.0, 0.0]);
     let undecided = logits([1.0; 8]);
-    assert_eq!([Class::Real, Class::Refined].map(|class| taken_for(&undecided, class).unwrap()), [0, 0]);
+    assert_eq!([Class::Real, Class::Refined].map(|class| taken(&undecided, class)), [0.0, 0.0]);
 }
 
 fn judge(simgan: &SimGan, images: &Images) -> Tensor {
@@ -261,7 +265,7 @@ fn accuracy_on_refined_images_is_counted_on_refined_images() {
     let meal = meal(&spec, Phase::Discriminator, 0, 0, 4);
     let losses = simgan.chew(&meal).unwrap().losses;
     let fresh = simgan.refine(&meal.synthetic).unwrap();
-    let of = |images: &Images, class| taken_for(&judge(&simgan, images), class).unwrap() as f64;
+    let of = |images: &Images, class| taken(&judge(&simgan, images), class);
     let refined = of(&fresh, Class::Refined) + of(&meal.history, Class::Refined);
     let real = of(&meal.real, Class::Real);
     assert_eq!((losses.right_on_refined.sum, losses.right_on_refined.count), (refined, 16));
@@ -280,5 +284,29 @@ fn an_undecided_discriminator_loses_ln_2_per_patch() {
     let losses = simgan.chew(&meal(&spec, Phase::Discriminator, 0, 0, 4)).unwrap().losses;
     for mean in [losses.on_real, losses.on_refined] {
         assert!((mean.value().unwrap() - std::f64::consts::LN_2).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn products_of_fewer_bits_lose_little_and_are_the_same_each_time() {
+    let spec = small();
+    let short = small_with(|what| what.train.precision = Precision::Bf16);
+    for phase in [Phase::Refiner, Phase::Discriminator] {
+        let of = |spec: &Spec| {
+            let portion = SimGan::new(spec).unwrap().chew(&meal(spec, phase, 0, 0, 4)).unwrap();
+            let gradient: Vec<f32> = Vec::try_from(portion.sum.0).unwrap();
+            let losses = portion.losses.means().map(|mean| mean.value().unwrap_or_default());
+            (gradient, losses)
+        };
+        let (full, cut) = (of(&spec), of(&short));
+        assert_eq!(of(&short), cut, "{phase:?}");
+        assert_ne!(full.0, cut.0, "{phase:?}");
+        let norm = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+        let apart: Vec<f32> = full.0.iter().zip(&cut.0).map(|(full, cut)| full - cut).collect();
+        assert!(norm(&apart) < 0.1 * norm(&full.0), "{phase:?}: {} of {}", norm(&apart), norm(&full.0));
+        // Losses, that is, not what is right: one patch of few may tip over.
+        for (full, cut) in full.1.iter().zip(cut.1).take(5) {
+            assert!((full - cut).abs() < 0.02 * full.abs().max(0.1), "{phase:?}: {full} and {cut}");
+        }
     }
 }

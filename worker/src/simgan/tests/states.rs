@@ -233,26 +233,26 @@ fn lending() -> (Spec, Sets) {
 #[test]
 fn a_refiner_that_lends_light_takes_it_along() {
     let (spec, sets) = lending();
-    let simgan = SimGan::with(&spec, &sets).unwrap();
+    let simgan = SimGan::with(&spec, &sets, Device::Cpu).unwrap();
     let images = noise(spec.what.data.image, 0, 6);
     let refined = simgan.refine(&images).unwrap();
     assert_ne!(refined.pixels, images.pixels, "an identity that only lends light");
     let (_, file) = simgan.export().unwrap().swap_remove(0);
-    let net = RefinerNet::load(&spec.what.model.refiner, 2, &file).unwrap();
+    let net = RefinerNet::load(&spec.what.model.refiner, 2, &file, Device::Cpu).unwrap();
     let draws: Vec<u64> = images.ids.iter().map(|id| sets.draws[id.sample.0 as usize]).collect();
     assert_eq!(net.refine(&images.pixels, spec.what.data.image, &draws, &|| true).unwrap(), Some(refined.pixels));
     let plain = model::Refiner { matching: Matching::None, ..spec.what.model.refiner.clone() };
-    let misfit = RefinerNet::load(&plain, 2, &file).err().unwrap().to_string();
+    let misfit = RefinerNet::load(&plain, 2, &file, Device::Cpu).err().unwrap().to_string();
     assert!(misfit.contains("match."), "{misfit}");
-    let other = SimGan::with(&spec, &Sets::default()).unwrap().save().unwrap();
-    assert!(SimGan::with(&spec, &sets).unwrap().load(&other).is_err(), "a state without its lights");
+    let other = SimGan::with(&spec, &Sets::default(), Device::Cpu).unwrap().save().unwrap();
+    assert!(SimGan::with(&spec, &sets, Device::Cpu).unwrap().load(&other).is_err(), "a state without its lights");
 }
 
 /// What self-regularisation compares with is what the convolutions saw.
 #[test]
 fn an_identity_that_lends_light_changes_nothing_of_what_it_sees() {
     let (spec, sets) = lending();
-    let mut simgan = SimGan::with(&spec, &sets).unwrap();
+    let mut simgan = SimGan::with(&spec, &sets, Device::Cpu).unwrap();
     let losses = simgan.chew(&meal(&spec, Phase::Refiner, 0, 0, 4)).unwrap().losses;
     assert_eq!((losses.regularisation.sum, losses.change.sum), (0.0, 0.0));
 }

@@ -1,14 +1,16 @@
-//! Links over libtorch's Gloo: what stands between the loop's words and c10d's collectives.
+//! Links over libtorch's c10d: what stands between the loop's words and its collectives.
 //!
-//! The sum is bandwidth-optimal and exact: an all-to-all brings each member everybody's subtrees of its slice of the
-//! parameters, it adds them in the one order, an all-gather brings the slices and the tails back. It refuses to know what the
-//! numbers mean, and why a generation begins or ends.
+//! Every link has a group over Gloo; where gradients lie on cards a second one over NCCL carries them, and the tails with them. The
+//! sum is bandwidth-optimal and exact: an all-to-all brings each member everybody's subtrees of its slice of the parameters, it adds
+//! them in the one order, an all-gather brings the slices and the tails back. It refuses to know what the numbers mean, and why a
+//! generation begins or ends.
 
 use super::{Alone, Broken, Dial, Ear, Finite, Flat, Link, Reduced, add_up};
 use crate::{
+    device::Device,
     learner::Sum,
-    native::{Group, Meeting, NativeError, Patience, Seat, Work},
-    simgan::Gradient,
+    native::{Group, Medium, Meeting, NativeError, Patience, Seat, Work},
+    simgan::{self, Gradient},
 };
 use std::{
     net::{IpAddr, TcpStream},
@@ -32,7 +34,7 @@ const CALL: Duration = Duration::from_secs(600);
 /// Between two looks at the coordinator's word.
 const GLANCE: Duration = Duration::from_millis(2);
 
-/// A gradient that can be seen as one contiguous f32 tensor `[n]` on the CPU.
+/// A gradient that can be seen as one contiguous f32 tensor `[n]`.
 pub trait AsTensor: Flat {
     fn tensor(&self) -> Tensor;
     fn of(tensor: Tensor) -> Self;
@@ -44,7 +46,7 @@ impl AsTensor for Vec<f32> {
     }
 
     fn of(tensor: Tensor) -> Self {
-        Self::try_from(tensor).expect("a contiguous f32 tensor on the CPU is a vector")
+        Self::try_from(tensor.to_device(tch::Device::Cpu)).expect("a contiguous f32 tensor on the CPU is a vector")
     }
 }
 
@@ -77,27 +79,29 @@ impl Sum for Slice {
     }
 }
 
-pub struct GlooDial {
+pub struct GroupDial {
     /// This machine's address on the way to the coordinator: the others reach it there.
     host: IpAddr,
+    /// Where gradients lie.
+    device: Device,
 }
 
-impl GlooDial {
+impl GroupDial {
     #[must_use]
-    pub fn at(host: IpAddr) -> Self {
-        Self { host }
+    pub fn at(host: IpAddr, device: Device) -> Self {
+        Self { host, device }
     }
 }
 
-impl<S: AsTensor> Dial<S> for GlooDial {
+impl<S: AsTensor> Dial<S> for GroupDial {
     fn form(&mut self, opening: &Opening, me: &WorkerId, ear: &dyn Ear) -> Result<Box<dyn Link<S>>, Leaving> {
-        let place = |rank: usize| opening.roster.get(rank).map(|place| place.worker.clone());
+        let member = |rank: usize| opening.roster.get(rank).map(|place| place.worker.clone());
         let unformed = |error: NativeError| {
             let unreached = match &error {
                 NativeError::Form { missing, .. } if !missing.is_empty() => {
-                    missing.iter().filter_map(|rank| place(*rank)).collect()
+                    missing.iter().filter_map(|rank| member(*rank)).collect()
                 }
-                NativeError::Meet { .. } => place(0).into_iter().collect(),
+                NativeError::Meet { .. } => member(0).into_iter().collect(),
                 _ => unanswered(opening, me),
             };
             Leaving::Unformed { unreached, why: error.to_string() }
@@ -108,24 +112,41 @@ impl<S: AsTensor> Dial<S> for GlooDial {
         if opening.roster.len() == 1 {
             return Ok(Box::new(Alone));
         }
-        let meeting =
-            Meeting { store: opening.roster[0].store, prefix: format!("{}/{}", opening.job, opening.generation) };
         let seat = Seat { rank, size: opening.roster.len(), host: self.host };
-        let mut forming = Group::form(meeting, seat, Patience { forming: FORMING, call: CALL }).map_err(unformed)?;
-        let begun = Instant::now();
-        loop {
-            match forming.wait_up_to(GLANCE) {
-                Some(Ok(group)) => return Ok(Box::new(GlooLink { group: Abandoned(Some(group)), seat })),
-                Some(Err(error)) => return Err(unformed(error)),
-                None if ear.called() => return Err(Leaving::Told),
-                // Gloo dials each of them several times, with this patience each time.
-                None if begun.elapsed() > FORMING + ANSWER => {
-                    let why = format!("not connected after {} s", begun.elapsed().as_secs());
-                    return Err(Leaving::Unformed { unreached: unanswered(opening, me), why });
+        let formed = |medium: Medium| -> Result<Abandoned, Leaving> {
+            let store = opening.roster[0].store;
+            // Two groups never meet under one prefix.
+            let prefix = format!("{}/{}/{}", opening.job, opening.generation, name_of(medium));
+            let patience = Patience { forming: FORMING, call: CALL };
+            let mut forming = Group::form(Meeting { store, prefix }, seat, medium, patience).map_err(unformed)?;
+            let begun = Instant::now();
+            loop {
+                match forming.wait_up_to(GLANCE) {
+                    Some(Ok(group)) => return Ok(Abandoned(Some(group))),
+                    Some(Err(error)) => return Err(unformed(error)),
+                    None if ear.called() => return Err(Leaving::Told),
+                    // Gloo dials each of them several times, with this patience each time.
+                    None if begun.elapsed() > FORMING + ANSWER => {
+                        let why = format!("not connected after {} s", begun.elapsed().as_secs());
+                        return Err(Leaving::Unformed { unreached: unanswered(opening, me), why });
+                    }
+                    None => {}
                 }
-                None => {}
             }
-        }
+        };
+        let group = formed(Medium::Gloo)?;
+        let cards = match self.device {
+            Device::Cpu => None,
+            Device::Cuda(card) => Some(formed(Medium::Nccl(card))?),
+        };
+        Ok(Box::new(GroupLink { group, cards, device: simgan::place(self.device).1, seat }))
+    }
+}
+
+fn name_of(medium: Medium) -> &'static str {
+    match medium {
+        Medium::Gloo => "gloo",
+        Medium::Nccl(_) => "nccl",
     }
 }
 
@@ -143,8 +164,12 @@ fn unanswered(opening: &Opening, me: &WorkerId) -> Vec<WorkerId> {
     })
 }
 
-struct GlooLink {
+struct GroupLink {
+    /// Between the memories of the machines.
     group: Abandoned,
+    /// Between cards, where gradients lie there.
+    cards: Option<Abandoned>,
+    device: tch::Device,
     seat: Seat,
 }
 
@@ -201,7 +226,7 @@ fn empty(attempt: &'static str, n: i64) -> Result<Tensor, Broken> {
     Ok(Tensor::zeros([n], CPU))
 }
 
-impl GlooLink {
+impl GroupLink {
     fn size(&self) -> i64 {
         self.seat.size as i64
     }
@@ -227,7 +252,7 @@ impl GlooLink {
     }
 }
 
-impl<S: AsTensor> Link<S> for GlooLink {
+impl<S: AsTensor> Link<S> for GroupLink {
     fn rank(&self) -> Rank {
         Rank(self.seat.rank as u32)
     }
@@ -250,7 +275,7 @@ impl<S: AsTensor> Link<S> for GlooLink {
         // Only equal splits are proved: slices are padded to one length, and everybody to the most subtrees of anybody.
         let slice = (length + workers - 1) / workers;
         let widest = reduce::widest(lanes, self.seat.size) as i64;
-        let real = (Kind::Float, tch::Device::Cpu);
+        let (group, real) = (self.cards.as_ref().unwrap_or(&self.group), (Kind::Float, self.device));
         let mine = Tensor::zeros([workers, widest, slice], real);
         for (at, part) in (0..).zip(&parts) {
             let padded = Tensor::zeros([workers * slice], real);
@@ -258,7 +283,7 @@ impl<S: AsTensor> Link<S> for GlooLink {
             mine.i((.., at, ..)).copy_(&padded.view([workers, slice]));
         }
         let theirs = Tensor::zeros([workers, widest, slice], real);
-        wait(ATTEMPT, self.group.all_to_all(&theirs, &mine), ear)?;
+        wait(ATTEMPT, group.all_to_all(&theirs, &mine), ear)?;
 
         let subtrees = |rank: i64| {
             let range = sumac_common::lanes::owned(lanes, self.seat.size, Rank(rank as u32));
@@ -269,12 +294,13 @@ impl<S: AsTensor> Link<S> for GlooLink {
         let sum = sum.contiguous();
         let tail = tail(finite(&sum));
         let (number, said) = (slice * 4, tail.len() as i64);
-        let mine = Tensor::cat(&[sum.view_dtype(Kind::Uint8), Tensor::from_slice(&tail)], 0);
-        let all = Tensor::zeros([workers * (number + said)], CPU);
-        wait(ATTEMPT, self.group.all_gather(&all, &mine), ear)?;
+        let mine = Tensor::cat(&[sum.view_dtype(Kind::Uint8), Tensor::from_slice(&tail).to_device(self.device)], 0);
+        let all = Tensor::zeros([workers * (number + said)], (Kind::Uint8, self.device));
+        wait(ATTEMPT, group.all_gather(&all, &mine), ear)?;
         let all = all.view([workers, number + said]);
         let gradient = all.narrow(1, 0, number).contiguous().view([-1]).view_dtype(Kind::Float);
-        let tails = (0..workers).map(|rank| bytes_of(&all.i(rank).narrow(0, number, said).contiguous())).collect();
+        let said_by_all = all.narrow(1, number, said).to_device(tch::Device::Cpu);
+        let tails = (0..workers).map(|rank| bytes_of(&said_by_all.i(rank).contiguous())).collect();
         Ok(Reduced { gradient: S::of(gradient.narrow(0, 0, length).contiguous()), tails })
     }
 
