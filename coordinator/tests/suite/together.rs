@@ -114,7 +114,8 @@ async fn up_passes_its_node_what_it_needs() {
     let words: Vec<&str> = passed.split_whitespace().collect();
     assert_eq!(words[..6], ["node", "--workers", "3", "--name", "local", "--coordinator"]);
     assert!(words[6].starts_with("http://127.0.0.1:"), "{passed}");
-    assert_eq!(words[7..], [&format!("--die-with-parent={}", words[8]), words[8]]);
+    let [parent] = words[10..] else { panic!("{passed}") };
+    assert_eq!(words[7..10], [&format!("--die-with-parent={parent}"), "--device", "auto"]);
 }
 
 #[tokio::test]
