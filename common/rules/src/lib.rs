@@ -20,6 +20,7 @@
 //! It refuses to know sockets, files, clocks, dice, threads and tensors; `clippy.toml` beside `Cargo.toml` holds it to that.
 #![forbid(unsafe_code)]
 
+pub mod arithmetic;
 pub mod balance;
 pub mod calibration;
 pub mod checkpoint;

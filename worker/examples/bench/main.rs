@@ -2,20 +2,18 @@
 //! same in PyTorch, and beside what a plain convolution reaches on as many threads. Medians of interleaved rounds, since machines
 //! are shared and drift. Refuses to know how fast anything should be.
 
-mod arithmetic;
 mod cycles;
 mod probe;
 mod rival;
 
 use anyhow::Context;
-use arithmetic::Work;
 use clap::Parser;
 use cycles::{STEPS, Track};
 use probe::Probe;
 use rival::Rivals;
 use serde::Serialize;
 use std::{env, fs, path::PathBuf, time::Duration};
-use sumac_common::spec;
+use sumac_common::{arithmetic::Work, spec};
 use sumac_worker::native::{self, Facts};
 
 /// The bench's job, but for its length and its workers. Neither checkpoints nor pictures on the way.
@@ -226,7 +224,7 @@ impl Who {
         match self {
             Self::Convolution => Probe::convolution_work(),
             Self::Refinement | Self::PytorchRefinement | Self::CompiledRefinement => work.refiner,
-            Self::Cycle | Self::OrdinaryCycle | Self::OptimisedCycle => work.of_cycle() / STEPS as f64,
+            Self::Cycle | Self::OrdinaryCycle | Self::OptimisedCycle => work.of_cycle(2, 1) / STEPS as f64,
         }
     }
 }
