@@ -190,7 +190,7 @@ evaluate: $(if $(wildcard $(PACKS)/traffic-signs),build)  ## Does it help? Train
 READERS := target/compat-venv
 REFINING := SUMAC=$(CURDIR)/$(RUN)/sumac SUMAC_WORKER_BIN=$(CURDIR)/$(RUN)/sumac-worker $(READERS)/bin/python
 
-.PHONY: compat bench bench-refine memory-refine bench-leases bench-coordinator
+.PHONY: compat bench bench-full bench-refine memory-refine bench-leases bench-coordinator
 
 $(READERS)/made: tests/compat/requirements.txt
 	$(PYTHON) -m venv $(READERS)
@@ -203,6 +203,10 @@ compat: formats $(READERS)/made  ## Read refined data sets with torch, torchvisi
 bench: build $(READERS)/made  ## Images per second on this machine, beside PyTorch and a plain convolution (20 minutes, wants quiet)
 	$(CARGO) build --release --locked -p sumac-worker --example bench
 	$(RUN)/examples/bench --python $(READERS)/bin/python --into docs
+
+bench-full: build $(READERS)/made  ## The same with a batch of 256, and with colour images of 64x64 (an hour, wants quiet)
+	$(CARGO) build --release --locked -p sumac-worker --example bench
+	$(RUN)/examples/bench --python $(READERS)/bin/python --scenes large-batch,colour --called bench-full --into docs
 
 bench-refine: build $(READERS)/made  ## Images per second of refining, beside PyTorch (15 minutes, wants quiet)
 	$(REFINING) benches/refine.py --room target/bench-refine --into docs

@@ -5,9 +5,10 @@
     python benches/simgan.py optimised --processes N --cycles C      the same under DistributedDataParallel, a thread each
     python benches/simgan.py optimised --refine eager|compiled       the refiner alone
     python benches/simgan.py KIND --losses START                     no clock: the losses of one cycle from a given start
+    ... --batch N --image CHANNELS HEIGHT WIDTH --device cuda --precision f32|tf32|bf16
 
 The networks, losses and updates are those of Sumac's preset `paper-eyes`; a cycle is two updates of the refiner and one of the
-discriminator at a batch of 64. Images come from memory. Says a line of JSON: seconds of each cycle after the first and the largest
+discriminator. Images come from memory, the card's where there is one. Says a line of JSON: seconds of each cycle after the first and the largest
 size in memory of all processes together, in bytes; or images per second; or the losses. Knows nothing of Sumac but the names in its saved states.
 """
 
@@ -23,9 +24,19 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-BATCH, HISTORY, SHAPE = 64, 1024, (1, 35, 55)
+HISTORY = 1024
 LAMBDA, RATE = 0.5, 0.001
 REAL, REFINED = 0, 1
+
+
+class Setting:
+    """Of this process, as it was told."""
+
+    batch, shape, device, bf16 = 64, (1, 35, 55), "cpu", False
+
+
+def cast():
+    return torch.autocast(Setting.device, torch.bfloat16, enabled=Setting.bf16)
 
 
 class Block(nn.Module):
@@ -41,9 +52,9 @@ class Block(nn.Module):
 class Refiner(nn.Module):
     def __init__(self, maps=64, blocks=4):
         super().__init__()
-        self.conv_in = nn.Conv2d(1, maps, 3, padding=1)
+        self.conv_in = nn.Conv2d(Setting.shape[0], maps, 3, padding=1)
         self.blocks = nn.Sequential(*(Block(maps) for _ in range(blocks)))
-        self.conv_out = nn.Conv2d(maps, 1, 1)
+        self.conv_out = nn.Conv2d(maps, Setting.shape[0], 1)
 
     def forward(self, x):
         return torch.tanh(self.conv_out(self.blocks(F.relu(self.conv_in(x)))))
@@ -54,7 +65,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(
             [
-                nn.Conv2d(1, 96, 3, 2, 1),
+                nn.Conv2d(Setting.shape[0], 96, 3, 2, 1),
                 nn.Conv2d(96, 64, 3, 2, 1),
                 nn.MaxPool2d(3, 1, 1),
                 nn.Conv2d(64, 32, 3, 1, 1),
@@ -71,8 +82,8 @@ class Discriminator(nn.Module):
 
 def local(logits, label):
     """Cross-entropy of every local patch, their mean."""
-    target = torch.full((len(logits), *logits.shape[2:]), label)
-    return F.cross_entropy(logits, target)
+    target = torch.full((len(logits), *logits.shape[2:]), label, device=logits.device)
+    return F.cross_entropy(logits.float(), target)
 
 
 class Ordinary:
@@ -80,8 +91,8 @@ class Ordinary:
     at every step."""
 
     def __init__(self, share=1):
-        self.refiner, self.discriminator = Refiner(), Discriminator()
-        self.batch = BATCH // share
+        self.refiner, self.discriminator = Refiner().to(Setting.device), Discriminator().to(Setting.device)
+        self.batch = Setting.batch // share
         self.optimise()
 
     def optimise(self):
@@ -90,9 +101,10 @@ class Ordinary:
 
     def refine(self, synthetic):
         self.of_refiner.zero_grad()
-        refined = self.refiner(synthetic)
-        realism = local(self.discriminator(refined), REAL)
-        regularisation = (refined - synthetic).abs().mean()
+        with cast():
+            refined = self.refiner(synthetic)
+            realism = local(self.discriminator(refined), REAL)
+        regularisation = (refined.float() - synthetic).abs().mean()
         (realism + LAMBDA * regularisation).backward()
         self.of_refiner.step()
         return realism.item(), regularisation.item()
@@ -100,9 +112,10 @@ class Ordinary:
     def discriminate(self, synthetic, old, real):
         """What of the fresh ones the history takes, and the losses."""
         self.of_discriminator.zero_grad()
-        fresh = self.refiner(synthetic).detach()[: self.batch - len(old)]
-        on_refined = local(self.discriminator(torch.cat([fresh, old])), REFINED)
-        on_real = local(self.discriminator(real), REAL)
+        with cast():
+            fresh = self.refiner(synthetic).detach().float()[: self.batch - len(old)]
+            on_refined = local(self.discriminator(torch.cat([fresh, old])), REFINED)
+            on_real = local(self.discriminator(real), REAL)
         ((on_refined + on_real) / 2).backward()
         self.of_discriminator.step()
         return fresh, (on_refined.item(), on_real.item())
@@ -129,9 +142,10 @@ class Optimised(Ordinary):
         plain = getattr(self.discriminator, "module", self.discriminator)
         plain.requires_grad_(False)
         self.of_refiner.zero_grad(set_to_none=False)
-        refined = self.refiner(synthetic)
-        realism = local(plain(refined), REAL)
-        regularisation = (refined - synthetic).abs().mean()
+        with cast():
+            refined = self.refiner(synthetic)
+            realism = local(plain(refined), REAL)
+        regularisation = (refined.float() - synthetic).abs().mean()
         (realism + LAMBDA * regularisation).backward()
         self.of_refiner.step()
         plain.requires_grad_(True)
@@ -139,10 +153,11 @@ class Optimised(Ordinary):
 
     def discriminate(self, synthetic, old, real):
         self.of_discriminator.zero_grad(set_to_none=False)
-        with torch.no_grad():
-            fresh = getattr(self.refiner, "module", self.refiner)(synthetic[: self.batch - len(old)])
+        with torch.no_grad(), cast():
+            fresh = getattr(self.refiner, "module", self.refiner)(synthetic[: self.batch - len(old)]).float()
         refined = self.batch
-        logits = self.discriminator(torch.cat([fresh, old, real]))
+        with cast():
+            logits = self.discriminator(torch.cat([fresh, old, real]))
         on_refined, on_real = local(logits[:refined], REFINED), local(logits[refined:], REAL)
         ((on_refined + on_real) / 2).backward()
         self.of_discriminator.step()
@@ -154,20 +169,23 @@ KINDS = {"ordinary": Ordinary, "optimised": Optimised}
 
 def cycles(trainer, count):
     """Seconds of each cycle but the first, whose history is empty."""
-    images = {kind: torch.rand(1024, *SHAPE) * 2 - 1 for kind in ("synthetic", "real")}
-    history, seconds = torch.empty(HISTORY, *SHAPE), []
+    where = {"device": Setting.device}
+    images = {kind: torch.rand(1024, *Setting.shape, **where) * 2 - 1 for kind in ("synthetic", "real")}
+    history, seconds = torch.empty(HISTORY, *Setting.shape, **where), []
     half = trainer.batch // 2
 
     def some(kind):
-        return images[kind][torch.randint(len(images[kind]), (trainer.batch,))]
+        return images[kind][torch.randint(len(images[kind]), (trainer.batch,), **where)]
 
     for cycle in range(count + 1):
         begun = time.perf_counter()
         for _ in range(2):
             trainer.refine(some("synthetic"))
-        old = history[torch.randint(HISTORY, (half,))] if cycle else history[:0]
+        old = history[torch.randint(HISTORY, (half,), **where)] if cycle else history[:0]
         fresh, _ = trainer.discriminate(some("synthetic"), old, some("real"))
-        history[torch.randperm(HISTORY)[:half] if cycle else slice(0, len(fresh))] = fresh[:half] if cycle else fresh
+        history[torch.randperm(HISTORY, **where)[:half] if cycle else slice(0, len(fresh))] = fresh[:half] if cycle else fresh
+        if Setting.device != "cpu":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - begun)
     return seconds[1:]
 
@@ -195,8 +213,8 @@ def refine(trainer, how, seconds):
         config.freezing = True
         net = torch.compile(net, dynamic=False)
     with torch.inference_mode() if how == "eager" else torch.no_grad():
-        for size in (16, BATCH):
-            images = torch.rand(size, *SHAPE) * 2 - 1
+        for size in (16, Setting.batch):
+            images = torch.rand(size, *Setting.shape) * 2 - 1
             for _ in range(2):
                 net(images)
             begun, done = time.perf_counter(), 0
@@ -208,10 +226,13 @@ def refine(trainer, how, seconds):
 
 
 def peak():
+    if Setting.device != "cpu":
+        return torch.cuda.max_memory_reserved()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def one_of(rank, processes, count, told):
+def one_of(rank, processes, count, told, batch, shape):
+    Setting.batch, Setting.shape = batch, shape
     os.environ.update(MASTER_ADDR="127.0.0.1", RANK=str(rank), WORLD_SIZE=str(processes), GLOO_SOCKET_IFNAME="lo")
     torch.set_num_threads(1)
     dist.init_process_group("gloo", store=dist.FileStore(told + "/store", processes), rank=rank, world_size=processes)
@@ -227,7 +248,7 @@ def together(processes, count):
     import tempfile
 
     with tempfile.TemporaryDirectory() as told:
-        torch.multiprocessing.spawn(one_of, (processes, count, told), processes)
+        torch.multiprocessing.spawn(one_of, (processes, count, told, Setting.batch, Setting.shape), processes)
         of_all = [json.load(open(f"{told}/{rank}")) for rank in range(processes)]
     return {"seconds": of_all[0]["seconds"], "peak": sum(one["peak"] for one in of_all)}
 
@@ -241,7 +262,13 @@ def main():
     said.add_argument("--refine", choices=("eager", "compiled"))
     said.add_argument("--seconds", type=float, default=5)
     said.add_argument("--losses", metavar="START")
+    said.add_argument("--batch", type=int, default=64)
+    said.add_argument("--image", type=int, nargs=3, default=(1, 35, 55), metavar=("CHANNELS", "HEIGHT", "WIDTH"))
+    said.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    said.add_argument("--precision", choices=("f32", "tf32", "bf16"), default="f32")
     said = said.parse_args()
+    Setting.batch, Setting.shape, Setting.device, Setting.bf16 = said.batch, tuple(said.image), said.device, said.precision == "bf16"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = said.precision == "tf32"
     torch.set_num_interop_threads(1)
     torch.set_num_threads(said.threads)
     torch.manual_seed(7)

@@ -1,7 +1,7 @@
 //! Seconds per cycle of a real run: `sumac up` with worker processes, watched from outside as it commits its steps. Knows
 //! nothing of what a step computes.
 
-use crate::Setup;
+use crate::{Setup, scene::Scene};
 use anyhow::{Context, bail, ensure};
 use std::{
     fs::{self, File},
@@ -25,30 +25,31 @@ pub(crate) struct Run {
     pub(crate) peak: u64,
 }
 
-/// A folder with drawn images, in which runs are made one after the other.
+/// A folder with images, in which runs are made one after the other.
 pub(crate) struct Track {
+    scene: Scene,
     folder: tempfile::TempDir,
     sumac: PathBuf,
     runs: usize,
 }
 
 impl Track {
-    pub(crate) fn lay(sumac: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn lay(scene: Scene, sumac: &Path) -> anyhow::Result<Self> {
         let sumac = std::path::absolute(sumac)?;
         ensure!(sumac.is_file(), "`{}` is not there: build it first, `make build`", sumac.display());
-        let track = Self { folder: tempfile::tempdir()?, sumac, runs: 0 };
-        track.run_to_end(&["data", "demo", "eyes", "eyes", "--count", "512"])?;
+        let track = Self { scene, folder: tempfile::tempdir()?, sumac, runs: 0 };
+        scene.lay(track.folder.path())?;
         Ok(track)
     }
 
     /// Each of `cycles` cycles. One more goes before them: it starts cold and without history.
-    pub(crate) fn run(&mut self, job: &str, setup: Setup, cycles: usize) -> anyhow::Result<Run> {
+    pub(crate) fn run(&mut self, setup: Setup, cycles: usize) -> anyhow::Result<Run> {
         self.runs += 1;
         let Setup { workers, threads } = setup;
         let (run, n) = (format!("run{}", self.runs), workers.to_string());
         let folder = self.folder.path();
         let of_run = |what: &str| folder.join(format!("{run}{what}"));
-        fs::write(of_run(".toml"), job)?;
+        fs::write(of_run(".toml"), self.scene.job())?;
         let says = of_run(".log");
         let overrides = [
             format!("output.dir={run}"),
@@ -93,9 +94,10 @@ impl Track {
         ensure!(seen == Some(workers as u64), "the run saw {seen:?} workers, not {workers}");
         ensure!(summary["generations"] == 1, "the run went through {} generations", summary["generations"]);
         let drawn = summary["history"]["drawn"].as_u64();
+        let half = self.scene.batch() / 2;
         ensure!(
-            drawn == Some(32 * cycles as u64),
-            "{drawn:?} images were drawn from the history in {cycles} cycles of 32"
+            drawn == Some(u64::from(half) * cycles as u64),
+            "{drawn:?} images were drawn from the history in {cycles} cycles of {half}"
         );
         Ok(())
     }
@@ -107,12 +109,6 @@ impl Track {
             .stdin(Stdio::null())
             .env("SUMAC_CACHE", self.folder.path().join("cache"));
         command
-    }
-
-    fn run_to_end(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        let done = self.command().args(arguments).output().with_context(|| format!("starting sumac {arguments:?}"))?;
-        ensure!(done.status.success(), "sumac {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
-        Ok(())
     }
 }
 

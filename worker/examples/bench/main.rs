@@ -1,45 +1,25 @@
-//! Images per second of the paper's networks for eyes at a batch of 64: refinement alone, and full cycles of real runs; beside the
-//! same in PyTorch, and beside what a plain convolution reaches on as many threads. Medians of interleaved rounds, since machines
+//! Images per second of the paper's networks for eyes: refinement alone, and full cycles of real runs; beside the same in PyTorch, and beside what a plain convolution reaches on as many threads. Medians of interleaved rounds, since machines
 //! are shared and drift. Refuses to know how fast anything should be.
 
 mod cycles;
 mod probe;
 mod rival;
+mod scene;
 
 use anyhow::Context;
 use clap::Parser;
 use cycles::{STEPS, Track};
 use probe::Probe;
 use rival::Rivals;
+use scene::Scene;
 use serde::Serialize;
-use std::{env, fs, path::PathBuf, time::Duration};
-use sumac_common::{arithmetic::Work, spec};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use sumac_common::arithmetic::Work;
 use sumac_worker::native::{self, Facts};
-
-/// The bench's job, but for its length and its workers. Neither checkpoints nor pictures on the way.
-const JOB: &str = r#"
-name = "bench"
-model.preset = "paper-eyes"
-
-[data]
-synthetic = "eyes/synthetic"
-real = "eyes/real"
-
-[train]
-seed = 7
-batch = 64
-lanes = 8
-steps = 3
-pretrain = { refiner = 0, discriminator = 0 }
-k_refiner = 2
-k_discriminator = 1
-history.size = 1_024
-
-[output]
-checkpoint_every = "1h"
-samples_every = 1_000_000
-"#;
-const BATCH: f64 = 64.0;
 
 /// So many processes of so many threads each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -67,7 +47,7 @@ struct Args {
     #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
     seconds: f64,
 
-    /// Where to write the figures, FOLDER/bench.json, and the table of them, FOLDER/bench.md.
+    /// Where to write the figures, FOLDER/NAME.json, and the tables of them, FOLDER/NAME.md.
     #[arg(long, value_name = "FOLDER")]
     into: Option<PathBuf>,
 
@@ -78,6 +58,14 @@ struct Args {
     /// A Python that has PyTorch, to measure benches/simgan.py beside [default: only Sumac is measured]
     #[arg(long, value_name = "FILE")]
     python: Option<PathBuf>,
+
+    /// What to measure with, each for itself.
+    #[arg(long, value_name = "SCENE", value_delimiter = ',', default_value = "eyes")]
+    scenes: Vec<Scene>,
+
+    /// What the files are called.
+    #[arg(long, value_name = "NAME", default_value = "bench")]
+    called: String,
 
     /// Be one of several processes that are measured together.
     #[arg(long, hide = true)]
@@ -95,10 +83,9 @@ fn main() -> anyhow::Result<()> {
     tch::set_num_interop_threads(1);
     tch::set_num_threads(args.threads.try_into().context("--threads")?);
     native::determinism::require()?;
-    let spec = spec::read(JOB, &[]).map_err(|faults| anyhow::anyhow!("the bench's own job: {:?}", faults.0))?;
     let length = Duration::try_from_secs_f64(args.seconds).context("--seconds")?;
-    if let Some(probe) = args.probe {
-        return probe.work(&spec, length);
+    if let (Some(probe), [scene, ..]) = (args.probe, &args.scenes[..]) {
+        return probe.work(*scene, length);
     }
 
     let machine = Machine::look()?;
@@ -109,30 +96,18 @@ fn main() -> anyhow::Result<()> {
         Some(sumac) => sumac.clone(),
         None => env::current_exe()?.parent().context("this program lies nowhere")?.with_file_name("sumac"),
     };
-    let rivals = args.python.as_deref().map(|python| Rivals::meet(python, &spec)).transpose()?;
-    let mut track = Track::lay(&sumac)?;
-    let mut rows: Vec<Row> = SETUPS
-        .into_iter()
-        .flat_map(|setup| Who::of(setup, rivals.is_some()).map(move |who| Row::new(who, setup)))
-        .collect();
-    for round in 1..=args.rounds {
-        eprintln!("round {round} of {}", args.rounds);
-        for row in &mut rows {
-            row.measure(&mut track, rivals.as_ref(), length, args.cycles as usize)?;
-        }
-    }
-    let work = Work::of(&spec.what.model.refiner, &spec.what.model.discriminator, spec.what.data.image);
-    rows.iter_mut().for_each(|row| row.conclude(work));
-    let table = Table { machine, rounds: args.rounds, alike: rivals.map(|rivals| rivals.apart), rows };
-    let text = table.text();
+    let tables =
+        args.scenes.iter().map(|scene| Table::of(*scene, &args, &sumac, length)).collect::<anyhow::Result<Vec<_>>>()?;
+    let report = Report { machine, rounds: args.rounds, tables };
+    let text = report.text(&args.called);
     print!("{text}");
     if let Some(folder) = &args.into {
         let write = |name: &str, text: &str| {
             let path = folder.join(name);
             fs::write(&path, text).with_context(|| format!("writing `{}`", path.display()))
         };
-        write("bench.json", &(serde_json::to_string_pretty(&table)? + "\n"))?;
-        write("bench.md", &text)?;
+        write(&format!("{}.json", args.called), &(serde_json::to_string_pretty(&report)? + "\n"))?;
+        write(&format!("{}.md", args.called), &text)?;
     }
     Ok(())
 }
@@ -220,9 +195,9 @@ impl Who {
     }
 
     /// Useful floating-point operations per image.
-    fn arithmetic(self, work: Work) -> f64 {
+    fn arithmetic(self, scene: Scene, work: Work) -> f64 {
         match self {
-            Self::Convolution => Probe::convolution_work(),
+            Self::Convolution => Probe::convolution_work(scene),
             Self::Refinement | Self::PytorchRefinement | Self::CompiledRefinement => work.refiner,
             Self::Cycle | Self::OrdinaryCycle | Self::OptimisedCycle => work.of_cycle(2, 1) / STEPS as f64,
         }
@@ -248,6 +223,7 @@ impl Row {
 
     fn measure(
         &mut self,
+        scene: Scene,
         track: &mut Track,
         rivals: Option<&Rivals<'_>>,
         length: Duration,
@@ -256,15 +232,15 @@ impl Row {
         let setup = self.setup;
         let rival = || rivals.context("nobody is there to measure");
         let run = match self.who {
-            Who::Convolution => return self.take(Probe::Convolution.rate(setup, length)?),
-            Who::Refinement => return self.take(Probe::Refinement.rate(setup, length)?),
+            Who::Convolution => return self.take(Probe::Convolution.rate(scene, setup, length)?),
+            Who::Refinement => return self.take(Probe::Refinement.rate(scene, setup, length)?),
             Who::PytorchRefinement => return self.take(rival()?.refines("eager", setup, length)?),
             Who::CompiledRefinement => return self.take(rival()?.refines("compiled", setup, length)?),
-            Who::Cycle => track.run(JOB, setup, cycles)?,
+            Who::Cycle => track.run(setup, cycles)?,
             Who::OrdinaryCycle => rival()?.trains("ordinary", setup, cycles)?,
             Who::OptimisedCycle => rival()?.trains("optimised", setup, cycles)?,
         };
-        self.rates.extend(run.seconds.iter().map(|seconds| STEPS as f64 * BATCH / seconds));
+        self.rates.extend(run.seconds.iter().map(|seconds| STEPS as f64 * f64::from(scene.batch()) / seconds));
         self.peak = self.peak.max(Some(run.peak));
         Ok(())
     }
@@ -274,9 +250,9 @@ impl Row {
         Ok(())
     }
 
-    fn conclude(&mut self, work: Work) {
+    fn conclude(&mut self, scene: Scene, work: Work) {
         self.images_per_second = median(&self.rates);
-        self.gflop_per_second = self.images_per_second * self.who.arithmetic(work) / 1e9;
+        self.gflop_per_second = self.images_per_second * self.who.arithmetic(scene, work) / 1e9;
     }
 }
 
@@ -289,32 +265,73 @@ fn median(values: &[f64]) -> f64 {
 }
 
 #[derive(Serialize)]
-struct Table {
+struct Report {
     machine: Machine,
     rounds: u32,
+    tables: Vec<Table>,
+}
+
+impl Report {
+    /// As Markdown.
+    fn text(&self, called: &str) -> String {
+        let Machine { cpu, cores, libtorch, instructions, load } = &self.machine;
+        let mut text = format!(
+            "# Speed on a processor\n\nWritten by `make {called}`. The paper's networks for eyes; a cycle is 2 updates of the refiner and 1 of \
+             the\ndiscriminator, through which 3 batches pass. {cpu}, {cores} cores, {instructions}; libtorch {libtorch}; load before \
+             {load:.1};\nmedians of {} interleaved rounds.\n",
+            self.rounds
+        );
+        for table in &self.tables {
+            text += &table.text();
+        }
+        text += "\nGFLOP are useful work: what somebody computes twice counts once. MiB: the largest size in memory of all processes that \
+                 train, together.\n";
+        if self.tables.iter().any(|table| table.alike.is_some()) {
+            text += "PyTorch is [`benches/simgan.py`](../benches/simgan.py): *ordinary* as scripts for SimGAN are written, *optimised* as \
+                     somebody writes it who\nmeasures, with its memory kept; in two processes under DistributedDataParallel.\n";
+        }
+        text
+    }
+}
+
+#[derive(Serialize)]
+struct Table {
+    scene: Scene,
     /// By how much the losses of those who train in PyTorch differ from Sumac's, at most, as a share of them.
     alike: Option<f64>,
     rows: Vec<Row>,
 }
 
 impl Table {
-    /// As Markdown.
+    fn of(scene: Scene, args: &Args, sumac: &Path, length: Duration) -> anyhow::Result<Self> {
+        let spec = scene.spec()?;
+        let rivals = args.python.as_deref().map(|python| Rivals::meet(python, scene)).transpose()?;
+        let mut track = Track::lay(scene, sumac)?;
+        let mut rows: Vec<Row> = SETUPS
+            .into_iter()
+            .flat_map(|setup| Who::of(setup, rivals.is_some()).map(move |who| Row::new(who, setup)))
+            .collect();
+        for round in 1..=args.rounds {
+            eprintln!("{}: round {round} of {}", scene.words(), args.rounds);
+            for row in &mut rows {
+                row.measure(scene, &mut track, rivals.as_ref(), length, args.cycles as usize)?;
+            }
+        }
+        let work = Work::of(&spec.what.model.refiner, &spec.what.model.discriminator, spec.what.data.image);
+        rows.iter_mut().for_each(|row| row.conclude(scene, work));
+        Ok(Self { scene, alike: rivals.map(|rivals| rivals.apart), rows })
+    }
+
     fn text(&self) -> String {
-        let Machine { cpu, cores, libtorch, instructions, load } = &self.machine;
-        let mut text = format!(
-            "# Speed on a processor\n\nWritten by `make bench`. The paper's networks for eyes, a batch of 64; a cycle is 2 updates of \
-             the refiner and 1 of the\ndiscriminator, through which 3 batches pass. {cpu}, {cores} cores, {instructions}; libtorch \
-             {libtorch}; load before {load:.1}; medians\nof {} interleaved rounds.\n\n",
-            self.rounds
-        );
+        let mut text = format!("\n## {}\n\n", self.scene.words());
         text += "| processes x threads | what | images/s | least .. most | GFLOP/s | of a convolution | Sumac over it | MiB |\n";
         text += "|---|---|---|---|---|---|---|---|\n";
         for row in &self.rows {
             let Row { who, setup, rates, images_per_second, gflop_per_second, peak } = row;
             let least = rates.iter().copied().fold(f64::INFINITY, f64::min);
             let most = rates.iter().copied().fold(0.0, f64::max);
-            let share = 100.0 * gflop_per_second / self.of(Who::Convolution, *setup).gflop_per_second;
-            let over = who.against().map(|sumac| self.of(sumac, *setup).images_per_second / images_per_second);
+            let share = 100.0 * gflop_per_second / self.row(Who::Convolution, *setup).gflop_per_second;
+            let over = who.against().map(|sumac| self.row(sumac, *setup).images_per_second / images_per_second);
             let over = over.map_or(String::new(), |over| format!("{over:.2}"));
             let peak = peak.map_or(String::new(), |peak| (peak >> 20).to_string());
             text += &format!(
@@ -325,21 +342,17 @@ impl Table {
             );
         }
         let [_, threads, workers] = SETUPS;
-        let gain = self.of(Who::Cycle, workers).images_per_second / self.of(Who::Cycle, threads).images_per_second;
-        text += &format!("\n* 2 workers of a thread train {gain:.2}x as fast as 1 worker of two threads.\n");
-        text += "* GFLOP are useful work: what somebody computes twice counts once. MiB: the largest size in memory of all processes \
-                 that train, together.\n";
+        let gain = self.row(Who::Cycle, workers).images_per_second / self.row(Who::Cycle, threads).images_per_second;
+        text += &format!("\n2 workers of a thread train {gain:.2}x as fast as 1 worker of two threads.");
         if let Some(apart) = self.alike {
             text += &format!(
-                "* PyTorch is [`benches/simgan.py`](../benches/simgan.py): *ordinary* as scripts for SimGAN are written, *optimised* as \
-                 somebody writes it who\n  measures, with its memory kept; in two processes under DistributedDataParallel. From the same \
-                 weights and images the losses of a cycle\n  differ from Sumac's by {apart:.0e} of them at most.\n"
+                " From the same weights and images the losses of a cycle in\nPyTorch differ from Sumac's by {apart:.0e} of them at most."
             );
         }
-        text
+        text + "\n"
     }
 
-    fn of(&self, who: Who, setup: Setup) -> &Row {
+    fn row(&self, who: Who, setup: Setup) -> &Row {
         let is_it = |row: &&Row| row.who == who && row.setup == setup;
         self.rows.iter().find(is_it).expect("of Sumac everything is measured in every setup")
     }
@@ -348,13 +361,6 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_bench_knows_its_job() {
-        let spec = spec::read(JOB, &[]).unwrap();
-        assert_eq!(f64::from(spec.what.train.batch), BATCH);
-        assert_eq!((spec.what.train.k_refiner + spec.what.train.k_discriminator) as usize, STEPS);
-    }
 
     #[test]
     fn a_median_is_the_one_in_the_middle() {

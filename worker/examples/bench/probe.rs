@@ -1,7 +1,7 @@
 //! Rates of one kind of work in several processes at once. This program starts itself; a process says
 //! when it is warm, so that all are measured through the same seconds. Knows nothing of training.
 
-use crate::Setup;
+use crate::{Setup, scene::Scene};
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,6 @@ use std::{
 use sumac_common::{
     ids::{ContentId, Lane, Step},
     random::{self, Stream},
-    spec::Spec,
 };
 use sumac_worker::{
     learner::{Images, Learner},
@@ -22,8 +21,10 @@ use sumac_worker::{
 };
 use tch::Tensor;
 
-/// Maps in and out, kernel, height and width of the plain convolution: one of the refiner's.
-const CONVOLUTION: [i64; 4] = [64, 3, 35, 55];
+/// Maps in and out, and the kernel, of the plain convolution: one of the refiner's.
+const MAPS: i64 = 64;
+const KERNEL: i64 = 3;
+/// Images at a time.
 const BATCH: i64 = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,8 +44,8 @@ struct Done {
 
 impl Probe {
     /// Images per second of all processes together.
-    pub(crate) fn rate(self, setup: Setup, length: Duration) -> anyhow::Result<f64> {
-        let started = (0..setup.workers).map(|_| Running::start(self, setup.threads, length));
+    pub(crate) fn rate(self, scene: Scene, setup: Setup, length: Duration) -> anyhow::Result<f64> {
+        let started = (0..setup.workers).map(|_| Running::start(self, scene, setup.threads, length));
         let mut probes = started.collect::<anyhow::Result<Vec<_>>>()?;
         for probe in &mut probes {
             let warm = probe.hear()?;
@@ -63,16 +64,16 @@ impl Probe {
     }
 
     /// Arithmetic of one image of the plain convolution.
-    pub(crate) fn convolution_work() -> f64 {
-        let [maps, kernel, height, width] = CONVOLUTION;
-        (2 * maps * maps * kernel * kernel * height * width) as f64
+    pub(crate) fn convolution_work(scene: Scene) -> f64 {
+        let [_, height, width] = scene.image().map(i64::from);
+        (2 * MAPS * MAPS * KERNEL * KERNEL * height * width) as f64
     }
 
     /// The other side of [`rate`](Self::rate): this process is one of those.
-    pub(crate) fn work(self, spec: &Spec, length: Duration) -> anyhow::Result<()> {
+    pub(crate) fn work(self, scene: Scene, length: Duration) -> anyhow::Result<()> {
         let mut portion: Box<dyn FnMut() -> anyhow::Result<()>> = match self {
             Self::Convolution => {
-                let [maps, kernel, height, width] = CONVOLUTION;
+                let (maps, kernel, [_, height, width]) = (MAPS, KERNEL, scene.image().map(i64::from));
                 let channels_last = |n: i64, h: i64, w: i64| {
                     Tensor::from_slice(&noise((n * h * w * maps) as usize)).view([n, h, w, maps]).permute([0, 3, 1, 2])
                 };
@@ -83,7 +84,8 @@ impl Probe {
                 })
             }
             Self::Refinement => {
-                let refiner = SimGan::new(spec)?;
+                let spec = scene.spec()?;
+                let refiner = SimGan::new(&spec)?;
                 let pixels = noise(BATCH as usize * spec.what.data.image.len());
                 let images = Images { ids: vec![ContentId::default(); BATCH as usize], pixels };
                 Box::new(move || {
@@ -120,11 +122,12 @@ struct Running {
 }
 
 impl Running {
-    fn start(probe: Probe, threads: usize, length: Duration) -> anyhow::Result<Self> {
+    fn start(probe: Probe, scene: Scene, threads: usize, length: Duration) -> anyhow::Result<Self> {
         let name = probe.to_possible_value().context("every probe has a name")?;
+        let with = scene.to_possible_value().context("every scene has a name")?;
         let mut child = Command::new(env::current_exe()?)
             .args(["--probe", name.get_name(), "--threads", &threads.to_string()])
-            .args(["--seconds", &length.as_secs_f64().to_string()])
+            .args(["--scenes", with.get_name(), "--seconds", &length.as_secs_f64().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -1,7 +1,7 @@
 //! The same training in PyTorch: `benches/simgan.py`, started in the Python that it needs. Before it is measured it shows that it
 //! computes the same: the losses of one cycle from weights and images that it is given. Knows nothing of how it is written.
 
-use crate::{Setup, cycles::Run, probe::noise};
+use crate::{Setup, cycles::Run, probe::noise, scene::Scene};
 use anyhow::{Context, ensure};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -34,6 +34,7 @@ const MEMORY: [(&str, &str); 4] = [
 pub(crate) struct Rivals<'a> {
     python: &'a Path,
     script: PathBuf,
+    scene: Scene,
     /// By how much losses differ from Sumac's at most, as a share of them.
     pub(crate) apart: f64,
 }
@@ -47,9 +48,10 @@ struct Cycles {
 impl<'a> Rivals<'a> {
     /// # Errors
     /// If they cannot be started, or compute something else.
-    pub(crate) fn meet(python: &'a Path, spec: &Spec) -> anyhow::Result<Self> {
+    pub(crate) fn meet(python: &'a Path, scene: Scene) -> anyhow::Result<Self> {
+        let spec = &scene.spec()?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../benches/simgan.py");
-        let mut rivals = Self { python, script, apart: 0.0 };
+        let mut rivals = Self { python, script, scene, apart: 0.0 };
         let folder = tempfile::tempdir()?;
         let start = folder.path().join("start.safetensors");
         let images = Given::draw(spec);
@@ -81,7 +83,8 @@ impl<'a> Rivals<'a> {
 
     fn say<T: DeserializeOwned>(&self, kind: &str, arguments: &[&str]) -> anyhow::Result<T> {
         let mut command = Command::new(self.python);
-        command.arg(&self.script).arg(kind).args(arguments);
+        command.arg(&self.script).arg(kind).args(["--batch", &self.scene.batch().to_string(), "--image"]);
+        command.args(self.scene.image().map(|extent| extent.to_string())).args(arguments);
         if kind != "ordinary" {
             command.envs(MEMORY);
         }
