@@ -190,7 +190,7 @@ evaluate: $(if $(wildcard $(PACKS)/traffic-signs),build)  ## Does it help? Train
 READERS := target/compat-venv
 REFINING := SUMAC=$(CURDIR)/$(RUN)/sumac SUMAC_WORKER_BIN=$(CURDIR)/$(RUN)/sumac-worker $(READERS)/bin/python
 
-.PHONY: compat bench bench-full bench-refine memory-refine bench-leases bench-coordinator
+.PHONY: compat bench bench-full bench-scale bench-refine memory-refine bench-leases bench-coordinator
 
 $(READERS)/made: tests/compat/requirements.txt
 	$(PYTHON) -m venv $(READERS)
@@ -207,6 +207,10 @@ bench: build $(READERS)/made  ## Images per second on this machine, beside PyTor
 bench-full: build $(READERS)/made  ## The same with a batch of 256, and with colour images of 64x64 (an hour, wants quiet)
 	$(CARGO) build --release --locked -p sumac-worker --example bench
 	$(RUN)/examples/bench --python $(READERS)/bin/python --scenes large-batch,colour --called bench-full --into docs
+
+bench-scale: build $(READERS)/made  ## What workers need for each other: the figures that `sumac scale` reckons with (3 minutes, wants quiet)
+	$(CARGO) build --release --locked -p sumac-worker --example bench
+	$(RUN)/examples/bench --parts --python $(READERS)/bin/python --into docs
 
 bench-refine: build $(READERS)/made  ## Images per second of refining, beside PyTorch (15 minutes, wants quiet)
 	$(REFINING) benches/refine.py --room target/bench-refine --into docs

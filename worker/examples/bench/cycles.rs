@@ -43,7 +43,7 @@ impl Track {
     }
 
     /// Each of `cycles` cycles. One more goes before them: it starts cold and without history.
-    pub(crate) fn run(&mut self, setup: Setup, cycles: usize) -> anyhow::Result<Run> {
+    pub(crate) fn run(&mut self, setup: Setup, lanes: u32, cycles: usize) -> anyhow::Result<Run> {
         self.runs += 1;
         let Setup { workers, threads } = setup;
         let (run, n) = (format!("run{}", self.runs), workers.to_string());
@@ -54,6 +54,7 @@ impl Track {
         let overrides = [
             format!("output.dir={run}"),
             format!("train.steps={}", STEPS * (cycles + 1)),
+            format!("train.lanes={lanes}"),
             format!("workers.min={n}"),
             format!("workers.max={n}"),
             format!("workers.threads={threads}"),
@@ -86,6 +87,44 @@ impl Track {
         Ok(Run { seconds: ends.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect(), peak })
     }
 
+    /// How long nothing is committed when one of two workers is killed, at most: until the other goes on alone, or with a successor.
+    /// A toy trains, whose steps take no time.
+    pub(crate) fn regroups(&mut self) -> anyhow::Result<Duration> {
+        let folder = self.folder.path();
+        let job = "name = \"toy\"\nmodel.preset = \"toy\"\n[data]\nsynthetic = \"synthetic.npy\"\nreal = \"real.npy\"\n\
+                   resize = \"area\"\n[train]\nbatch = 64\nlanes = 8\nsteps = 10_000_000\n[output]\ndir = \"toy\"\n\
+                   checkpoint_every = \"1h\"\nsamples_every = 1_000_000\n[workers]\nmin = 1\nmax = 2\n";
+        fs::write(folder.join("toy.toml"), job)?;
+        let log = File::create(folder.join("toy.log"))?;
+        let mut command = self.command();
+        command.args(["up", "toy.toml", "--workers", "2", "--state", "toy-state"]);
+        let mut child = command.stdout(log.try_clone()?).stderr(log).spawn().context("starting sumac up")?;
+        let metrics = folder.join("toy/metrics.jsonl");
+        let lines = || fs::metadata(&metrics).map_or(0, |metrics| metrics.len());
+        let longest = (|| {
+            wait_until(|| lines() > 20_000).context("a toy that trains")?;
+            let node = children(&child.id().to_string()).into_iter().next().context("up has no node")?;
+            let worker = children(&node).into_iter().next_back().context("the node has no worker")?;
+            let killed = Command::new("kill").args(["-KILL", &worker]).status()?;
+            ensure!(killed.success(), "worker {worker} was not killed");
+            let (begun, mut last, mut before) = (Instant::now(), Instant::now(), lines());
+            let mut longest = Duration::ZERO;
+            // A successor comes within a second or two.
+            while begun.elapsed() < Duration::from_secs(8) {
+                let now = lines();
+                if now > before {
+                    longest = longest.max(last.elapsed());
+                    (last, before) = (Instant::now(), now);
+                }
+                thread::sleep(GLANCE);
+            }
+            Ok(longest)
+        })();
+        child.kill()?;
+        child.wait()?;
+        longest
+    }
+
     /// That the run was what it is taken for: all workers from the start, history in every cycle but the first.
     fn check(&self, run: &str, workers: usize, cycles: usize) -> anyhow::Result<()> {
         let text = fs::read_to_string(self.folder.path().join(run).join("summary.json"))?;
@@ -114,8 +153,21 @@ impl Track {
 
 /// What all below a process have taken of memory at most, in bytes; 0 where the system does not tell.
 fn peak_below(process: &str) -> u64 {
+    children(process).iter().map(|child| peak_of(child).unwrap_or_default() + peak_below(child)).sum()
+}
+
+fn children(process: &str) -> Vec<String> {
     let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
-    children.split_whitespace().map(|child| peak_of(child).unwrap_or_default() + peak_below(child)).sum()
+    children.split_whitespace().map(str::to_owned).collect()
+}
+
+fn wait_until(is_so: impl Fn() -> bool) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while !is_so() {
+        ensure!(begun.elapsed() < PATIENCE, "not seen for {} s", PATIENCE.as_secs());
+        thread::sleep(GLANCE);
+    }
+    Ok(())
 }
 
 fn peak_of(process: &str) -> Option<u64> {

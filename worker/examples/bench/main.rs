@@ -2,6 +2,7 @@
 //! are shared and drift. Refuses to know how fast anything should be.
 
 mod cycles;
+mod parts;
 mod probe;
 mod rival;
 mod scene;
@@ -9,6 +10,7 @@ mod scene;
 use anyhow::Context;
 use clap::Parser;
 use cycles::{STEPS, Track};
+use parts::{Member, Parts};
 use probe::Probe;
 use rival::Rivals;
 use scene::Scene;
@@ -20,6 +22,9 @@ use std::{
 };
 use sumac_common::arithmetic::Work;
 use sumac_worker::native::{self, Facts};
+
+/// Of every run.
+const LANES: u32 = 8;
 
 /// So many processes of so many threads each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -67,6 +72,14 @@ struct Args {
     #[arg(long, value_name = "NAME", default_value = "bench")]
     called: String,
 
+    /// Measure the parts that training on several workers consists of, FOLDER/scale.json.
+    #[arg(long)]
+    parts: bool,
+
+    /// Be one of several processes that are linked to each other.
+    #[arg(long, hide = true)]
+    member: Option<Member>,
+
     /// Be one of several processes that are measured together.
     #[arg(long, hide = true)]
     probe: Option<Probe>,
@@ -84,6 +97,9 @@ fn main() -> anyhow::Result<()> {
     tch::set_num_threads(args.threads.try_into().context("--threads")?);
     native::determinism::require()?;
     let length = Duration::try_from_secs_f64(args.seconds).context("--seconds")?;
+    if let Some(member) = args.member {
+        return member.work(LANES);
+    }
     if let (Some(probe), [scene, ..]) = (args.probe, &args.scenes[..]) {
         return probe.work(*scene, length);
     }
@@ -96,6 +112,11 @@ fn main() -> anyhow::Result<()> {
         Some(sumac) => sumac.clone(),
         None => env::current_exe()?.parent().context("this program lies nowhere")?.with_file_name("sumac"),
     };
+    if args.parts {
+        let parts = Parts::measure(&machine.cpu, &sumac, args.python.as_deref(), args.cycles as usize)?;
+        print!("{}", parts.text());
+        return args.into.as_deref().map_or(Ok(()), |folder| parts.write(folder));
+    }
     let tables =
         args.scenes.iter().map(|scene| Table::of(*scene, &args, &sumac, length)).collect::<anyhow::Result<Vec<_>>>()?;
     let report = Report { machine, rounds: args.rounds, tables };
@@ -236,7 +257,7 @@ impl Row {
             Who::Refinement => return self.take(Probe::Refinement.rate(scene, setup, length)?),
             Who::PytorchRefinement => return self.take(rival()?.refines("eager", setup, length)?),
             Who::CompiledRefinement => return self.take(rival()?.refines("compiled", setup, length)?),
-            Who::Cycle => track.run(setup, cycles)?,
+            Who::Cycle => track.run(setup, LANES, cycles)?,
             Who::OrdinaryCycle => rival()?.trains("ordinary", setup, cycles)?,
             Who::OptimisedCycle => rival()?.trains("optimised", setup, cycles)?,
         };
@@ -257,7 +278,7 @@ impl Row {
 }
 
 /// Of two in the middle their mean.
-fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     let n = values.len();

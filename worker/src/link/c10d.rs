@@ -67,15 +67,40 @@ impl AsTensor for Gradient {
 }
 
 fn finite(tensor: &Tensor) -> Finite {
-    if tensor.isfinite().all().int64_value(&[]) == 1 { Finite::Yes } else { Finite::No }
+    if tensor.numel() == 0 {
+        return Finite::Yes;
+    }
+    // In one pass and without another tensor: what is no number is both the least and the largest.
+    let (least, largest) = tensor.aminmax(None::<i64>, false);
+    let ends = [least, largest].map(|end| end.double_value(&[]));
+    if ends.iter().all(|end| end.is_finite()) { Finite::Yes } else { Finite::No }
 }
 
-/// A slice of a gradient: added as it is.
+/// Gradients `[n]` of one length into `[workers, widest, slice]`: of each the slice of every worker, in order. What they do not fill
+/// and is added up is zero.
+fn lay(parts: &[Tensor], sliced: &Tensor) {
+    let [workers, _, slice] = sliced.size()[..] else { return };
+    for (at, part) in (0..).zip(parts) {
+        let part = part.to_device(sliced.device());
+        let (length, rows) = (part.numel() as i64, part.numel() as i64 / slice.max(1));
+        let whole = part.narrow(0, 0, rows * slice).view([rows, slice]);
+        sliced.narrow(0, 0, rows).select(1, at).copy_(&whole);
+        if rows < workers {
+            let (last, rest) = (sliced.narrow(0, rows, workers - rows).select(1, at), length - rows * slice);
+            let _ = last.shallow_clone().zero_();
+            last.i(0).narrow(0, 0, rest).copy_(&part.narrow(0, rows * slice, rest));
+        }
+    }
+}
+
+/// A slice of a gradient, in memory that nobody else reads.
 struct Slice(Tensor);
 
 impl Sum for Slice {
     fn plus(self, other: Self) -> Self {
-        Self(self.0 + other.0)
+        let Self(mut sum) = self;
+        let _ = sum.f_add_(&other.0).expect("slices of one length can be added");
+        Self(sum)
     }
 }
 
@@ -276,13 +301,9 @@ impl<S: AsTensor> Link<S> for GroupLink {
         let slice = (length + workers - 1) / workers;
         let widest = reduce::widest(lanes, self.seat.size) as i64;
         let (group, real) = (self.cards.as_ref().unwrap_or(&self.group), (Kind::Float, self.device));
-        let mine = Tensor::zeros([workers, widest, slice], real);
-        for (at, part) in (0..).zip(&parts) {
-            let padded = Tensor::zeros([workers * slice], real);
-            padded.narrow(0, 0, length).copy_(part);
-            mine.i((.., at, ..)).copy_(&padded.view([workers, slice]));
-        }
-        let theirs = Tensor::zeros([workers, widest, slice], real);
+        let mine = Tensor::empty([workers, widest, slice], real);
+        lay(&parts, &mine);
+        let theirs = Tensor::empty([workers, widest, slice], real);
         wait(ATTEMPT, group.all_to_all(&theirs, &mine), ear)?;
 
         let subtrees = |rank: i64| {
@@ -295,7 +316,7 @@ impl<S: AsTensor> Link<S> for GroupLink {
         let tail = tail(finite(&sum));
         let (number, said) = (slice * 4, tail.len() as i64);
         let mine = Tensor::cat(&[sum.view_dtype(Kind::Uint8), Tensor::from_slice(&tail).to_device(self.device)], 0);
-        let all = Tensor::zeros([workers * (number + said)], (Kind::Uint8, self.device));
+        let all = Tensor::empty([workers * (number + said)], (Kind::Uint8, self.device));
         wait(ATTEMPT, group.all_gather(&all, &mine), ear)?;
         let all = all.view([workers, number + said]);
         let gradient = all.narrow(1, 0, number).contiguous().view([-1]).view_dtype(Kind::Float);
@@ -361,5 +382,38 @@ impl<S: AsTensor> Link<S> for GroupLink {
 
     fn receive(&mut self, from: Rank, ear: &dyn Ear) -> Result<Vec<u8>, Broken> {
         self.receive_from(from.index(), ear)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vector(values: &[f32]) -> Tensor {
+        Tensor::from_slice(values)
+    }
+
+    #[test]
+    fn a_gradient_that_does_not_divide_ends_in_zeros() {
+        let sliced = Tensor::full([3, 2, 2], f64::NAN, (Kind::Float, tch::Device::Cpu));
+        lay(&[vector(&[1.0, 2.0, 3.0, 4.0, 5.0]), vector(&[6.0, 7.0, 8.0, 9.0, 10.0])], &sliced);
+        let laid: Vec<f32> = Vec::try_from(sliced.view([-1])).unwrap();
+        assert_eq!(laid, [1.0, 2.0, 6.0, 7.0, 3.0, 4.0, 8.0, 9.0, 5.0, 0.0, 10.0, 0.0]);
+    }
+
+    #[test]
+    fn fewer_values_than_workers_leave_some_with_zeros() {
+        let sliced = Tensor::full([4, 1, 1], f64::NAN, (Kind::Float, tch::Device::Cpu));
+        lay(&[vector(&[1.0, 2.0])], &sliced);
+        assert_eq!(Vec::<f32>::try_from(sliced.view([-1])).unwrap(), [1.0, 2.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn what_is_no_number_and_what_is_beyond_all_is_not_finite() {
+        assert_eq!(finite(&vector(&[0.0, -3.0, f32::MAX])), Finite::Yes);
+        assert_eq!(finite(&vector(&[])), Finite::Yes);
+        for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert_eq!(finite(&vector(&[0.0, odd, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])), Finite::No, "{odd}");
+        }
     }
 }

@@ -1,0 +1,336 @@
+//! The parts that training on several workers consists of, each for itself: what `sumac scale` puts together again for any number of
+//! them. Beside the reduction stands what it is held against, Gloo's plain all-reduce of the same bytes in PyTorch. Knows no model of
+//! what the parts add up to.
+
+use crate::{
+    Setup,
+    cycles::{STEPS, Track},
+    median,
+    probe::noise,
+    scene::Scene,
+};
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+use std::{
+    env, fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+    process::{Command, Stdio},
+    str::FromStr,
+    time::Instant,
+};
+use sumac_common::{
+    conversation::{Basis, Opening, Place, SoFar},
+    ids::{ContentId, Generation, JobId, Lane, Rank, Step, WorkerId},
+    lanes, reduce,
+    schedule::Phase,
+    spec::Spec,
+};
+use sumac_worker::{
+    device::Device,
+    learner::{Images, Learner, Meal},
+    link::{Dial, Ear, Link, c10d::GroupDial},
+    native::Store,
+    simgan::{Gradient, SimGan},
+};
+use tch::{Kind, Tensor};
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// Of gradients: up to fifty of the paper's refiner for eyes.
+const BYTES: [usize; 5] = [4_096, 303_624, 1_184_516, 9_476_128, 59_225_800];
+const WORKERS: [usize; 3] = [2, 3, 4];
+const TIMES: usize = 30;
+
+/// As `sumac scale` reads it.
+#[derive(Serialize)]
+pub(crate) struct Parts {
+    machine: String,
+    cores: usize,
+    image: ImageSize,
+    preset: &'static str,
+    batch: u32,
+    lanes: u32,
+    refiner_parameters: usize,
+    discriminator_parameters: usize,
+    lane: LaneTimes,
+    data_us: f64,
+    optimiser_us: f64,
+    reductions: Vec<Moved>,
+    guards: Vec<Moved>,
+    regroup_us: f64,
+    cycles: Vec<Cycle>,
+    /// One cycle of one worker whose batch is one lane: what the order of addition costs.
+    one_lane_us: f64,
+    /// PyTorch's all-reduce over Gloo.
+    plain: Vec<Moved>,
+}
+
+#[derive(Serialize)]
+struct ImageSize {
+    channels: u32,
+    height: u32,
+    width: u32,
+}
+
+#[derive(Serialize)]
+struct LaneTimes {
+    refiner_us: f64,
+    discriminator_us: f64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Moved {
+    workers: usize,
+    bytes: usize,
+    us: f64,
+    #[serde(default)]
+    busy: bool,
+}
+
+#[derive(Serialize)]
+struct Cycle {
+    workers: usize,
+    us: f64,
+}
+
+/// One of several processes that are measured together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member {
+    rank: usize,
+    size: usize,
+    store: SocketAddr,
+}
+
+impl FromStr for Member {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let [rank, size, store] = text.split(',').collect::<Vec<_>>()[..] else {
+            anyhow::bail!("RANK,SIZE,STORE");
+        };
+        Ok(Self { rank: rank.parse()?, size: size.parse()?, store: store.parse()? })
+    }
+}
+
+/// What one of them says of all: each call ends for all at once.
+#[derive(Default, Serialize, Deserialize)]
+struct Told {
+    reductions: Vec<Moved>,
+    guards: Vec<Moved>,
+}
+
+struct Nobody;
+
+impl Ear for Nobody {
+    fn called(&self) -> bool {
+        false
+    }
+}
+
+impl Member {
+    /// The other side of [`together`].
+    pub(crate) fn work(self, lanes: u32) -> anyhow::Result<()> {
+        let Self { rank, size, store } = self;
+        let name = |rank: usize| WorkerId(format!("w{rank}"));
+        let opening = Opening {
+            job: JobId("bench".to_owned()),
+            generation: Generation(1),
+            roster: (0..size).map(|rank| Place { worker: name(rank), store }).collect(),
+            basis: Basis::Saved,
+            so_far: SoFar::default(),
+        };
+        let mut link: Box<dyn Link<Gradient>> = GroupDial::at(HERE, Device::Cpu)
+            .form(&opening, &name(rank), &Nobody)
+            .map_err(|why| anyhow::anyhow!("forming a group: {why:?}"))?;
+        let subtrees = reduce::subtrees(lanes::owned(lanes, size, Rank(rank as u32)), lanes).len();
+        let mut told = Told::default();
+        for bytes in BYTES {
+            let mut times = Vec::new();
+            for _ in 0..TIMES {
+                let part = || Gradient(Tensor::ones([(bytes / 4) as i64], (Kind::Float, tch::Device::Cpu)));
+                let parts = (0..subtrees).map(|_| part()).collect();
+                link.gather(&[], &Nobody)?;
+                let begun = Instant::now();
+                link.reduce(lanes, parts, &mut |_| vec![0; 256], &Nobody)?;
+                times.push(begun.elapsed().as_secs_f64() * 1e6);
+            }
+            told.reductions.push(Moved { workers: size, bytes, us: median(&times), busy: false });
+        }
+        for bytes in &BYTES[..4] {
+            let (staged, mut times) = (vec![0; *bytes], Vec::new());
+            for _ in 0..TIMES {
+                link.gather(&[], &Nobody)?;
+                let begun = Instant::now();
+                link.pass_on(&staged, &Nobody)?;
+                times.push(begun.elapsed().as_secs_f64() * 1e6);
+            }
+            told.guards.push(Moved { workers: size, bytes: *bytes, us: median(&times), busy: false });
+        }
+        if rank == 0 {
+            println!("{}", serde_json::to_string(&told)?);
+        }
+        Ok(())
+    }
+}
+
+/// What processes of this program that are linked to each other need for a call.
+fn together(size: usize) -> anyhow::Result<Told> {
+    let (_store, address) = Store::serve(HERE)?;
+    let start = |rank: usize| {
+        Command::new(env::current_exe()?)
+            .args(["--member", &format!("{rank},{size},{address}")])
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("starting a member")
+    };
+    let members = (0..size).map(start).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut told = None;
+    for member in members {
+        let said = member.wait_with_output()?;
+        ensure!(said.status.success(), "a member of {size} ended with {}", said.status);
+        if !said.stdout.is_empty() {
+            told = Some(serde_json::from_slice(&said.stdout).context("what a member said")?);
+        }
+    }
+    told.context("no member said anything")
+}
+
+/// PyTorch's all-reduce of as many bytes.
+fn plain(python: &Path) -> anyhow::Result<Vec<Moved>> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../benches/reduce.py");
+    let list = |numbers: &[usize]| numbers.iter().map(usize::to_string).collect::<Vec<_>>();
+    let mut command = Command::new(python);
+    command.arg(script).arg("--processes").args(list(&WORKERS)).arg("--bytes").args(list(&BYTES));
+    let done = command.output().with_context(|| format!("starting `{}`", python.display()))?;
+    ensure!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
+    serde_json::from_slice(&done.stdout).context("what PyTorch said")
+}
+
+impl Parts {
+    pub(crate) fn measure(machine: &str, sumac: &Path, python: Option<&Path>, cycles: usize) -> anyhow::Result<Self> {
+        let scene = Scene::Eyes;
+        let spec = scene.spec()?;
+        let what = &spec.what;
+        let cores = std::thread::available_parallelism()?.get();
+        let mut simgan = SimGan::new(&spec)?;
+        let lane = LaneTimes {
+            refiner_us: lane_us(&mut simgan, &spec, Phase::Refiner)?,
+            discriminator_us: lane_us(&mut simgan, &spec, Phase::Discriminator)?,
+        };
+        let optimiser_us = optimiser_us(&mut simgan)?;
+        let (mut reductions, mut guards, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
+        for size in WORKERS {
+            eprintln!("calls among {size}");
+            let told = together(size)?;
+            reductions.extend(told.reductions);
+            guards.extend(told.guards);
+        }
+        let plain = python.map(plain).transpose()?.unwrap_or_default();
+        let mut track = Track::lay(scene, sumac)?;
+        for workers in [1, 2, 4] {
+            eprintln!("cycles of {workers}");
+            let run = track.run(Setup { workers, threads: 1 }, what.train.lanes, cycles)?;
+            seconds.push(Cycle { workers, us: median(&run.seconds) * 1e6 });
+        }
+        eprintln!("cycles of one lane");
+        let one_lane = track.run(Setup { workers: 1, threads: 1 }, 1, cycles)?;
+        eprintln!("a death");
+        let regroup_us = track.regroups()?.as_secs_f64() * 1e6;
+        let image = what.data.image;
+        Ok(Self {
+            machine: format!("{machine}, {cores} cores"),
+            cores,
+            image: ImageSize { channels: image.channels, height: image.height, width: image.width },
+            preset: "paper-eyes",
+            batch: what.train.batch,
+            lanes: what.train.lanes,
+            refiner_parameters: what.model.refiner.parameters(image.channels),
+            discriminator_parameters: what.model.discriminator.parameters(image.channels),
+            lane,
+            // Images are fetched while the step before is computed.
+            data_us: 0.0,
+            optimiser_us,
+            reductions,
+            guards,
+            regroup_us,
+            cycles: seconds,
+            one_lane_us: median(&one_lane.seconds) * 1e6,
+            plain,
+        })
+    }
+
+    pub(crate) fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        fs::write(folder.join("scale.json"), serde_json::to_string_pretty(self)? + "\n")?;
+        fs::write(folder.join("scale.md"), self.text())?;
+        Ok(())
+    }
+
+    /// As Markdown.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!(
+            "# What workers need for each other\n\nWritten by `make bench-scale`; {}. The reduction is the exact one of a run of {} lanes, \
+             with its tails;\nbeside it Gloo's plain all-reduce of as many bytes in PyTorch. Medians of {TIMES}, in milliseconds, nobody \
+             computing. The bytes of\nthe paper's refiner for eyes are {}, those of its discriminator {}.\n\n",
+            self.machine, self.lanes, BYTES[2], BYTES[1]
+        );
+        text += "| workers | bytes | reduction | plain all-reduce | over it | of a step | staged images to the guard |\n|---|---|---|---|---|---|---|\n";
+        for Moved { workers, bytes, us, .. } in &self.reductions {
+            let among =
+                |moved: &[Moved]| moved.iter().find(|it| it.workers == *workers && it.bytes == *bytes).map(|it| it.us);
+            let (plain, guard) = (among(&self.plain), among(&self.guards));
+            let step = self.cycles.iter().find(|cycle| cycle.workers == *workers).map(|cycle| cycle.us / STEPS as f64);
+            let cell = |value: Option<f64>, digits: usize, unit: &str| {
+                value.map_or(String::new(), |value| format!("{value:.digits$}{unit}"))
+            };
+            text += &format!(
+                "| {workers} | {bytes} | {:.2} | {} | {} | {} | {} |\n",
+                us / 1e3,
+                cell(plain.map(|us| us / 1e3), 2, ""),
+                cell(plain.map(|plain| us / plain), 2, ""),
+                cell(step.map(|step| 100.0 * us / step), 1, "%"),
+                cell(guard.map(|us| us / 1e3), 2, ""),
+            );
+        }
+        let alone = self.cycles.first().map_or(f64::NAN, |cycle| cycle.us);
+        text += &format!(
+            "\nA cycle of one worker takes {:.2} s in {} lanes and {:.2} s in one: exactness costs {:+.1}% of it. From a death to the next \
+             step of the\nothers, or to the one with its successor, whatever is longer: {:.0} ms beside the step itself.\n",
+            alone / 1e6,
+            self.lanes,
+            self.one_lane_us / 1e6,
+            100.0 * (alone / self.one_lane_us - 1.0),
+            self.regroup_us / 1e3,
+        );
+        text
+    }
+}
+
+/// One lane's forward and backward pass, alone on a core.
+fn lane_us(simgan: &mut SimGan, spec: &Spec, phase: Phase) -> anyhow::Result<f64> {
+    let (train, image) = (&spec.what.train, spec.what.data.image);
+    let each = (train.batch / train.lanes) as usize;
+    let some = |n: usize| Images { ids: vec![ContentId::default(); n], pixels: noise(n * image.len()) };
+    let (synthetic, history, real) = match phase {
+        Phase::Discriminator => (some(each / 2), some(each / 2), some(each)),
+        _ => (some(each), Images::default(), Images::default()),
+    };
+    let meal = Meal { step: Step(0), phase, lane: Lane(0), synthetic, real, history, keep: 0 };
+    let mut times = Vec::new();
+    for _ in 0..TIMES {
+        let begun = Instant::now();
+        simgan.chew(&meal)?;
+        times.push(begun.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(median(&times))
+}
+
+fn optimiser_us(simgan: &mut SimGan) -> anyhow::Result<f64> {
+    let gradient = simgan.zero(Phase::Refiner);
+    let mut times = Vec::new();
+    for _ in 0..TIMES {
+        let begun = Instant::now();
+        simgan.apply(Phase::Refiner, Step(0), &gradient)?;
+        times.push(begun.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(median(&times))
+}
