@@ -14,6 +14,7 @@
 //! * [`refinement`]: a data set to be refined; [`piecework`], [`leases`], [`workbench`]: a job in pieces and the life of each, on
 //!   both sides
 //! * [`evaluation`]: models that learn from refined images, and what is found out; [`sweep`]: one job tried with other values
+//! * [`arithmetic`]: what an image costs; [`scaling`]: how fast a job would be on more workers, and what holds it up
 //! * [`examination`]: what `doctor` asks, and what it makes of the answers
 //! * [`checkpoint`]: the manifest of a saved state; [`restart`]: how soon a dead worker gets a successor
 //!
@@ -44,6 +45,7 @@ pub mod random;
 pub mod reduce;
 pub mod refinement;
 pub mod restart;
+pub mod scaling;
 pub mod schedule;
 pub mod spec;
 pub mod sweep;
