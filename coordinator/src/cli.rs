@@ -32,6 +32,7 @@ mod man;
 mod node;
 mod outcome;
 mod piecework;
+mod predict;
 mod progress;
 mod refine;
 mod refiner;
@@ -88,6 +89,7 @@ pub async fn run(args: Args) -> Exit {
         Command::Evaluate(evaluate) => evaluate::evaluate(*evaluate, args.verbose).await,
         Command::Sweep(sweep) => sweep::sweep(*sweep, args.verbose).await,
         Command::Compare(compare) => compare::compare(compare).await,
+        Command::Predict(asked) => predict::predict(&asked),
         Command::Export(export) => export::export(export).await,
         Command::Verify(verify) => verify::verify(verify).await,
         Command::Data { data } => data::data(data).await,

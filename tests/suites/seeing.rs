@@ -113,6 +113,8 @@ fn every_command_that_reads_tells_of_a_live_run_in_words_and_in_the_published_fo
             live.looks(&format!("{form}-name"), &[&words[..], &["-o", "name"]].concat());
         }
     }
+    // It asks nobody; a job says what it is about.
+    assert_form("predict", &live.json(&["predict", "seen.toml", "--gigabits", "10"]));
     for (form, words) in [("log", vec!["logs", job]), ("event", vec!["events", job])] {
         let lines = live.lines(&words);
         assert!(!lines.is_empty(), "{words:?} tells nothing");

@@ -105,6 +105,9 @@ pub enum Command {
     Sweep(Box<Sweep>),
     /// Runs beside each other: losses, how far the refiner goes, who is ahead, what is out of balance
     Compare(Compare),
+    /// How fast a job would train on 1 to 256 workers, where the rest goes, and where more do not pay
+    #[command(long_about = PREDICT)]
+    Predict(Box<Predict>),
     /// Check a refined data set: each image once, every byte as it was written, every label as in the source
     Verify(Verify),
     /// A trained refiner for use elsewhere: weights, a PyTorch module that loads them, the job it comes from
@@ -544,6 +547,68 @@ FILE is a job, varied by --over, or a sweep:
 
 The same command goes on where it was stopped. Without a coordinator it brings its own, with workers on this machine.";
 
+/// A job, and where it would run.
+#[derive(Debug, clap::Args)]
+pub struct Predict {
+    /// The job; `-` reads it from stdin [default: a job of --preset]
+    #[arg(value_name = "JOB.toml", conflicts_with = "preset")]
+    pub job: Option<PathBuf>,
+    /// The networks: digits, small-colour, small-colour-matched, paper-eyes or paper-hands [default: paper-eyes]
+    #[arg(long, value_name = "NAME", value_parser = preset)]
+    pub preset: Option<Preset>,
+    /// Images of an update, of all workers together [default: the job's, or the preset's]
+    #[arg(long, value_name = "B")]
+    pub batch: Option<u32>,
+    /// Shares of the batch that workers carry [default: the job's, or as many as there can be of 8 images, up to 64]
+    #[arg(long, value_name = "V")]
+    pub lanes: Option<u32>,
+    /// Images of this shape, such as 35x55x1: height, width, channels [default: the job's, or the preset's]
+    #[arg(long, value_name = "HxWxC")]
+    pub image: Option<Shape>,
+    /// Change another value of the job, such as train.k_refiner=50
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub overrides: Vec<Override>,
+    /// As far as so many workers
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    pub up_to: u32,
+    /// Workers on each machine
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    pub workers_per_machine: u32,
+    /// Cores of each machine [default: of the one that was measured]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    pub cores: Option<u32>,
+    /// Speed of the network between machines, in Gbit/s [default: it adds nothing to what is measured within one]
+    #[arg(long, value_name = "G", value_parser = above_zero)]
+    pub gigabits: Option<f64>,
+    /// Delay of a round over that network, in microseconds
+    #[arg(long, value_name = "L", default_value_t = 50.0, value_parser = above_zero, requires = "gigabits")]
+    pub latency_us: f64,
+    /// Hours from one death of a worker to its next
+    #[arg(long, value_name = "H", default_value_t = 1_000.0, value_parser = above_zero)]
+    pub hours_between_deaths: f64,
+    /// Figures that `make bench-scale` has measured [default: those built in]
+    #[arg(long, value_name = "FILE")]
+    pub measured: Option<PathBuf>,
+    #[command(flatten)]
+    pub read: Read,
+}
+
+const PREDICT: &str = "\
+How fast a job would train on 1 to 256 workers, where the rest goes, and where more do not pay.
+
+A cost model, from parts that were measured one by one on one machine: a lane's forward and backward pass, the reduction of \
+gradients by size and number of workers, handing images to guards, the update, a regrouping. Nothing runs, and nobody is asked.
+
+EFFICIENCY is the speed-up over one worker, by worker. COMPUTE to REGROUP are shares of a cycle: what a worker computes, waits for \
+those who have a lane more, hands to its guard, adds up with the others, does alike with all others, and loses when somebody dies. \
+The last column names what most is lost to. Then it says where efficiency falls below 90% and why, what would help, and how far \
+off the model is for runs that were measured.
+
+  sumac predict                                     the paper's networks for eyes
+  sumac predict eyes.toml --gigabits 10             your job on machines with a network of 10 Gbit/s
+  sumac predict --batch 64 --workers-per-machine 4 --cores 8
+  sumac predict --preset paper-hands --image 112x112x1 --lanes 128 --up-to 128";
+
 #[derive(Debug, clap::Args)]
 pub struct Wait {
     #[command(flatten)]
@@ -830,6 +895,12 @@ fn share(text: &str) -> Result<f64, String> {
     };
     let share = share.ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "must be a share such as 0.1% or 0.001".to_owned())
+}
+
+/// A figure to divide by.
+fn above_zero(text: &str) -> Result<f64, String> {
+    let figure = text.parse().ok().filter(|figure: &f64| figure.is_finite() && *figure > 0.0);
+    figure.ok_or_else(|| "must be a number above 0".to_owned())
 }
 
 /// `3/8`: one of so many shares, from 0 on.
