@@ -190,7 +190,7 @@ evaluate: $(if $(wildcard $(PACKS)/traffic-signs),build)  ## Does it help? Train
 READERS := target/compat-venv
 REFINING := SUMAC=$(CURDIR)/$(RUN)/sumac SUMAC_WORKER_BIN=$(CURDIR)/$(RUN)/sumac-worker $(READERS)/bin/python
 
-.PHONY: compat bench bench-full bench-scale bench-refine memory-refine bench-leases bench-coordinator
+.PHONY: compat bench bench-full bench-scale bench-refine memory-refine memory-train bench-leases bench-coordinator
 
 $(READERS)/made: tests/compat/requirements.txt
 	$(PYTHON) -m venv $(READERS)
@@ -217,6 +217,9 @@ bench-refine: build $(READERS)/made  ## Images per second of refining, beside Py
 
 memory-refine: build  ## Memory that refining takes, of 1,000 images and of 100,000
 	SUMAC=$(CURDIR)/$(RUN)/sumac SUMAC_WORKER_BIN=$(CURDIR)/$(RUN)/sumac-worker $(PYTHON) benches/memory.py --room target/memory-refine
+
+memory-train: build  ## Memory that training takes, through 10,000 steps (2 minutes)
+	SUMAC=$(CURDIR)/$(RUN)/sumac SUMAC_WORKER_BIN=$(CURDIR)/$(RUN)/sumac-worker $(PYTHON) benches/memory_train.py --room target/memory-train
 
 bench-leases:  ## How soon a coordinator serves a large refinement, how many shards a second it commits; needs no libtorch
 	$(CARGO) test --release --locked -p sumac --test suite -- --ignored --nocapture --test-threads 1 load::

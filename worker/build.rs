@@ -47,7 +47,7 @@ mod libtorch {
             std::process::exit(1);
         }
 
-        for source in ["attempt.h", "shim.cc", "shim.h", "cuda.cc", "nccl", "gloo-stubs", "winograd"] {
+        for source in ["attempt.h", "shim.cc", "shim.h", "counting.cc", "cuda.cc", "nccl", "gloo-stubs", "winograd"] {
             println!("cargo:rerun-if-changed=src/native/{source}");
         }
         plain()
@@ -62,6 +62,7 @@ mod libtorch {
             .define("USE_C10D_GLOO", None)
             .define("_GLIBCXX_USE_CXX11_ABI", "1")
             .file("src/native/shim.cc")
+            .file("src/native/counting.cc")
             .file("src/native/cuda.cc")
             .file("src/native/winograd/convolution.cc")
             .compile("sumac_shim");

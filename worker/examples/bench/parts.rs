@@ -9,7 +9,7 @@ use crate::{
     probe::noise,
     scene::Scene,
 };
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use std::{
     env, fs,
@@ -17,13 +17,14 @@ use std::{
     path::Path,
     process::{Command, Stdio},
     str::FromStr,
+    thread,
     time::Instant,
 };
 use sumac_common::{
     conversation::{Basis, Opening, Place, SoFar},
     ids::{ContentId, Generation, JobId, Lane, Rank, Step, WorkerId},
     lanes, reduce,
-    schedule::Phase,
+    schedule::{Phase, Progress, Schedule},
     spec::Spec,
 };
 use sumac_worker::{
@@ -31,6 +32,7 @@ use sumac_worker::{
     learner::{Images, Learner, Meal},
     link::{Dial, Ear, Link, c10d::GroupDial},
     native::Store,
+    pantry::Pantry,
     simgan::{Gradient, SimGan},
 };
 use tch::{Kind, Tensor};
@@ -53,6 +55,8 @@ pub(crate) struct Parts {
     refiner_parameters: usize,
     discriminator_parameters: usize,
     lane: LaneTimes,
+    /// While all cores do the same.
+    lane_busy: LaneTimes,
     data_us: f64,
     optimiser_us: f64,
     reductions: Vec<Moved>,
@@ -106,7 +110,7 @@ impl FromStr for Member {
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let [rank, size, store] = text.split(',').collect::<Vec<_>>()[..] else {
-            anyhow::bail!("RANK,SIZE,STORE");
+            return Err(anyhow!("RANK,SIZE,STORE"));
         };
         Ok(Self { rank: rank.parse()?, size: size.parse()?, store: store.parse()? })
     }
@@ -141,7 +145,7 @@ impl Member {
         };
         let mut link: Box<dyn Link<Gradient>> = GroupDial::at(HERE, Device::Cpu)
             .form(&opening, &name(rank), &Nobody)
-            .map_err(|why| anyhow::anyhow!("forming a group: {why:?}"))?;
+            .map_err(|why| anyhow!("forming a group: {why:?}"))?;
         let subtrees = reduce::subtrees(lanes::owned(lanes, size, Rank(rank as u32)), lanes).len();
         let mut told = Told::default();
         for bytes in BYTES {
@@ -211,13 +215,12 @@ impl Parts {
         let scene = Scene::Eyes;
         let spec = scene.spec()?;
         let what = &spec.what;
-        let cores = std::thread::available_parallelism()?.get();
-        let mut simgan = SimGan::new(&spec)?;
-        let lane = LaneTimes {
-            refiner_us: lane_us(&mut simgan, &spec, Phase::Refiner)?,
-            discriminator_us: lane_us(&mut simgan, &spec, Phase::Discriminator)?,
-        };
-        let optimiser_us = optimiser_us(&mut simgan)?;
+        let cores = thread::available_parallelism()?.get();
+        eprintln!("lanes");
+        let lane = LaneTimes::measure(&spec)?;
+        let lane_busy = LaneTimes::measure_busy(&spec, cores)?;
+        let data_us = data_us(scene)?;
+        let optimiser_us = optimiser_us(&mut SimGan::new(&spec)?)?;
         let (mut reductions, mut guards, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
         for size in WORKERS {
             eprintln!("calls among {size}");
@@ -238,7 +241,7 @@ impl Parts {
         let regroup_us = track.regroups()?.as_secs_f64() * 1e6;
         let image = what.data.image;
         Ok(Self {
-            machine: format!("{machine}, {cores} cores"),
+            machine: machine.to_owned(),
             cores,
             image: ImageSize { channels: image.channels, height: image.height, width: image.width },
             preset: "paper-eyes",
@@ -247,8 +250,8 @@ impl Parts {
             refiner_parameters: what.model.refiner.parameters(image.channels),
             discriminator_parameters: what.model.discriminator.parameters(image.channels),
             lane,
-            // Images are fetched while the step before is computed.
-            data_us: 0.0,
+            lane_busy,
+            data_us,
             optimiser_us,
             reductions,
             guards,
@@ -268,10 +271,10 @@ impl Parts {
     /// As Markdown.
     pub(crate) fn text(&self) -> String {
         let mut text = format!(
-            "# What workers need for each other\n\nWritten by `make bench-scale`; {}. The reduction is the exact one of a run of {} lanes, \
+            "# What workers need for each other\n\nWritten by `make bench-scale`; {}, {} cores. The reduction is the exact one of a run of {} lanes, \
              with its tails;\nbeside it Gloo's plain all-reduce of as many bytes in PyTorch. Medians of {TIMES}, in milliseconds, nobody \
              computing. The bytes of\nthe paper's refiner for eyes are {}, those of its discriminator {}.\n\n",
-            self.machine, self.lanes, BYTES[2], BYTES[1]
+            self.machine, self.cores, self.lanes, BYTES[2], BYTES[1]
         );
         text += "| workers | bytes | reduction | plain all-reduce | over it | of a step | staged images to the guard |\n|---|---|---|---|---|---|---|\n";
         for Moved { workers, bytes, us, .. } in &self.reductions {
@@ -305,7 +308,58 @@ impl Parts {
     }
 }
 
-/// One lane's forward and backward pass, alone on a core.
+impl LaneTimes {
+    fn measure(spec: &Spec) -> anyhow::Result<Self> {
+        let mut simgan = SimGan::new(spec)?;
+        Ok(Self {
+            refiner_us: lane_us(&mut simgan, spec, Phase::Refiner)?,
+            discriminator_us: lane_us(&mut simgan, spec, Phase::Discriminator)?,
+        })
+    }
+
+    /// On each core, at once: their mean.
+    fn measure_busy(spec: &Spec, cores: usize) -> anyhow::Result<Self> {
+        let on_core = || {
+            tch::set_num_threads(1);
+            Self::measure(spec)
+        };
+        let all = thread::scope(|scope| {
+            let threads: Vec<_> = (0..cores).map(|_| scope.spawn(on_core)).collect();
+            let measured = threads
+                .into_iter()
+                .map(|thread| thread.join().map_err(|_| anyhow!("a thread that computes panicked"))?);
+            measured.collect::<anyhow::Result<Vec<_>>>()
+        })?;
+        let mean = |of: fn(&Self) -> f64| all.iter().map(of).sum::<f64>() / cores as f64;
+        Ok(Self { refiner_us: mean(|lane| lane.refiner_us), discriminator_us: mean(|lane| lane.discriminator_us) })
+    }
+}
+
+/// Until a step's images are there, which were fetched while the step before was computed.
+fn data_us(scene: Scene) -> anyhow::Result<f64> {
+    let (spec, folder) = (scene.spec()?, tempfile::tempdir()?);
+    scene.lay(folder.path())?;
+    let mut data = spec.what.data.clone();
+    for set in [&mut data.synthetic, &mut data.real] {
+        *set = folder.path().join(&*set);
+    }
+    let mut pantry = Pantry::stock(&data, folder.path(), 0, &|_, _, _| {})?;
+    let schedule = Schedule::new(&spec.what.train, pantry.synthetic_len(), pantry.real_len())?;
+    let (progress, train, mut times) = (Progress::default(), &spec.what.train, Vec::new());
+    let mut simgan = SimGan::new(&spec)?;
+    for step in (0..10).map(Step) {
+        let plan = schedule.plan(step, &progress);
+        let plans: Vec<_> = (0..train.lanes).map(|lane| schedule.lane(&plan, &progress, Lane(lane))).collect();
+        pantry.expect(plans.clone());
+        lane_us(&mut simgan, &spec, Phase::Discriminator)?;
+        let begun = Instant::now();
+        pantry.take(&plans)?;
+        times.push(begun.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(median(&times))
+}
+
+/// One lane's forward and backward pass.
 fn lane_us(simgan: &mut SimGan, spec: &Spec, phase: Phase) -> anyhow::Result<f64> {
     let (train, image) = (&spec.what.train, spec.what.data.image);
     let each = (train.batch / train.lanes) as usize;

@@ -23,6 +23,7 @@
 
 mod abi;
 pub mod convolution;
+pub mod counting;
 pub mod cuda;
 pub mod determinism;
 mod error;

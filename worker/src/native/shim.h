@@ -66,6 +66,11 @@ sumac_fault sumac_short_products(int allowed);
 // Whether this thread's convolutions and products are taken in bfloat16, on cards or on the CPU, from now on.
 sumac_fault sumac_autocast(int cuda, int on);
 
+// Counts what this thread asks of libtorch, until the end: operations, pieces of memory and their bytes.
+typedef struct sumac_count sumac_count;
+sumac_fault sumac_count_begin(sumac_count** out);
+sumac_fault sumac_count_end(sumac_count* count, int64_t out[3]);
+
 sumac_fault sumac_require_determinism(void);
 sumac_fault sumac_cpu_capability(char** out);
 sumac_fault sumac_build_config(char** out);

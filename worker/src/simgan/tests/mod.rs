@@ -1,5 +1,6 @@
 //! Each test tells one situation. Networks are a few hundred weights small; gradients are checked in f64.
 
+mod frugality;
 mod gradients;
 mod inference;
 mod networks;
