@@ -50,7 +50,8 @@ $(CARDS)/made: deploy/nccl/headers.txt
 	rm -f $(CARDS)/nvidia/nccl/lib/*
 	touch $@
 
-nccl: build $(CARDS)/made  ## Build what connects cards, libsumac_nccl.so, to lie beside sumac-worker (0.2 GB to download, once)
+nccl: setup $(CARDS)/made  ## Build what connects cards, libsumac_nccl.so, to lie beside sumac-worker (0.2 GB to download, once)
+	mkdir -p $(RUN)
 	$${CXX:-g++} -std=c++17 -O1 -fPIC -shared -w -D_GLIBCXX_USE_CXX11_ABI=1 -o $(RUN)/libsumac_nccl.so $(NCCL)/plugin.cc \
 	  -isystem $(TORCH_HEADERS) -isystem $(TORCH_HEADERS)/torch/csrc/api/include -isystem $(NCCL)/stubs \
 	  -isystem $(CARDS)/nvidia/cu13/include -isystem $(CARDS)/nvidia/nccl/include
@@ -208,7 +209,7 @@ bench-full: build $(READERS)/made  ## The same with a batch of 256, and with col
 	$(CARGO) build --release --locked -p sumac-worker --example bench
 	$(RUN)/examples/bench --python $(READERS)/bin/python --scenes large-batch,colour --called bench-full --into docs
 
-bench-scale: build $(READERS)/made  ## What workers need for each other: the figures that `sumac scale` reckons with (3 minutes, wants quiet)
+bench-scale: build $(READERS)/made  ## What workers need for each other: the figures that `sumac predict` reckons with (3 minutes, wants quiet)
 	$(CARGO) build --release --locked -p sumac-worker --example bench
 	$(RUN)/examples/bench --parts --python $(READERS)/bin/python --into docs
 

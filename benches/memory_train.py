@@ -52,7 +52,7 @@ def main():
     room, sumac = said.room.resolve(), os.environ["SUMAC"]
     shutil.rmtree(room, ignore_errors=True)
     room.mkdir(parents=True)
-    environment = dict(ENVIRONMENT, SUMAC_CACHE=str(room / "cache"))
+    environment = dict(ENVIRONMENT, SUMAC_DEVICE="cpu", SUMAC_CACHE=str(room / "cache"))
     subprocess.run([sumac, "data", "demo", "digits", "digits", "--count", "512"], cwd=room, env=environment, check=True)
     (room / "long.toml").write_text(JOB.format(steps=said.steps))
     with open(room / "log", "w") as log:
@@ -65,7 +65,7 @@ def main():
         for pid in below(up.pid):
             try:
                 name, resident = held(pid)
-            except (FileNotFoundError, StopIteration, ValueError):
+            except (FileNotFoundError, ProcessLookupError, StopIteration, IndexError):
                 continue
             table.setdefault(name, {})[tenth] = resident
     if up.wait() != 0:

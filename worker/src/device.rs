@@ -16,6 +16,8 @@ pub enum Wanted {
     /// The first card, if there is one.
     #[default]
     Auto,
+    /// A card, whichever.
+    Cuda,
     That(Device),
 }
 
@@ -32,6 +34,7 @@ impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
+            Self::Cuda => f.write_str("cuda"),
             Self::That(device) => device.fmt(f),
         }
     }
@@ -48,7 +51,7 @@ impl FromStr for Wanted {
         match text.split_once(':') {
             None if text == "auto" => Ok(Self::Auto),
             None if text == "cpu" => Ok(Self::That(Device::Cpu)),
-            None if text == "cuda" => Ok(Self::That(Device::Cuda(0))),
+            None if text == "cuda" => Ok(Self::Cuda),
             Some(("cuda", card)) => Ok(Self::That(Device::Cuda(card.parse().map_err(|_| NoDevice)?))),
             _ => Err(NoDevice),
         }
@@ -61,10 +64,9 @@ mod tests {
 
     #[test]
     fn a_device_is_read_as_it_is_written() {
-        for word in ["auto", "cpu", "cuda:0", "cuda:7"] {
+        for word in ["auto", "cpu", "cuda", "cuda:0", "cuda:7"] {
             assert_eq!(word.parse::<Wanted>().unwrap().to_string(), word);
         }
-        assert_eq!("cuda".parse(), Ok(Wanted::That(Device::Cuda(0))));
         for wrong in ["gpu", "cuda:", "cuda:-1", "cpu:0", ""] {
             assert_eq!(wrong.parse::<Wanted>(), Err(NoDevice), "{wrong}");
         }

@@ -10,7 +10,7 @@ use std::{
 use sumac_common::{
     examination::{self, Finding, Grade},
     ids::NodeId,
-    spec::{self, Data, Spec},
+    spec::{self, Data, Precision, Spec},
 };
 use sumac_data::{freeze::cache_folder, storage::absolute};
 use sumac_worker::{
@@ -63,7 +63,8 @@ pub(super) fn run(args: DoctorArgs) -> Result<(), Ending> {
     let device = engine::set_up(args.device.device)?;
     let examiner = Examiner { node: NodeId(host_name()), cache: args.cache.unwrap_or_else(cache_folder), roots };
     let mut findings = examiner.machine();
-    let twice = fingerprint::on(device, 1).and_then(|one| Ok((one, fingerprint::on(device, 1)?)));
+    let found = || fingerprint::on(device, 1, Precision::F32);
+    let twice = found().and_then(|one| Ok((one, found()?)));
     findings.push(examination::computes(twice.map_err(|error| error.to_string())));
     findings.extend(job.iter().flat_map(|job| examiner.job(job, None)));
     let failed = findings.iter().filter(|finding| finding.grade == Grade::Bad).count();

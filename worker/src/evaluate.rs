@@ -40,7 +40,7 @@ mod with_torch {
         evaluation::{Evaluation, Task, figures::Figures},
         ids::{Digest, SampleId},
         leases::{Attempt, Receipt, Shard},
-        spec::ImageShape,
+        spec::{ImageShape, Precision},
         workbench::Event,
     };
     use sumac_data::{
@@ -91,7 +91,7 @@ mod with_torch {
         if sets.digest() != what.data {
             return Err("its images or labels are not those that were submitted".to_owned());
         }
-        let fingerprint = (desk.fingerprint)(what.threads).map_err(|error| error.to_string())?;
+        let fingerprint = (desk.fingerprint)(what.threads, Precision::F32).map_err(|error| error.to_string())?;
         let mut refiners = Vec::with_capacity(what.refiners.len());
         for (at, candidate) in what.refiners.iter().enumerate() {
             let weights = evaluated::refiner(order, at)

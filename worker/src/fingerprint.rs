@@ -2,11 +2,11 @@
 //! Refuses to know jobs.
 
 use crate::{device::Device, learner::LearnError};
-use sumac_common::conversation::Fingerprint;
+use sumac_common::{conversation::Fingerprint, spec::Precision};
 
 /// Without tensors: plain f32 arithmetic of this build.
 #[cfg(not(feature = "torch"))]
-pub fn on(device: Device, threads: u32) -> Result<Fingerprint, LearnError> {
+pub fn on(device: Device, threads: u32, _: Precision) -> Result<Fingerprint, LearnError> {
     Ok(Fingerprint {
         libtorch: "none".to_owned(),
         device: device.to_string(),
@@ -32,7 +32,7 @@ pub fn use_threads(_: u32) {}
 
 #[cfg(feature = "torch")]
 mod torch {
-    use super::{Device, Fingerprint, LearnError};
+    use super::{Device, Fingerprint, LearnError, Precision};
     use crate::{
         learner::{Images, Learner, Meal, Sets},
         link::c10d::AsTensor,
@@ -46,8 +46,8 @@ mod torch {
         spec,
     };
 
-    /// Of this process on its device; from now on it uses so many threads.
-    pub fn on(device: Device, threads: u32) -> Result<Fingerprint, LearnError> {
+    /// Of this process on its device, computing in that precision; from now on it uses so many threads.
+    pub fn on(device: Device, threads: u32, precision: Precision) -> Result<Fingerprint, LearnError> {
         let unread =
             |error: NativeError| LearnError::Engine { attempt: "read libtorch's facts", reason: error.to_string() };
         let facts = Facts::read().map_err(unread)?;
@@ -57,7 +57,7 @@ mod torch {
             Device::Cpu => "cpu".to_owned(),
             Device::Cuda(card) => format!("cuda ({})", cuda::name(card).map_err(unread)?),
         };
-        let canary = canary(device)?;
+        let canary = canary(device, precision)?;
         Ok(Fingerprint { libtorch: facts.libtorch, device: kind, instructions: facts.cpu_capability, threads, canary })
     }
 
@@ -76,10 +76,11 @@ mod torch {
     }
 
     /// Small networks of the kind that is trained, one lane, each network's gradient.
-    fn canary(device: Device) -> Result<Digest, LearnError> {
+    fn canary(device: Device, precision: Precision) -> Result<Digest, LearnError> {
         const SPEC: &str = "name = \"canary\"\nmodel.preset = \"digits\"\n[data]\nsynthetic = \"-\"\nreal = \"-\"\n\
                             [train]\nsteps = 2\nbatch = 16\nlanes = 1\nhistory.size = 16\n";
-        let spec = spec::read(SPEC, &[]).expect("the canary's spec is a constant that the tests read");
+        let mut spec = spec::read(SPEC, &[]).expect("the canary's spec is a constant that the tests read");
+        spec.what.train.precision = precision;
         let shape = spec.what.data.image;
         let images = |n: usize, stream: Stream| {
             let mut chance = random::stream(1, stream, Lane(0), Step(0));
@@ -111,9 +112,17 @@ mod torch {
 
         #[test]
         fn the_canary_sings_the_same_song_twice() {
-            let once = on(Device::Cpu, 1).unwrap();
-            assert_eq!(on(Device::Cpu, 1).unwrap(), once);
+            let once = on(Device::Cpu, 1, Precision::F32).unwrap();
+            assert_eq!(on(Device::Cpu, 1, Precision::F32).unwrap(), once);
             assert_ne!(once.canary, Digest::default());
+        }
+
+        #[test]
+        fn who_multiplies_in_fewer_bits_has_another_canary() {
+            let [full, short] =
+                [Precision::F32, Precision::Bf16].map(|precision| on(Device::Cpu, 1, precision).unwrap());
+            assert_ne!(full.canary, short.canary);
+            assert_eq!(on(Device::Cpu, 1, Precision::Bf16).unwrap(), short);
         }
     }
 }

@@ -74,7 +74,7 @@ enum Command {
     /// `sumac refine SRC DST --checkpoint ... --shard-of I/N` prepares DST and runs this. When it is told to end it ends within
     /// moments, and what is done stays done.
     Refine(ShareArgs),
-    /// Say how many cards libtorch sees: for the parent, which has no libtorch in its memory.
+    /// Say how many cards libtorch sees: for the parent, which does not load libtorch's half for cards.
     #[command(hide = true)]
     Cards,
 }
@@ -234,7 +234,7 @@ fn run(args: RunArgs, logbook: Logbook) -> Result<(), Ending> {
             .spawn(move || converse(&place.coordinator, seat, mailbox, logbook, examiner, patience, end))
             .map_err(|error| ending(RESTART_ME)(&error))?
     };
-    let of_device = |threads| fingerprint::on(device, threads);
+    let of_device = |threads, precision| fingerprint::on(device, threads, precision);
     let desk = Desk { me, device, mailbox: &mailbox, faults, cache, roots, fingerprint: &of_device };
     engine::work(&desk, host);
     end.notify_one();
@@ -436,13 +436,16 @@ mod engine {
             Wanted::That(Device::Cpu) => return Ok(Device::Cpu),
             // Whoever has no driver has no card, whatever libtorch he has.
             Wanted::Auto if vitals::cards().0.is_none() => return Ok(Device::Cpu),
-            Wanted::Auto => Device::Cuda(0),
+            Wanted::Auto | Wanted::Cuda => Device::Cuda(0),
             Wanted::That(device) => device,
         };
         let cards = native::cuda::load().and_then(|()| native::cuda::count());
         let why = match (cards, first) {
             (Ok(count), Device::Cuda(card)) if (card as usize) < count => return Ok(first),
-            (Ok(count), _) => format!("libtorch sees {count} cards"),
+            (Ok(0), _) => {
+                "libtorch sees no card: is there a driver, and is one left to see by CUDA_VISIBLE_DEVICES?".to_owned()
+            }
+            (Ok(count), _) => format!("libtorch sees {count} cards, numbered from 0"),
             (Err(why), _) => format!("{why}; LD_LIBRARY_PATH names the torch/lib folder of a torch 2.11 with CUDA"),
         };
         if wanted == Wanted::Auto {
@@ -485,7 +488,7 @@ mod engine {
     pub(super) fn set_up(wanted: Wanted) -> Result<Device, Ending> {
         match wanted {
             Wanted::Auto | Wanted::That(Device::Cpu) => Ok(Device::Cpu),
-            Wanted::That(Device::Cuda(_)) => {
+            Wanted::Cuda | Wanted::That(Device::Cuda(_)) => {
                 Err(ending(NOT_AS_IT_IS)(&format!("--device {wanted}: this worker was built without libtorch")))
             }
         }

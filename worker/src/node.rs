@@ -67,6 +67,11 @@ async fn keep(args: NodeArgs) -> Result<(), Ending> {
     let mut signals = Signals::listen().map_err(|error| ending(RESTART_ME)(&error))?;
     let cards = cards(args.place.device.device).await;
     let count = args.workers.unwrap_or_else(|| if cards > 0 { cards } else { pairs_of_cores() });
+    if cards > 0 && count > cards {
+        let why =
+            format!("{count} workers were asked for, and there is a card for {cards}: two on one cannot be connected");
+        return Err(ending(USAGE)(&why));
+    }
     let line = Arc::new(CommandLine::new(args.place, cards)?);
     let name = args.name.unwrap_or_else(|| line.node.clone());
     info!(node = line.node, workers = count, coordinator = line.coordinator, "starting");
@@ -105,8 +110,11 @@ async fn keep(args: NodeArgs) -> Result<(), Ending> {
 
 /// How many cards there are to compute on; 0 where nobody wants any. Libtorch is asked in a process of its own: it would stay.
 async fn cards(wanted: Wanted) -> u32 {
-    if matches!(wanted, Wanted::That(Device::Cpu)) || vitals::cards().0.is_none() {
-        return 0;
+    match wanted {
+        Wanted::That(Device::Cpu) => return 0,
+        Wanted::That(Device::Cuda(_)) => return 1,
+        Wanted::Auto | Wanted::Cuda if vitals::cards().0.is_none() => return 0,
+        Wanted::Auto | Wanted::Cuda => {}
     }
     let asked = match env::current_exe() {
         Ok(program) => Command::new(program).arg("cards").stdin(Stdio::null()).output().await,
@@ -153,11 +161,10 @@ impl CommandLine {
 }
 
 impl CommandLine {
-    /// What the worker of this number computes on: they take the cards in turn.
+    /// What the worker of this number computes on: each has a card of its own.
     fn device_of(&self, number: u32) -> Wanted {
         match self.device {
-            Wanted::That(Device::Cpu) => self.device,
-            _ if self.cards > 0 => Wanted::That(Device::Cuda(number % self.cards)),
+            Wanted::Auto | Wanted::Cuda if self.cards > 0 => Wanted::That(Device::Cuda(number)),
             wanted => wanted,
         }
     }

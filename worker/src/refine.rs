@@ -17,6 +17,7 @@ use sumac_common::{
     leases::{Attempt, Receipt, Shard},
     pace::Shares,
     refinement::Refinement,
+    spec::Precision,
     workbench::Event,
 };
 use sumac_data::refined::{self, Input};
@@ -46,7 +47,7 @@ pub(crate) fn open(desk: &Desk<'_>, order: &Refinement) -> Result<(Readiness, Bo
     if input.digest() != what.input {
         return Err(format!("{} holds another input than was submitted", work.display()));
     }
-    let fingerprint = (desk.fingerprint)(trained.threads).map_err(|error| error.to_string())?;
+    let fingerprint = (desk.fingerprint)(trained.threads, Precision::F32).map_err(|error| error.to_string())?;
     let net =
         pipeline::load(&trained.net, what.image.channels, &weights, desk.device).map_err(|error| error.to_string())?;
     let line = Refining::start(desk, order, input, net, trained.threads)?;

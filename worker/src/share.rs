@@ -8,7 +8,7 @@ use crate::{
     pipeline::{self, Crew, Limits, News, Pipeline, PipelineError},
 };
 use std::{path::Path, str::FromStr, thread};
-use sumac_common::{leases::Shard, refinement::Refinement};
+use sumac_common::{leases::Shard, refinement::Refinement, spec::Precision};
 use sumac_data::refined::{self, Input, RefinedError};
 use tracing::{info, warn};
 
@@ -77,7 +77,7 @@ pub fn refine(
     if input.digest() != order.what.input {
         return Err(ShareError::AnotherOne(shown()));
     }
-    refined::agree(&order, &fingerprint::on(device, trained.threads)?.to_string())?;
+    refined::agree(&order, &fingerprint::on(device, trained.threads, Precision::F32)?.to_string())?;
     let mine = mine(&order, share)?;
     fingerprint::use_threads(trained.threads);
     let net = pipeline::load(&trained.net, order.what.image.channels, &weights, device)?;

@@ -39,7 +39,7 @@ use sumac_common::{
     pace::{self, Spent},
     reduce,
     schedule::{Plan, Schedule, Unschedulable},
-    spec::Spec,
+    spec::{Precision, Spec},
     tail::{self, Agreed, Disagreement, LaneTail, Tail, Wishes},
 };
 use sumac_data::storage::Roots;
@@ -58,8 +58,8 @@ pub struct Desk<'a> {
     pub cache: PathBuf,
     /// What a job may have it read and write.
     pub roots: Roots,
-    /// What its numbers depend on, with so many threads.
-    pub fingerprint: &'a dyn Fn(u32) -> Result<Fingerprint, LearnError>,
+    /// What its numbers depend on, with so many threads and in that precision.
+    pub fingerprint: &'a dyn Fn(u32, Precision) -> Result<Fingerprint, LearnError>,
 }
 
 /// Why something that was begun is not done.
@@ -174,7 +174,7 @@ impl<L: Learner> Prepared<L> {
         };
         let mut pantry = Pantry::stock(data, &desk.cache, outputs::shown(), &heard)?;
         let schedule = Schedule::new(&spec.what.train, pantry.synthetic_len(), pantry.real_len())?;
-        let fingerprint = (desk.fingerprint)(spec.what.threads)?;
+        let fingerprint = (desk.fingerprint)(spec.what.threads, spec.what.train.precision)?;
         let sets = pantry.sets(&spec.what.model.refiner)?;
         let mut spec = spec.clone();
         let mut calibrated = None;

@@ -224,7 +224,7 @@ pub fn coordinator(version: &str, term: Term, trouble: Option<&str>) -> Finding 
     }
 }
 
-/// Cards, and what drives them. This version computes on the CPU.
+/// Cards, and what drives them.
 #[must_use]
 pub fn cards(driver: Option<&str>, gpus: &[Gpu]) -> Finding {
     match driver {
@@ -232,7 +232,7 @@ pub fn cards(driver: Option<&str>, gpus: &[Gpu]) -> Finding {
         Some(driver) => {
             let names: Vec<&str> = gpus.iter().map(|gpu| gpu.name.as_str()).collect();
             Finding::good(format!(
-                "GPU driver {driver}, {}; workers of this version compute on the CPU",
+                "GPU driver {driver}, {}; workers compute on them where LD_LIBRARY_PATH leads to a torch 2.11 with CUDA",
                 names.join(", ")
             ))
         }

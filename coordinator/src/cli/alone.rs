@@ -26,11 +26,11 @@ pub(super) enum Alone<T> {
 /// One per card, or else one per two cores, if nothing else is said.
 pub(super) fn count(workers: Option<u32>, device: Option<&str>) -> u32 {
     let by_cores = || available_parallelism().map_or(1, |cores| cores.get() / 2).max(1);
-    let by_itself = || match node::cards(device) {
-        0 => u32::try_from(by_cores()).unwrap_or(1),
-        cards => cards,
-    };
-    workers.unwrap_or_else(by_itself)
+    match node::cards(device) {
+        0 => workers.unwrap_or_else(|| u32::try_from(by_cores()).unwrap_or(1)),
+        // No more than there are: two on one card cannot be connected.
+        cards => workers.unwrap_or(cards).min(cards),
+    }
 }
 
 /// `evening` begins when `count` workers are there, and hears the signals; `None` once one of them has ended it.

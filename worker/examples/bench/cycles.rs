@@ -146,6 +146,7 @@ impl Track {
         command
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
+            .env("SUMAC_DEVICE", "cpu")
             .env("SUMAC_CACHE", self.folder.path().join("cache"));
         command
     }

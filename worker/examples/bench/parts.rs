@@ -1,4 +1,4 @@
-//! The parts that training on several workers consists of, each for itself: what `sumac scale` puts together again for any number of
+//! The parts that training on several workers consists of, each for itself: what `sumac predict` puts together again for any number of
 //! them. Beside the reduction stands what it is held against, Gloo's plain all-reduce of the same bytes in PyTorch. Knows no model of
 //! what the parts add up to.
 
@@ -43,7 +43,7 @@ const BYTES: [usize; 5] = [4_096, 303_624, 1_184_516, 9_476_128, 59_225_800];
 const WORKERS: [usize; 3] = [2, 3, 4];
 const TIMES: usize = 30;
 
-/// As `sumac scale` reads it.
+/// As `sumac predict` reads it.
 #[derive(Serialize)]
 pub(crate) struct Parts {
     machine: String,

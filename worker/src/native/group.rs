@@ -160,7 +160,10 @@ impl Group {
     /// Closes the group's connections, and does not wait for its threads. Calls in flight end with an error, here and at the peers,
     /// some milliseconds later; until its [`Work`] says so, a tensor may still be written to.
     pub fn abandon(self) {
-        self.cut();
+        // NCCL's abort may take its time; where the thread begins, dropping the group cuts it.
+        if self.medium == Medium::Gloo {
+            self.cut();
+        }
         // Should no thread start, the closure is dropped on this one, and the group with it.
         drop(thread::Builder::new().name("sumac-abandon".into()).spawn(move || drop(self)));
     }

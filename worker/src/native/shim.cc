@@ -32,6 +32,8 @@ struct sumac_work {
   c10::intrusive_ptr<c10d::Work> work;
   std::chrono::milliseconds call;
   bool over_nccl;
+  // Of a call over NCCL nobody else counts the time.
+  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now() + call;
 };
 
 namespace {
@@ -219,15 +221,21 @@ void sumac_group_free(sumac_group* group) {
 sumac_fault sumac_work_wait(sumac_work* work, int64_t at_most_ms, int* ended) {
   *ended = 1;
   if (work->over_nccl) {
-    const auto until = std::chrono::steady_clock::now() + milliseconds(at_most_ms);
-    while (!work->work->isCompleted()) {
-      if (std::chrono::steady_clock::now() >= until) {
-        *ended = 0;
-        return nullptr;
+    return attempt([&] {
+      const auto until = std::chrono::steady_clock::now() + milliseconds(at_most_ms);
+      while (!work->work->isCompleted()) {
+        const auto now = std::chrono::steady_clock::now();
+        if (now >= work->last) {
+          throw std::runtime_error("a call among cards did not end within " + std::to_string(work->call.count()) + " ms");
+        }
+        if (now >= until) {
+          *ended = 0;
+          return;
+        }
+        usleep(kGlanceUs);
       }
-      usleep(kGlanceUs);
-    }
-    return attempt([&] { work->work->wait(); });
+      work->work->wait();
+    });
   }
   if (at_most_ms < 0) {
     return attempt([&] {

@@ -49,7 +49,7 @@ void sumac_group_free(sumac_group* group);
 sumac_fault sumac_work_wait(sumac_work* work, int64_t at_most_ms, int* ended);
 void sumac_work_free(sumac_work* work);
 
-// Whether there are kernels for this processor.
+// Whether there are kernels for this processor, and this thread does not ask for fewer bits.
 int sumac_convolution_is_there(void);
 // Images [b, in, h, w] by weights [out, in, 3, 3] at stride 1 with a border of `pad` zeros, 0 to 2; + bias [out]; + `added`, of the
 // output's shape, if it is not null; rectified if so wanted. In f32 on the CPU, with channels in sixteens. It has gradients.

@@ -19,7 +19,7 @@ use std::{
 use sumac_common::{
     conversation::{Basis, Fingerprint, Leaving, Opening, Place, Report, SoFar},
     ids::{Digest, Generation, JobId, WorkerId},
-    spec,
+    spec::{self, Precision},
 };
 use sumac_data::storage::Roots;
 
@@ -101,7 +101,7 @@ impl Dial<Vec<f32>> for Meanwhile {
 fn told_of_the_toy(folder: &Path, root: &Path) -> Vec<Report> {
     let mailbox = Arc::new(Mailbox::default());
     mailbox.deliver(Order::Prepare { job: job(), spec: spec(folder, 1) });
-    let fingerprint = |threads: u32| {
+    let fingerprint = |threads: u32, _: Precision| {
         mailbox.close();
         let [libtorch, device, instructions] = ["none", "cpu", "none"].map(str::to_owned);
         Ok(Fingerprint { libtorch, device, instructions, threads, canary: Digest::default() })
@@ -148,7 +148,7 @@ fn a_job_released_and_given_again_in_one_breath_is_prepared_anew() {
         let (mailbox, prepared, cache) = (Arc::clone(&mailbox), Arc::clone(&prepared), folder.path().join("cache"));
         thread::spawn(move || {
             // The last thing that is asked for before a worker is ready.
-            let fingerprint = |threads: u32| {
+            let fingerprint = |threads: u32, _: Precision| {
                 prepared.lock().unwrap().push(threads);
                 match threads {
                     1 => mailbox.deliver(opening()),

@@ -58,8 +58,8 @@ impl Job {
             let least = plural(self.least() as u64, "worker");
             let device = match self.spec.how.workers.device {
                 Device::Auto => "",
-                Device::Cpu => " on a CPU",
-                Device::Cuda => " on a GPU",
+                Device::Cpu => " that computes on a CPU (workers.device)",
+                Device::Cuda => " that computes on a card (workers.device)",
             };
             let short = format!("{} of at least {least}{device} ready{preparing}", members.len());
             self.waits_for = Some(match self.unfit.iter().next_back() {

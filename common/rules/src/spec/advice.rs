@@ -3,7 +3,7 @@
 //! Decides nothing.
 
 use super::{
-    History, ImageShape, Psi, Spec, Train,
+    Device, History, ImageShape, Precision, Psi, Spec, Train,
     model::{Layer, RefinerOutput},
     quantity::{grouped, plural},
     training::LANE_IMAGES,
@@ -71,10 +71,20 @@ impl Spec {
             self.history_too_large(),
             self.unguarded(),
             self.same_images(),
+            self.few_bits_on_a_processor(),
         ]
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    fn few_bits_on_a_processor(&self) -> Option<String> {
+        let is_it = self.what.train.precision == Precision::Bf16 && self.how.workers.device != Device::Cuda;
+        is_it.then(|| {
+            "train.precision = \"bf16\" is many times slower than \"f32\" on processors without AMX; on cards it is faster \
+             (workers.device = \"cuda\")"
+                .to_owned()
+        })
     }
 
     fn ends_in_pretraining(&self) -> Option<String> {

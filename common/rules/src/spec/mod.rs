@@ -136,7 +136,7 @@ pub struct Train {
     pub history: History,
 }
 
-/// How many bits of its factors a product keeps; sums, weights and losses have single precision whatever it is.
+/// How many bits of its factors a product keeps; sums and weights have single precision whatever it is, losses double.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {

@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <ATen/autocast_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 namespace {
@@ -130,7 +131,8 @@ struct Convolution : torch::autograd::Function<Convolution> {
 extern "C" {
 
 int sumac_convolution_is_there(void) {
-  return kernels() != nullptr;
+  // Whoever casts wants products of fewer bits, and these have all.
+  return kernels() != nullptr && !at::autocast::is_autocast_enabled(at::kCPU);
 }
 
 sumac_fault sumac_convolution(sumac_tensor images, sumac_tensor weight, sumac_tensor bias, sumac_tensor added, int rectified,
