@@ -67,20 +67,25 @@ class Room:
 
 
 class Memory:
-    """The most that the first card was seen to have taken."""
+    """The most that the first card was seen to have given since."""
 
     def __enter__(self):
         import threading
 
-        self.most, self.over = 0, threading.Event()
+        torch.cuda.empty_cache()
+        self.before, self.most, self.over = self.taken(), 0, threading.Event()
         self.watch = threading.Thread(target=self.look)
         self.watch.start()
         return self
 
+    @staticmethod
+    def taken():
+        free, total = torch.cuda.mem_get_info(0)
+        return total - free
+
     def look(self):
         while not self.over.wait(0.1):
-            free, total = torch.cuda.mem_get_info(0)
-            self.most = max(self.most, total - free)
+            self.most = max(self.most, self.taken() - self.before)
 
     def __exit__(self, *_):
         self.over.set()
