@@ -8,7 +8,7 @@
 //! | compute | the lanes of a worker, V / N of them, a lane's time going with its arithmetic |
 //! | waiting | for whoever has a lane more, ceil(V / N); of workers beyond V, for all |
 //! | guard | a worker's staged images to the next one, in discriminator steps |
-//! | reduce | the gradient: two rounds for each of the others, and (N - 1) / N of it for each subtree that a worker sends and once for the sum |
+//! | reduce | the gradient: N rounds, and (N - 1) / N of it for each subtree that a worker sends and once for the sum |
 //! | data | until images are there: by how many |
 //! | optimiser | the update, which every worker makes alike: by the parameters |
 //! | regroup | what the members lose together when one dies, by how often one does |

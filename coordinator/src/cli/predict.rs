@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::{collections::BTreeSet, fs, path::Path};
 use sumac_common::{
     scaling::{Cause, Checked, Fall, Load, Machines, Parts, Prediction, Scaling, Way},
-    spec::{ImageShape, Spec, model::Preset},
+    spec::{Device, ImageShape, Precision, Spec, model::Preset},
 };
 
 /// Measured by `make bench-scale`, for whoever has no figures of their own.
@@ -87,6 +87,9 @@ pub(super) fn predict(asked: &args::Predict) -> Result<Exit, Failure> {
             "the figures are of workers with one thread, and those of the job have {}",
             spec.what.threads
         ));
+    }
+    if spec.how.workers.device == Device::Cuda || spec.what.train.precision != Precision::F32 {
+        job_file::warn_of("the figures are of processors in f32, and the job is for cards or multiplies in fewer bits");
     }
     match asked.read.output {
         Output::Json => print_item(&report),

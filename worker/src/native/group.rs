@@ -90,12 +90,6 @@ impl Group {
     pub fn all_gather(&self, output: &Tensor, input: &Tensor) -> Result<Work, NativeError> {
         const ATTEMPT: &str = "all-gather";
         self.must_fit(ATTEMPT, self.slices(output).as_ref() == Some(&input.size()), output, input)?;
-        if self.medium == Medium::Gloo {
-            // Its own goes round a ring and copies everything twice; an exchange has one round, and copies what it sends.
-            let mut to_each = vec![1; input.dim()];
-            to_each[0] = i64::try_from(self.seat.size).unwrap_or(1);
-            return self.all_to_all(output, &input.repeat(to_each));
-        }
         // SAFETY: as in `all_to_all`.
         self.collective(ATTEMPT, &[output, input], |out| unsafe {
             abi::sumac_group_all_gather(self.raw.as_ptr(), lend(output), lend(input), out)

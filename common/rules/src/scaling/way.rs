@@ -20,15 +20,15 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// A gradient of so many bytes that is reduced: each of the others gets a slice of every subtree, and then the sum of the slice
-    /// that is added up here. What is sent at once is still sent one by one.
+    /// A gradient of so many bytes that is reduced. An all-to-all sends each of the others a slice of every subtree: one round, since
+    /// all is sent at once. An all-gather then brings the slices' sums round a ring: a round for each of the others.
     pub(super) fn of_reduction(lanes: u32, workers: u32, bytes: f64) -> Self {
         let workers = workers.min(lanes).max(1);
         let (others, subtrees) = (f64::from(workers - 1), reduce::widest(lanes, workers as usize) as f64);
         if workers == 1 {
             return Self { rounds: 0.0, bytes: 0.0 };
         }
-        Self { rounds: 2.0 * others, bytes: others / f64::from(workers) * bytes * (subtrees + 1.0) }
+        Self { rounds: 1.0 + others, bytes: others / f64::from(workers) * bytes * (subtrees + 1.0) }
     }
 
     /// Staged images that go to the guard: how many there are, then they.
