@@ -46,13 +46,13 @@ def below(pid):
     return [pid, *(found for child in started for found in below(child))]
 
 
-def held(pid):
-    """What it is called, and its peak in bytes."""
+def held(pid, figure="VmHWM"):
+    """What it is called, and its peak, or another figure of its memory, in bytes."""
     words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     status = Path(f"/proc/{pid}/status").read_text()
-    peak = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    size = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(figure))
     program = Path(words[0].decode()).name
-    return (f"{program} {words[1].decode()}", peak)
+    return (f"{program} {words[1].decode()}", size)
 
 
 def watched(*words, at):

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from memory import ENVIRONMENT, below
+from memory import ENVIRONMENT, below, held
 
 JOB = """
 name = "long"
@@ -35,15 +35,6 @@ samples_every = 500
 """
 
 
-def held(pid):
-    """What it is called, and its resident memory in bytes."""
-    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    status = Path(f"/proc/{pid}/status").read_text()
-    resident = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
-    name = f"{Path(words[0].decode()).name} {words[1].decode()}"
-    return (f"{name} {words[words.index(b'--name') + 1].decode()}" if b"--name" in words else name, resident)
-
-
 def main():
     said = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     said.add_argument("--room", type=Path, required=True, help="a folder to work in; what it holds is removed")
@@ -64,15 +55,15 @@ def main():
             time.sleep(0.1)
         for pid in below(up.pid):
             try:
-                name, resident = held(pid)
+                name, resident = held(pid, "VmRSS")
             except (FileNotFoundError, ProcessLookupError, StopIteration, IndexError):
                 continue
-            table.setdefault(name, {})[tenth] = resident
+            table.setdefault((name, pid), {})[tenth] = resident
     if up.wait() != 0:
         sys.exit(f"sumac up ended with {up.returncode}: {(room / 'log').read_text()}")
-    print("MB after steps  ", *(f"{said.steps * tenth // 10:>7}" for tenth in range(1, 11)))
-    for name, row in sorted(table.items()):
-        print(f"{name:16}", *(f"{row[tenth] / 1e6:7.1f}" if tenth in row else "      -" for tenth in range(1, 11)))
+    print("MB after steps    ", *(f"{said.steps * tenth // 10:>7}" for tenth in range(1, 11)))
+    for (name, _), row in sorted(table.items()):
+        print(f"{name:18}", *(f"{row[tenth] / 1e6:7.1f}" if tenth in row else "      -" for tenth in range(1, 11)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 //! What a worker's numbers depend on, and a small forward and backward pass whose hash stands for all that was forgotten.
 //! Refuses to know jobs.
 
-use crate::{device::Device, learner::LearnError};
-use sumac_common::{conversation::Fingerprint, spec::Precision};
+use crate::learner::LearnError;
+use sumac_common::{conversation::Fingerprint, device::Device, spec::Precision};
 
 /// Without tensors: plain f32 arithmetic of this build.
 #[cfg(not(feature = "torch"))]

@@ -11,7 +11,7 @@
 //! * [`piecework`]: the loop of a job in pieces; [`mod@refine`] and [`evaluate`]: its kinds; [`pipeline`]: what images go through;
 //!   [`share`]: a refinement without a coordinator
 //! * `downstream`: the models that learn from refined images, and the figures of such images
-//! * [`device`]: what the process computes on; [`fingerprint`]: what its numbers depend on
+//! * [`fingerprint`]: what its numbers depend on
 //! * [`examining`]: what `doctor` has it look at
 //! * [`pantry`]: a run's images; [`mailbox`] and [`session`]: the coordinator's word
 //!
@@ -23,7 +23,6 @@ pub mod board;
 pub mod bytes;
 mod calibrating;
 pub mod checkpoints;
-pub mod device;
 #[cfg(feature = "torch")]
 pub mod downstream;
 pub mod durable;

@@ -17,11 +17,11 @@ use std::{
 };
 use sumac_common::{
     conversation::{Incarnation, Seat},
+    device::{Device, Wanted},
     ids::{NodeId, WorkerId},
 };
 use sumac_data::{freeze::cache_folder, storage::Roots};
 use sumac_worker::{
-    device::{Device, Wanted},
     examining::{Examiner, host_name},
     faults::Faults,
     fingerprint,

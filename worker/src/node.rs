@@ -20,12 +20,12 @@ use std::{
     thread::available_parallelism,
     time::Duration,
 };
-use sumac_common::restart;
-use sumac_proto::v1::{DiedRequest, operator_client::OperatorClient};
-use sumac_worker::{
+use sumac_common::{
     device::{Device, Wanted},
-    vitals,
+    restart,
 };
+use sumac_proto::v1::{DiedRequest, operator_client::OperatorClient};
+use sumac_worker::vitals;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, ChildStderr, Command},
@@ -65,20 +65,21 @@ pub(super) fn run(args: NodeArgs) -> Result<(), Ending> {
 /// Until all workers have left, or one cannot run here.
 async fn keep(args: NodeArgs) -> Result<(), Ending> {
     let mut signals = Signals::listen().map_err(|error| ending(RESTART_ME)(&error))?;
-    let cards = cards(args.place.device.device).await;
+    let wanted = args.place.device.device;
+    let cards = cards(wanted).await;
     let count = args.workers.unwrap_or_else(|| if cards > 0 { cards } else { pairs_of_cores() });
     if cards > 0 && count > cards {
         let why =
             format!("{count} workers were asked for, and there is a card for {cards}: two on one cannot be connected");
         return Err(ending(USAGE)(&why));
     }
-    let line = Arc::new(CommandLine::new(args.place, cards)?);
+    let line = Arc::new(CommandLine::new(args.place)?);
     let name = args.name.unwrap_or_else(|| line.node.clone());
     info!(node = line.node, workers = count, coordinator = line.coordinator, "starting");
     let (ask, asked) = watch::channel(false);
     let mut wards = JoinSet::new();
     for number in 0..count {
-        let device = line.device_of(number);
+        let device = device_of(number, wanted, cards);
         let ward = Ward { name: format!("{name}-{number}").into(), device, line: Arc::clone(&line) };
         wards.spawn(ward.raise(asked.clone()));
     }
@@ -124,6 +125,14 @@ async fn cards(wanted: Wanted) -> u32 {
     asked.ok().and_then(|said| String::from_utf8_lossy(&said.stdout).trim().parse().ok()).unwrap_or(0)
 }
 
+/// What the worker of this number computes on: where there are cards each has one of its own.
+fn device_of(number: u32, wanted: Wanted, cards: u32) -> Wanted {
+    match wanted {
+        Wanted::Auto | Wanted::Cuda if cards > 0 => Wanted::That(Device::Cuda(number)),
+        wanted => wanted,
+    }
+}
+
 /// On the processor a worker has two cores.
 fn pairs_of_cores() -> u32 {
     available_parallelism().map_or(1, |cores| u32::try_from(cores.get() / 2).unwrap_or(1)).max(1)
@@ -135,15 +144,13 @@ struct CommandLine {
     node: String,
     coordinator: String,
     rest: Vec<OsString>,
-    device: Wanted,
-    cards: u32,
 }
 
 impl CommandLine {
-    fn new(place: Place, cards: u32) -> Result<Self, Ending> {
+    fn new(place: Place) -> Result<Self, Ending> {
         // Once, for all workers to come: the path of a program that was replaced since leads nowhere.
         let program = env::current_exe().map_err(|error| ending(NOT_AS_IT_IS)(&error))?;
-        let Place { coordinator, node, host, cache, data_roots, grace, device, .. } = place;
+        let Place { coordinator, node, host, cache, data_roots, grace, .. } = place;
         let mut rest: Vec<OsString> = vec!["--grace".into(), grace.to_string().into()];
         if let Some(host) = host {
             rest.extend(["--host".into(), host.to_string().into()]);
@@ -155,18 +162,7 @@ impl CommandLine {
             rest.extend(["--data-root".into(), root.into()]);
         }
         rest.push(format!("--die-with-parent={}", std::process::id()).into());
-        let node = node.unwrap_or_else(host_name);
-        Ok(Self { program, node, coordinator, rest, device: device.device, cards })
-    }
-}
-
-impl CommandLine {
-    /// What the worker of this number computes on: each has a card of its own.
-    fn device_of(&self, number: u32) -> Wanted {
-        match self.device {
-            Wanted::Auto | Wanted::Cuda if self.cards > 0 => Wanted::That(Device::Cuda(number)),
-            wanted => wanted,
-        }
+        Ok(Self { program, node: node.unwrap_or_else(host_name), coordinator, rest })
     }
 }
 
@@ -223,7 +219,7 @@ impl Ward {
 
     /// In a process group of its own: ctrl-C is for the node, which asks its workers in turn.
     fn start(&self, start: u64) -> io::Result<Child> {
-        let CommandLine { program, node, coordinator, rest, .. } = &*self.line;
+        let CommandLine { program, node, coordinator, rest } = &*self.line;
         let mut command = Command::new(program);
         command
             .args(["run", "--name", &self.name, "--node", node, "--coordinator", coordinator])

@@ -2,13 +2,12 @@
 //! shard publishes it; what was published is not done again. Refuses to know who seals.
 
 use crate::{
-    device::Device,
     fingerprint,
     learner::LearnError,
     pipeline::{self, Crew, Limits, News, Pipeline, PipelineError},
 };
 use std::{path::Path, str::FromStr, thread};
-use sumac_common::{leases::Shard, refinement::Refinement, spec::Precision};
+use sumac_common::{device::Device, leases::Shard, refinement::Refinement, spec::Precision};
 use sumac_data::refined::{self, Input, RefinedError};
 use tracing::{info, warn};
 

@@ -7,7 +7,6 @@
 use crate::{
     calibrating,
     checkpoints::{CheckpointError, Checkpoints},
-    device::Device,
     entering::Damaged,
     faults::{Faults, Point},
     history::{Staged, Write},
@@ -30,6 +29,7 @@ use std::{
 use sumac_common::{
     checkpoint::{self, RunId},
     conversation::{Beat, Doing, Fingerprint, Leaving, Opening, Readiness, SlowWorker},
+    device::Device,
     entry::Apart,
     ids::{Digest, JobId, Lane, Rank, Step, WorkerId},
     lanes,

@@ -3,7 +3,7 @@
 //! Every decision Sumac takes is a function of (state, event, now, seed) in this crate; the coordinator and the
 //! workers carry out what is decided here and decide nothing themselves. Read it to know what a run *is*:
 //!
-//! * [`ids`]: the names of things; [`spec`]: a job file, read and checked
+//! * [`ids`], [`device`]: the names of things; [`spec`]: a job file, read and checked
 //! * [`random`]: chance as a function of (seed, stream, lane, step)
 //! * [`lanes`], [`order`], [`history`], [`schedule`], [`reduce`], [`losses`]: what a step eats and how it is added up
 //! * [`conversation`], [`cluster`], [`member`], [`entry`]: who takes part, and how a run survives them
@@ -27,6 +27,7 @@ pub mod calibration;
 pub mod checkpoint;
 pub mod cluster;
 pub mod conversation;
+pub mod device;
 pub mod entry;
 pub mod evaluation;
 pub mod examination;

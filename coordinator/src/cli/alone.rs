@@ -13,6 +13,7 @@ use std::{
     path::PathBuf,
     thread::available_parallelism,
 };
+use sumac_common::device::Wanted;
 
 /// How it ended.
 pub(super) enum Alone<T> {
@@ -24,7 +25,7 @@ pub(super) enum Alone<T> {
 }
 
 /// One per card, or else one per two cores, if nothing else is said.
-pub(super) fn count(workers: Option<u32>, device: Option<&str>) -> u32 {
+pub(super) fn count(workers: Option<u32>, device: Option<Wanted>) -> u32 {
     let by_cores = || available_parallelism().map_or(1, |cores| cores.get() / 2).max(1);
     match node::cards(device) {
         0 => workers.unwrap_or_else(|| u32::try_from(by_cores()).unwrap_or(1)),

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 use sumac_common::{
+    device::Wanted,
     logging::Level,
     spec::{ImageShape, model::Preset},
     sweep::Axis,
@@ -388,9 +389,9 @@ pub struct Up {
     /// How many workers [default: one per card, else one per 2 cores, at most as many as the job wants; 2 for --demo]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub workers: Option<u32>,
-    /// What the workers compute on: auto (cards, where there are any), cpu or cuda
-    #[arg(long, value_name = "DEVICE", value_parser = device, default_value = "auto", env = "SUMAC_DEVICE")]
-    pub device: String,
+    /// What the workers compute on: auto (cards, where there are any), cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t, env = "SUMAC_DEVICE")]
+    pub device: Wanted,
     /// Change a value of the job, such as train.lambda=0.2
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub overrides: Vec<Override>,
@@ -403,17 +404,6 @@ pub struct Up {
     /// Allow --listen beyond this machine, unencrypted
     #[arg(long, env = "SUMAC_INSECURE")]
     pub insecure: bool,
-}
-
-/// As `sumac-worker` takes it.
-fn device(text: &str) -> Result<String, String> {
-    let is_card = text.strip_prefix("cuda:").is_some_and(|card| card.parse::<u32>().is_ok());
-    let is_one = is_card || ["auto", "cpu", "cuda"].contains(&text);
-    if is_one {
-        Ok(text.to_owned())
-    } else {
-        Err("write auto, cpu, cuda or cuda:N, with N the card's number from 0".to_owned())
-    }
 }
 
 #[derive(Debug, clap::Args)]

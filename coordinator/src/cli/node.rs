@@ -10,6 +10,7 @@ use std::{
     process::{ExitStatus, Stdio},
     time::Duration,
 };
+use sumac_common::device::{Device, Wanted};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader},
     process::{Child, Command},
@@ -40,7 +41,7 @@ impl Node {
     pub(super) fn start(
         program: &Path,
         workers: u32,
-        device: Option<&str>,
+        device: Option<Wanted>,
         verbose: bool,
         coordinator: &str,
     ) -> Result<Self, Failure> {
@@ -48,7 +49,7 @@ impl Node {
         command
             .args(["node", "--workers", &workers.to_string(), "--name", NAME, "--coordinator", coordinator])
             .arg(format!("--die-with-parent={}", std::process::id()))
-            .args(device.iter().flat_map(|device| ["--device", device]))
+            .args(device.into_iter().flat_map(|device| ["--device".to_owned(), device.to_string()]))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -142,10 +143,13 @@ pub(super) fn worker_program() -> Result<PathBuf, Failure> {
 
 /// How many cards workers of this machine would compute on. Only they know libtorch, so one of them is asked, where there is a driver.
 /// `device`: as on the command line, or else as the environment says.
-pub(super) fn cards(device: Option<&str>) -> u32 {
-    let device = device.map_or_else(|| env::var("SUMAC_DEVICE").unwrap_or_default(), str::to_owned);
-    if device == "cpu" || !Path::new(DRIVER).exists() {
-        return 0;
+pub(super) fn cards(device: Option<Wanted>) -> u32 {
+    let in_environment = || env::var("SUMAC_DEVICE").ok()?.parse().ok();
+    match device.or_else(in_environment).unwrap_or_default() {
+        _ if !Path::new(DRIVER).exists() => return 0,
+        Wanted::That(Device::Cpu) => return 0,
+        Wanted::That(Device::Cuda(_)) => return 1,
+        Wanted::Auto | Wanted::Cuda => {}
     }
     let asked =
         worker_program().ok().and_then(|program| std::process::Command::new(program).arg("cards").output().ok());

@@ -2,6 +2,7 @@
 
 use super::{
     args::{self, Output, Override},
+    data::word,
     failure::{Exit, Failure},
     job_file,
     render::{Cell, counted, figure, grouped, print_item, say, table_within, terminal_width},
@@ -111,17 +112,13 @@ fn job(asked: &args::Predict) -> Result<Spec, Failure> {
         return job_file::read(file, &overrides, None);
     }
     let preset = asked.preset.unwrap_or(Preset::PaperEyes);
-    let named = word(preset);
+    let named = word(&preset);
     // Longer than any pre-training: what is asked about is the cycles behind it.
     let text = format!(
         "name = \"any\"\nmodel.preset = \"{named}\"\n[data]\nsynthetic = \"synthetic\"\nreal = \"real\"\n\
          [train]\nsteps = 1_000_000\n"
     );
     job_file::check(&format!("a job of {named}"), &text, &overrides, None)
-}
-
-fn word(preset: Preset) -> String {
-    serde_json::to_value(preset).ok().and_then(|word| Some(word.as_str()?.to_owned())).unwrap_or_default()
 }
 
 /// The figures, and where they are from.
@@ -231,7 +228,7 @@ impl Report {
             "job",
             format!(
                 "{}, {}; batch {} = {} x {}; cycles of {k_refiner} + {k_discriminator} updates",
-                word(*preset),
+                word(preset),
                 shape(image),
                 grouped((*batch).into()),
                 counted((*lanes).into(), "lane"),
@@ -242,7 +239,7 @@ impl Report {
         say("measured", format!("{machine}; {} ({from})", counted((*cores).into(), "core")));
         let by_arithmetic = *preset != self.measured.preset || *image != self.measured.image;
         if by_arithmetic {
-            let was = format!("{}, {}", word(self.measured.preset), shape(&self.measured.image));
+            let was = format!("{}, {}", word(&self.measured.preset), shape(&self.measured.image));
             say("", format!("with {was}: this job's lanes are taken to go with their arithmetic"));
         }
         let speed = if *us_per_byte > 0.0 {
@@ -312,7 +309,7 @@ impl Report {
                 format!(
                     "{} on one machine, {} at a batch of {batch}: {:.2} s a cycle predicted, {:.2} s measured, {:+.0}%",
                     counted((*workers).into(), "worker"),
-                    word(*preset),
+                    word(preset),
                     predicted_us / 1e6,
                     measured_us / 1e6,
                     // Without the sign of what rounds to nothing.

@@ -31,10 +31,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use sumac_common::{
-    cluster::Presence,
-    spec::{Device, Spec},
-};
+use sumac_common::{cluster::Presence, device::Wanted, spec::Spec};
 use sumac_proto::v1;
 use tokio::time::{Instant, timeout};
 
@@ -53,8 +50,11 @@ pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
     };
     let mut signals = Signals::new()?;
     let program = worker_program()?;
-    let device = device(&args, spec.as_ref());
-    let count = worker_count(&args, &device, spec.as_ref());
+    let device = match (&spec, args.device) {
+        (Some(spec), Wanted::Auto) => spec.how.workers.device.into(),
+        (_, said) => said,
+    };
+    let count = worker_count(&args, device, spec.as_ref());
     if let Some(spec) = &mut spec {
         // There will be no others: the job neither waits for more nor asks for more than there are.
         let workers = &mut spec.how.workers;
@@ -69,7 +69,7 @@ pub(super) async fn up(args: args::Up, verbose: bool) -> Result<Exit, Failure> {
     let board = Arc::new(Board::default());
     coordinator.mount(routes(board.clone()));
     let reach = Reach { coordinator: Some(dialled.url.clone()) };
-    let mut node = match Node::start(&program, count, Some(&device), verbose, &dialled.url) {
+    let mut node = match Node::start(&program, count, Some(device), verbose, &dialled.url) {
         Ok(node) => node,
         Err(failure) => {
             stand::stop(coordinator).await?;
@@ -148,18 +148,8 @@ async fn the_job(args: &args::Up) -> Result<Option<Job>, Failure> {
     Ok(Some(job))
 }
 
-/// What was said on the command line, or else in the job.
-fn device(args: &args::Up, spec: Option<&Spec>) -> String {
-    let in_job = match spec.map(|spec| spec.how.workers.device) {
-        Some(Device::Cpu) => "cpu",
-        Some(Device::Cuda) => "cuda",
-        Some(Device::Auto) | None => "auto",
-    };
-    if args.device == "auto" { in_job.to_owned() } else { args.device.clone() }
-}
-
 /// One per card, else one per two cores, if nothing else is said; never more than the job can use.
-fn worker_count(args: &args::Up, device: &str, spec: Option<&Spec>) -> u32 {
+fn worker_count(args: &args::Up, device: Wanted, spec: Option<&Spec>) -> u32 {
     let wanted = alone::count(args.workers.or(args.demo.then_some(DEMO_WORKERS)), Some(device));
     let most = spec.map_or(u32::MAX, |spec| spec.how.workers.max.max(1));
     if args.workers.is_some_and(|workers| workers > most) {

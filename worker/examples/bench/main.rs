@@ -10,10 +10,10 @@ mod scene;
 use anyhow::Context;
 use clap::Parser;
 use cycles::{STEPS, Track};
-use parts::{Member, Parts};
+use parts::{Figures, Member};
 use probe::Probe;
 use rival::Rivals;
-use scene::Scene;
+use scene::{LANES, Scene};
 use serde::Serialize;
 use std::{
     env, fs,
@@ -22,9 +22,6 @@ use std::{
 };
 use sumac_common::arithmetic::Work;
 use sumac_worker::native::{self, Facts};
-
-/// Of every run.
-const LANES: u32 = 8;
 
 /// So many processes of so many threads each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -98,7 +95,7 @@ fn main() -> anyhow::Result<()> {
     native::determinism::require()?;
     let length = Duration::try_from_secs_f64(args.seconds).context("--seconds")?;
     if let Some(member) = args.member {
-        return member.work(LANES);
+        return member.work();
     }
     if let (Some(probe), [scene, ..]) = (args.probe, &args.scenes[..]) {
         return probe.work(*scene, length);
@@ -113,9 +110,9 @@ fn main() -> anyhow::Result<()> {
         None => env::current_exe()?.parent().context("this program lies nowhere")?.with_file_name("sumac"),
     };
     if args.parts {
-        let parts = Parts::measure(&machine.cpu, &sumac, args.python.as_deref(), args.cycles as usize)?;
-        print!("{}", parts.text());
-        return args.into.as_deref().map_or(Ok(()), |folder| parts.write(folder));
+        let figures = Figures::measure(&machine.cpu, &sumac, args.python.as_deref(), args.cycles as usize)?;
+        print!("{}", figures.text());
+        return args.into.as_deref().map_or(Ok(()), |folder| figures.write(folder));
     }
     let tables =
         args.scenes.iter().map(|scene| Table::of(*scene, &args, &sumac, length)).collect::<anyhow::Result<Vec<_>>>()?;

@@ -7,7 +7,7 @@ use crate::{
     cycles::{STEPS, Track},
     median,
     probe::noise,
-    scene::Scene,
+    scene::{LANES, Scene},
 };
 use anyhow::{Context, anyhow, ensure};
 use serde::{Deserialize, Serialize};
@@ -18,17 +18,18 @@ use std::{
     process::{Command, Stdio},
     str::FromStr,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use sumac_common::{
     conversation::{Basis, Opening, Place, SoFar},
+    device::Device,
     ids::{ContentId, Generation, JobId, Lane, Rank, Step, WorkerId},
     lanes, reduce,
+    scaling::{Exchange, LaneTimes, Measured, Parts},
     schedule::{Phase, Progress, Schedule},
     spec::Spec,
 };
 use sumac_worker::{
-    device::Device,
     learner::{Images, Learner, Meal},
     link::{Dial, Ear, Link, c10d::GroupDial},
     native::Store,
@@ -43,58 +44,15 @@ const BYTES: [usize; 5] = [4_096, 303_624, 1_184_516, 9_476_128, 59_225_800];
 const WORKERS: [usize; 3] = [2, 3, 4];
 const TIMES: usize = 30;
 
-/// As `sumac predict` reads it.
+/// The parts as `sumac predict` reads them, and what they are held against here.
 #[derive(Serialize)]
-pub(crate) struct Parts {
-    machine: String,
-    cores: usize,
-    image: ImageSize,
-    preset: &'static str,
-    batch: u32,
-    lanes: u32,
-    refiner_parameters: usize,
-    discriminator_parameters: usize,
-    lane: LaneTimes,
-    /// While all cores do the same.
-    lane_busy: LaneTimes,
-    data_us: f64,
-    optimiser_us: f64,
-    reductions: Vec<Moved>,
-    guards: Vec<Moved>,
-    regroup_us: f64,
-    cycles: Vec<Cycle>,
+pub(crate) struct Figures {
+    #[serde(flatten)]
+    parts: Parts,
     /// One cycle of one worker whose batch is one lane: what the order of addition costs.
     one_lane_us: f64,
     /// PyTorch's all-reduce over Gloo.
-    plain: Vec<Moved>,
-}
-
-#[derive(Serialize)]
-struct ImageSize {
-    channels: u32,
-    height: u32,
-    width: u32,
-}
-
-#[derive(Serialize)]
-struct LaneTimes {
-    refiner_us: f64,
-    discriminator_us: f64,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Moved {
-    workers: usize,
-    bytes: usize,
-    us: f64,
-    #[serde(default)]
-    busy: bool,
-}
-
-#[derive(Serialize)]
-struct Cycle {
-    workers: usize,
-    us: f64,
+    plain: Vec<Exchange>,
 }
 
 /// One of several processes that are measured together.
@@ -119,8 +77,8 @@ impl FromStr for Member {
 /// What one of them says of all: each call ends for all at once.
 #[derive(Default, Serialize, Deserialize)]
 struct Told {
-    reductions: Vec<Moved>,
-    guards: Vec<Moved>,
+    reductions: Vec<Exchange>,
+    guards: Vec<Exchange>,
 }
 
 struct Nobody;
@@ -133,7 +91,7 @@ impl Ear for Nobody {
 
 impl Member {
     /// The other side of [`together`].
-    pub(crate) fn work(self, lanes: u32) -> anyhow::Result<()> {
+    pub(crate) fn work(self) -> anyhow::Result<()> {
         let Self { rank, size, store } = self;
         let name = |rank: usize| WorkerId(format!("w{rank}"));
         let opening = Opening {
@@ -146,29 +104,29 @@ impl Member {
         let mut link: Box<dyn Link<Gradient>> = GroupDial::at(HERE, Device::Cpu)
             .form(&opening, &name(rank), &Nobody)
             .map_err(|why| anyhow!("forming a group: {why:?}"))?;
-        let subtrees = reduce::subtrees(lanes::owned(lanes, size, Rank(rank as u32)), lanes).len();
+        let subtrees = reduce::subtrees(lanes::owned(LANES, size, Rank(rank as u32)), LANES).len();
         let mut told = Told::default();
+        let exchange = |bytes: usize, us: f64| Exchange { workers: size as u32, bytes: bytes as u64, us, busy: false };
         for bytes in BYTES {
-            let mut times = Vec::new();
-            for _ in 0..TIMES {
+            let us = median_us(|| {
                 let part = || Gradient(Tensor::ones([(bytes / 4) as i64], (Kind::Float, tch::Device::Cpu)));
                 let parts = (0..subtrees).map(|_| part()).collect();
                 link.gather(&[], &Nobody)?;
                 let begun = Instant::now();
-                link.reduce(lanes, parts, &mut |_| vec![0; 256], &Nobody)?;
-                times.push(begun.elapsed().as_secs_f64() * 1e6);
-            }
-            told.reductions.push(Moved { workers: size, bytes, us: median(&times), busy: false });
+                link.reduce(LANES, parts, &mut |_| vec![0; 256], &Nobody)?;
+                Ok(begun.elapsed())
+            })?;
+            told.reductions.push(exchange(bytes, us));
         }
         for bytes in &BYTES[..4] {
-            let (staged, mut times) = (vec![0; *bytes], Vec::new());
-            for _ in 0..TIMES {
+            let staged = vec![0; *bytes];
+            let us = median_us(|| {
                 link.gather(&[], &Nobody)?;
                 let begun = Instant::now();
                 link.pass_on(&staged, &Nobody)?;
-                times.push(begun.elapsed().as_secs_f64() * 1e6);
-            }
-            told.guards.push(Moved { workers: size, bytes: *bytes, us: median(&times), busy: false });
+                Ok(begun.elapsed())
+            })?;
+            told.guards.push(exchange(*bytes, us));
         }
         if rank == 0 {
             println!("{}", serde_json::to_string(&told)?);
@@ -200,7 +158,7 @@ fn together(size: usize) -> anyhow::Result<Told> {
 }
 
 /// PyTorch's all-reduce of as many bytes.
-fn plain(python: &Path) -> anyhow::Result<Vec<Moved>> {
+fn plain(python: &Path) -> anyhow::Result<Vec<Exchange>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../benches/reduce.py");
     let list = |numbers: &[usize]| numbers.iter().map(usize::to_string).collect::<Vec<_>>();
     let mut command = Command::new(python);
@@ -210,17 +168,17 @@ fn plain(python: &Path) -> anyhow::Result<Vec<Moved>> {
     serde_json::from_slice(&done.stdout).context("what PyTorch said")
 }
 
-impl Parts {
+impl Figures {
     pub(crate) fn measure(machine: &str, sumac: &Path, python: Option<&Path>, cycles: usize) -> anyhow::Result<Self> {
         let scene = Scene::Eyes;
         let spec = scene.spec()?;
         let what = &spec.what;
         let cores = thread::available_parallelism()?.get();
         eprintln!("lanes");
-        let lane = LaneTimes::measure(&spec)?;
-        let lane_busy = LaneTimes::measure_busy(&spec, cores)?;
+        let lane = lane_times(&spec)?;
+        let lane_busy = Some(lane_times_busy(&spec, cores)?);
         let data_us = data_us(scene)?;
-        let optimiser_us = optimiser_us(&mut SimGan::new(&spec)?)?;
+        let optimiser_us = optimiser_us(&spec)?;
         let (mut reductions, mut guards, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
         for size in WORKERS {
             eprintln!("calls among {size}");
@@ -233,22 +191,22 @@ impl Parts {
         for workers in [1, 2, 4] {
             eprintln!("cycles of {workers}");
             let run = track.run(Setup { workers, threads: 1 }, what.train.lanes, cycles)?;
-            seconds.push(Cycle { workers, us: median(&run.seconds) * 1e6 });
+            seconds.push(Measured { workers: workers as u32, us: median(&run.seconds) * 1e6 });
         }
         eprintln!("cycles of one lane");
         let one_lane = track.run(Setup { workers: 1, threads: 1 }, 1, cycles)?;
         eprintln!("a death");
         let regroup_us = track.regroups()?.as_secs_f64() * 1e6;
         let image = what.data.image;
-        Ok(Self {
+        let parts = Parts {
             machine: machine.to_owned(),
-            cores,
-            image: ImageSize { channels: image.channels, height: image.height, width: image.width },
-            preset: "paper-eyes",
+            cores: cores as u32,
+            image,
+            preset: what.model.preset,
             batch: what.train.batch,
             lanes: what.train.lanes,
-            refiner_parameters: what.model.refiner.parameters(image.channels),
-            discriminator_parameters: what.model.discriminator.parameters(image.channels),
+            refiner_parameters: what.model.refiner.parameters(image.channels) as u64,
+            discriminator_parameters: what.model.discriminator.parameters(image.channels) as u64,
             lane,
             lane_busy,
             data_us,
@@ -257,9 +215,8 @@ impl Parts {
             guards,
             regroup_us,
             cycles: seconds,
-            one_lane_us: median(&one_lane.seconds) * 1e6,
-            plain,
-        })
+        };
+        Ok(Self { parts, one_lane_us: median(&one_lane.seconds) * 1e6, plain })
     }
 
     pub(crate) fn write(&self, folder: &Path) -> anyhow::Result<()> {
@@ -270,18 +227,19 @@ impl Parts {
 
     /// As Markdown.
     pub(crate) fn text(&self) -> String {
+        let Parts { machine, cores, lanes, reductions, guards, cycles, regroup_us, .. } = &self.parts;
         let mut text = format!(
-            "# What workers need for each other\n\nWritten by `make bench-scale`; {}, {} cores. The reduction is the exact one of a run of {} lanes, \
+            "# What workers need for each other\n\nWritten by `make bench-scale`; {machine}, {cores} cores. The reduction is the exact one of a run of {lanes} lanes, \
              with its tails;\nbeside it Gloo's plain all-reduce of as many bytes in PyTorch. Medians of {TIMES}, in milliseconds, nobody \
              computing. The bytes of\nthe paper's refiner for eyes are {}, those of its discriminator {}.\n\n",
-            self.machine, self.cores, self.lanes, BYTES[2], BYTES[1]
+            BYTES[2], BYTES[1]
         );
         text += "| workers | bytes | reduction | plain all-reduce | over it | of a step | staged images to the guard |\n|---|---|---|---|---|---|---|\n";
-        for Moved { workers, bytes, us, .. } in &self.reductions {
+        for Exchange { workers, bytes, us, .. } in reductions {
             let among =
-                |moved: &[Moved]| moved.iter().find(|it| it.workers == *workers && it.bytes == *bytes).map(|it| it.us);
-            let (plain, guard) = (among(&self.plain), among(&self.guards));
-            let step = self.cycles.iter().find(|cycle| cycle.workers == *workers).map(|cycle| cycle.us / STEPS as f64);
+                |all: &[Exchange]| all.iter().find(|it| it.workers == *workers && it.bytes == *bytes).map(|it| it.us);
+            let (plain, guard) = (among(&self.plain), among(guards));
+            let step = cycles.iter().find(|cycle| cycle.workers == *workers).map(|cycle| cycle.us / STEPS as f64);
             let cell = |value: Option<f64>, digits: usize, unit: &str| {
                 value.map_or(String::new(), |value| format!("{value:.digits$}{unit}"))
             };
@@ -294,45 +252,53 @@ impl Parts {
                 cell(guard.map(|us| us / 1e3), 2, ""),
             );
         }
-        let alone = self.cycles.first().map_or(f64::NAN, |cycle| cycle.us);
+        let alone = cycles.first().map_or(f64::NAN, |cycle| cycle.us);
         text += &format!(
             "\nA cycle of one worker takes {:.2} s in {} lanes and {:.2} s in one: exactness costs {:+.1}% of it. From a death to the next \
              step of the\nothers, or to the one with its successor, whatever is longer: {:.0} ms beside the step itself.\n",
             alone / 1e6,
-            self.lanes,
+            lanes,
             self.one_lane_us / 1e6,
             100.0 * (alone / self.one_lane_us - 1.0),
-            self.regroup_us / 1e3,
+            regroup_us / 1e3,
         );
         text
     }
 }
 
-impl LaneTimes {
-    fn measure(spec: &Spec) -> anyhow::Result<Self> {
-        let mut simgan = SimGan::new(spec)?;
-        Ok(Self {
-            refiner_us: lane_us(&mut simgan, spec, Phase::Refiner)?,
-            discriminator_us: lane_us(&mut simgan, spec, Phase::Discriminator)?,
-        })
-    }
+/// The median of several times, in microseconds.
+fn median_us(mut once: impl FnMut() -> anyhow::Result<Duration>) -> anyhow::Result<f64> {
+    let times = (0..TIMES).map(|_| Ok(once()?.as_secs_f64() * 1e6));
+    Ok(median(&times.collect::<anyhow::Result<Vec<_>>>()?))
+}
 
-    /// On each core, at once: their mean.
-    fn measure_busy(spec: &Spec, cores: usize) -> anyhow::Result<Self> {
-        let on_core = || {
-            tch::set_num_threads(1);
-            Self::measure(spec)
-        };
-        let all = thread::scope(|scope| {
-            let threads: Vec<_> = (0..cores).map(|_| scope.spawn(on_core)).collect();
-            let measured = threads
-                .into_iter()
-                .map(|thread| thread.join().map_err(|_| anyhow!("a thread that computes panicked"))?);
-            measured.collect::<anyhow::Result<Vec<_>>>()
-        })?;
-        let mean = |of: fn(&Self) -> f64| all.iter().map(of).sum::<f64>() / cores as f64;
-        Ok(Self { refiner_us: mean(|lane| lane.refiner_us), discriminator_us: mean(|lane| lane.discriminator_us) })
-    }
+fn lane_times(spec: &Spec) -> anyhow::Result<LaneTimes> {
+    let mut simgan = SimGan::new(spec)?;
+    let mut of = |phase: Phase| {
+        let meal = meal(spec, phase);
+        median_us(|| {
+            let begun = Instant::now();
+            simgan.chew(&meal)?;
+            Ok(begun.elapsed())
+        })
+    };
+    Ok(LaneTimes { refiner_us: of(Phase::Refiner)?, discriminator_us: of(Phase::Discriminator)? })
+}
+
+/// On each core, at once: their mean.
+fn lane_times_busy(spec: &Spec, cores: usize) -> anyhow::Result<LaneTimes> {
+    let on_core = || {
+        tch::set_num_threads(1);
+        lane_times(spec)
+    };
+    let all = thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(on_core)).collect();
+        let measured =
+            threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a thread that computes panicked"))?);
+        measured.collect::<anyhow::Result<Vec<_>>>()
+    })?;
+    let mean = |of: fn(&LaneTimes) -> f64| all.iter().map(of).sum::<f64>() / cores as f64;
+    Ok(LaneTimes { refiner_us: mean(|lane| lane.refiner_us), discriminator_us: mean(|lane| lane.discriminator_us) })
 }
 
 /// Until a step's images are there, which were fetched while the step before was computed.
@@ -345,22 +311,21 @@ fn data_us(scene: Scene) -> anyhow::Result<f64> {
     }
     let mut pantry = Pantry::stock(&data, folder.path(), 0, &|_, _, _| {})?;
     let schedule = Schedule::new(&spec.what.train, pantry.synthetic_len(), pantry.real_len())?;
-    let (progress, train, mut times) = (Progress::default(), &spec.what.train, Vec::new());
-    let mut simgan = SimGan::new(&spec)?;
-    for step in (0..10).map(Step) {
-        let plan = schedule.plan(step, &progress);
-        let plans: Vec<_> = (0..train.lanes).map(|lane| schedule.lane(&plan, &progress, Lane(lane))).collect();
+    let (progress, mut simgan, meal) = (Progress::default(), SimGan::new(&spec)?, meal(&spec, Phase::Refiner));
+    let mut steps = (0..).map(Step);
+    median_us(|| {
+        let plan = schedule.plan(steps.next().unwrap_or_default(), &progress);
+        let plans: Vec<_> = (0..LANES).map(|lane| schedule.lane(&plan, &progress, Lane(lane))).collect();
         pantry.expect(plans.clone());
-        lane_us(&mut simgan, &spec, Phase::Discriminator)?;
+        simgan.chew(&meal)?;
         let begun = Instant::now();
         pantry.take(&plans)?;
-        times.push(begun.elapsed().as_secs_f64() * 1e6);
-    }
-    Ok(median(&times))
+        Ok(begun.elapsed())
+    })
 }
 
-/// One lane's forward and backward pass.
-fn lane_us(simgan: &mut SimGan, spec: &Spec, phase: Phase) -> anyhow::Result<f64> {
+/// What a lane eats.
+fn meal(spec: &Spec, phase: Phase) -> Meal {
     let (train, image) = (&spec.what.train, spec.what.data.image);
     let each = (train.batch / train.lanes) as usize;
     let some = |n: usize| Images { ids: vec![ContentId::default(); n], pixels: noise(n * image.len()) };
@@ -368,23 +333,21 @@ fn lane_us(simgan: &mut SimGan, spec: &Spec, phase: Phase) -> anyhow::Result<f64
         Phase::Discriminator => (some(each / 2), some(each / 2), some(each)),
         _ => (some(each), Images::default(), Images::default()),
     };
-    let meal = Meal { step: Step(0), phase, lane: Lane(0), synthetic, real, history, keep: 0 };
-    let mut times = Vec::new();
-    for _ in 0..TIMES {
-        let begun = Instant::now();
-        simgan.chew(&meal)?;
-        times.push(begun.elapsed().as_secs_f64() * 1e6);
-    }
-    Ok(median(&times))
+    Meal { step: Step(0), phase, lane: Lane(0), synthetic, real, history, keep: 0 }
 }
 
-fn optimiser_us(simgan: &mut SimGan) -> anyhow::Result<f64> {
-    let gradient = simgan.zero(Phase::Refiner);
-    let mut times = Vec::new();
-    for _ in 0..TIMES {
-        let begun = Instant::now();
-        simgan.apply(Phase::Refiner, Step(0), &gradient)?;
-        times.push(begun.elapsed().as_secs_f64() * 1e6);
-    }
-    Ok(median(&times))
+/// A mean over the updates of a cycle.
+fn optimiser_us(spec: &Spec) -> anyhow::Result<f64> {
+    let (train, mut simgan) = (&spec.what.train, SimGan::new(spec)?);
+    let mut of = |phase: Phase| {
+        let gradient = simgan.zero(phase);
+        median_us(|| {
+            let begun = Instant::now();
+            simgan.apply(phase, Step(0), &gradient)?;
+            Ok(begun.elapsed())
+        })
+    };
+    let [refiner, discriminator] = [train.k_refiner, train.k_discriminator].map(f64::from);
+    let all = refiner * of(Phase::Refiner)? + discriminator * of(Phase::Discriminator)?;
+    Ok(all / (refiner + discriminator))
 }

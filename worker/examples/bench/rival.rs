@@ -1,7 +1,12 @@
 //! The same training in PyTorch: `benches/simgan.py`, started in the Python that it needs. Before it is measured it shows that it
 //! computes the same: the losses of one cycle from weights and images that it is given. Knows nothing of how it is written.
 
-use crate::{Setup, cycles::Run, probe::noise, scene::Scene};
+use crate::{
+    Setup,
+    cycles::Run,
+    probe::noise,
+    scene::{LANES, Scene},
+};
 use anyhow::{Context, ensure};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -154,12 +159,11 @@ impl Given {
 
 /// Two of each of the steps of a cycle.
 fn losses(simgan: &mut SimGan, images: &Given) -> anyhow::Result<[[f64; 2]; 3]> {
-    const LANES: usize = 8;
     let mut told = [[0.0; 2]; 3];
     for (phase, told) in [Phase::Refiner, Phase::Refiner, Phase::Discriminator].into_iter().zip(&mut told) {
         let (mut gradient, mut sums) = (simgan.zero(phase), Losses::default());
-        for lane in 0..LANES {
-            let portion = simgan.chew(&images.meal(phase, lane, LANES))?;
+        for lane in 0..LANES as usize {
+            let portion = simgan.chew(&images.meal(phase, lane, LANES as usize))?;
             gradient = sumac_worker::learner::Sum::plus(gradient, portion.sum);
             sums = sums + portion.losses;
         }

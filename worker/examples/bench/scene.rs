@@ -10,6 +10,9 @@ use sumac_common::spec::{self, Spec};
 /// Images in either set: their number is no part of what is measured, as long as a batch fits.
 const IMAGES: usize = 512;
 
+/// Of every run.
+pub(crate) const LANES: u32 = 8;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Scene {
@@ -53,7 +56,7 @@ image = {{ size = [{height}, {width}], channels = {channels} }}
 [train]
 seed = 7
 batch = {batch}
-lanes = 8
+lanes = {LANES}
 steps = 3
 pretrain = {{ refiner = 0, discriminator = 0 }}
 k_refiner = 2
@@ -104,7 +107,7 @@ mod tests {
     fn every_scene_is_a_job_with_images_that_are_read() {
         for scene in [Scene::Eyes, Scene::LargeBatch, Scene::Colour] {
             let spec = scene.spec().unwrap();
-            assert_eq!((spec.what.train.batch, spec.what.train.lanes), (scene.batch(), 8));
+            assert_eq!((spec.what.train.batch, spec.what.train.lanes), (scene.batch(), LANES));
             let folder = tempfile::tempdir().unwrap();
             scene.lay(folder.path()).unwrap();
             let source = Source::look(&folder.path().join("real.npy")).unwrap();

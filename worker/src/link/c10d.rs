@@ -7,10 +7,9 @@
 
 use super::{Alone, Broken, Dial, Ear, Finite, Flat, Link, Reduced, add_up};
 use crate::{
-    device::Device,
     learner::Sum,
     native::{Group, Medium, Meeting, NativeError, Patience, Seat, Work},
-    simgan::{self, Gradient},
+    simgan::Gradient,
 };
 use std::{
     net::{IpAddr, TcpStream},
@@ -20,6 +19,7 @@ use std::{
 };
 use sumac_common::{
     conversation::{Leaving, Opening, Place},
+    device::Device,
     ids::{Rank, WorkerId},
     reduce,
 };
@@ -164,7 +164,7 @@ impl<S: AsTensor> Dial<S> for GroupDial {
             Device::Cpu => None,
             Device::Cuda(card) => Some(formed(Medium::Nccl(card))?),
         };
-        Ok(Box::new(GroupLink { group, cards, device: simgan::place(self.device).1, seat }))
+        Ok(Box::new(GroupLink { group, cards, seat }))
     }
 }
 
@@ -194,7 +194,6 @@ struct GroupLink {
     group: Abandoned,
     /// Between cards, where gradients lie there.
     cards: Option<Abandoned>,
-    device: tch::Device,
     seat: Seat,
 }
 
@@ -300,7 +299,8 @@ impl<S: AsTensor> Link<S> for GroupLink {
         // Only equal splits are proved: slices are padded to one length, and everybody to the most subtrees of anybody.
         let slice = (length + workers - 1) / workers;
         let widest = reduce::widest(lanes, self.seat.size) as i64;
-        let (group, real) = (self.cards.as_ref().unwrap_or(&self.group), (Kind::Float, self.device));
+        let group = self.cards.as_ref().unwrap_or(&self.group);
+        let real = (Kind::Float, group.device());
         let mine = Tensor::empty([workers, widest, slice], real);
         lay(&parts, &mine);
         let theirs = Tensor::empty([workers, widest, slice], real);
@@ -315,8 +315,8 @@ impl<S: AsTensor> Link<S> for GroupLink {
         let sum = sum.contiguous();
         let tail = tail(finite(&sum));
         let (number, said) = (slice * 4, tail.len() as i64);
-        let mine = Tensor::cat(&[sum.view_dtype(Kind::Uint8), Tensor::from_slice(&tail).to_device(self.device)], 0);
-        let all = Tensor::empty([workers * (number + said)], (Kind::Uint8, self.device));
+        let mine = Tensor::cat(&[sum.view_dtype(Kind::Uint8), Tensor::from_slice(&tail).to_device(group.device())], 0);
+        let all = Tensor::empty([workers * (number + said)], (Kind::Uint8, group.device()));
         wait(ATTEMPT, group.all_gather(&all, &mine), ear)?;
         let all = all.view([workers, number + said]);
         let gradient = all.narrow(1, 0, number).contiguous().view([-1]).view_dtype(Kind::Float);

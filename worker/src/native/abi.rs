@@ -21,6 +21,7 @@ pub(super) struct RawGroup {
 pub(super) struct RawWork {
     _opaque: [u8; 0],
 }
+#[cfg(test)]
 #[repr(C)]
 pub(super) struct RawCount {
     _opaque: [u8; 0],
@@ -122,7 +123,9 @@ unsafe extern "C" {
     pub(super) fn sumac_cuda_name(card: c_int, out: *mut *mut c_char) -> Fault;
     pub(super) fn sumac_short_products(allowed: c_int) -> Fault;
     pub(super) fn sumac_autocast(cuda: c_int, on: c_int) -> Fault;
+    #[cfg(test)]
     pub(super) fn sumac_count_begin(out: *mut *mut RawCount) -> Fault;
+    #[cfg(test)]
     pub(super) fn sumac_count_end(count: *mut RawCount, out: *mut i64) -> Fault;
     pub(super) fn sumac_require_determinism() -> Fault;
     pub(super) fn sumac_cpu_capability(out: *mut *mut c_char) -> Fault;

@@ -5,16 +5,16 @@ use std::{marker::PhantomData, ptr};
 
 /// Of one thread. Cards have their own memory, which is not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Operations, those among them that others are made of.
-    pub operations: i64,
+    pub(crate) operations: i64,
     /// Pieces of memory that were taken, and their bytes, whether they were given back or not.
-    pub pieces: i64,
-    pub bytes: i64,
+    pub(crate) pieces: i64,
+    pub(crate) bytes: i64,
 }
 
 /// Does `work`, and counts what it asks of libtorch on this thread.
-pub fn counted<T>(work: impl FnOnce() -> T) -> (T, Counts) {
+pub(crate) fn counted<T>(work: impl FnOnce() -> T) -> (T, Counts) {
     let counting = Counting::begin();
     let done = work();
     (done, counting.end())

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::{
     Medium, NativeError, Work,
@@ -61,6 +61,12 @@ impl Drop for Group {
 impl Group {
     pub(super) fn own(raw: *mut RawGroup, seat: Seat, medium: Medium) -> Self {
         Self { raw: NonNull::new(raw).expect("the shim sets `out` whenever it reports no fault"), seat, medium }
+    }
+
+    /// Where its tensors lie.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.medium.device()
     }
 
     #[must_use]
@@ -216,7 +222,7 @@ impl Group {
     ) -> Result<*mut RawWork, NativeError> {
         for tensor in tensors {
             // Gloo sends and fills memory from the first element on, whatever the strides.
-            if !tensor.defined() || tensor.device() != self.medium.device() || !tensor.is_contiguous() {
+            if !tensor.defined() || tensor.device() != self.device() || !tensor.is_contiguous() {
                 let got = format!("{tensor:?} with strides {:?}", tensor.stride());
                 return Err(NativeError::Tensor { attempt, got });
             }

@@ -23,7 +23,8 @@
 
 mod abi;
 pub mod convolution;
-pub mod counting;
+#[cfg(test)]
+pub(crate) mod counting;
 pub mod cuda;
 pub mod determinism;
 mod error;

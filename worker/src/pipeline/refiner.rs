@@ -1,9 +1,12 @@
 //! What a pipeline needs from a refiner, and which one a refinement is done with. Names no tensor.
 
-use crate::{device::Device, learner::LearnError};
-use sumac_common::spec::{
-    ImageShape,
-    model::{self, Preset},
+use crate::learner::LearnError;
+use sumac_common::{
+    device::Device,
+    spec::{
+        ImageShape,
+        model::{self, Preset},
+    },
 };
 
 /// Images in, images of the same size out. An image's bits depend on its own pixels, the weights and the engine; never on what

@@ -1,7 +1,7 @@
 //! Each test tells one situation, on small images in a folder of its own.
 
 use super::*;
-use crate::{device::Device as OnDevice, learner::LearnError};
+use crate::learner::LearnError;
 use image::{GrayImage, Luma};
 use std::{
     cell::Cell,
@@ -12,6 +12,7 @@ use std::{
     sync::OnceLock,
 };
 use sumac_common::{
+    device::Device as OnDevice,
     refinement::{Format, How, Layout, Origin, Trained, What as Job},
     spec::{
         Device, Resize, Workers,

@@ -3,8 +3,9 @@
 //! So an optimiser, a reduction and a moving average see one vector, and a network sees named tensors. Knows nothing of
 //! what the network computes.
 
-use crate::{device, learner::Sum};
+use crate::learner::Sum;
 use sumac_common::{
+    device,
     random::{self, ChaCha8Rng},
     spec::model::TensorShape,
 };

@@ -16,12 +16,12 @@ use super::{
     tiles::{self, Piece},
 };
 use crate::{
-    device,
     learner::{LearnError, Lights},
     pipeline::Refines,
 };
 use std::iter;
 use sumac_common::{
+    device,
     ids::{Lane, Step},
     random::{self, Stream},
     spec::{ImageShape, model},

@@ -45,20 +45,24 @@ impl SimGan {
             let distance = loss::distance(self.train.psi, &refined_bchw, &synthetic_bchw)?;
             let mut total = distance.f_mul_scalar(self.lambda / self.per_batch(self.psi_values))?;
             let change = no_grad(|| loss::distance(Psi::Identity, &refined_bchw, &synthetic_bchw))?;
-            let mut sums = vec![distance, change];
+            let mut realism = None;
             if opponent == Opponent::Discriminator {
                 let logits =
                     self.judge(meal, &self.discriminator_weights(&self.discriminator.flat.views()?)?, &refined_bchw)?;
                 let of_patches = loss::cross_entropy(&logits, Class::Real)?;
                 total = total.f_add(&of_patches.f_div_scalar(self.per_batch(self.patches))?)?;
-                sums.push(of_patches);
+                realism = Some(of_patches);
             }
             let forward = begun.elapsed();
             let sum = self.refiner.flat.backward(&total, &leaves)?;
-            let counts = [n * self.psi_values, n * self.shape.len() as u64, n * self.patches];
-            let mut means = read(&sums)?.into_iter().zip(counts).map(|(sum, count)| Mean::of(sum, count));
-            let mut next = || means.next().unwrap_or_default();
-            let losses = Losses { regularisation: next(), change: next(), realism: next(), ..Losses::default() };
+            // Where nobody judges, the first is read in its place and counts for nothing.
+            let [distance, change, of_patches] = read([&distance, &change, realism.as_ref().unwrap_or(&distance)])?;
+            let losses = Losses {
+                regularisation: Mean::of(distance, n * self.psi_values),
+                change: Mean::of(change, n * self.shape.len() as u64),
+                realism: realism.map_or_else(Mean::default, |_| Mean::of(of_patches, n * self.patches)),
+                ..Losses::default()
+            };
             let took = Took { forward, backward: begun.elapsed() - forward };
             Ok(Portion { sum, losses, fresh: Images::default(), took })
         };
@@ -92,15 +96,13 @@ impl SimGan {
             let right_on_real = loss::taken_for(&of_real, Class::Real)?;
             let forward = begun.elapsed();
             let sum = self.discriminator.flat.backward(&total, &leaves)?;
-            let counts = [refined_patches, real_patches, refined_patches, real_patches];
-            let sums = read(&[on_refined, on_real, right_on_refined, right_on_real])?;
-            let mut means = sums.into_iter().zip(counts).map(|(sum, count)| Mean::of(sum, count));
-            let mut next = || means.next().unwrap_or_default();
+            let [on_refined, on_real, right_on_refined, right_on_real] =
+                read([&on_refined, &on_real, &right_on_refined, &right_on_real])?;
             let losses = Losses {
-                on_refined: next(),
-                on_real: next(),
-                right_on_refined: next(),
-                right_on_real: next(),
+                on_refined: Mean::of(on_refined, refined_patches),
+                on_real: Mean::of(on_real, real_patches),
+                right_on_refined: Mean::of(right_on_refined, refined_patches),
+                right_on_real: Mean::of(right_on_real, real_patches),
                 ..Losses::default()
             };
             let took = Took { forward, backward: begun.elapsed() - forward };
@@ -192,9 +194,9 @@ fn kept(meal: &Meal, fresh_bchw: &Tensor) -> Result<Images, TchError> {
 }
 
 /// Sums as numbers, fetched together: whoever fetches waits for all that was asked of a card.
-fn read(sums: &[Tensor]) -> Result<Vec<f64>, TchError> {
+fn read<const N: usize>(sums: [&Tensor; N]) -> Result<[f64; N], TchError> {
     let doubles = sums.iter().map(|sum| sum.f_detach()?.f_to_kind(Kind::Double)).collect::<Result<Vec<_>, _>>()?;
-    let mut values = vec![0.0; sums.len()];
-    Tensor::f_stack(&doubles, 0)?.f_to_device(Device::Cpu)?.f_copy_data(&mut values, sums.len())?;
+    let mut values = [0.0; N];
+    Tensor::f_stack(&doubles, 0)?.f_to_device(Device::Cpu)?.f_copy_data(&mut values, N)?;
     Ok(values)
 }

@@ -30,17 +30,15 @@ mod tiles;
 mod weights;
 
 pub use flat::Gradient;
-pub(crate) use flat::place;
 pub use inference::RefinerNet;
 
 use crate::{
-    device::Device,
     learner::{Images, LearnError, Learner, Meal, Portion, Sets},
     native::precision::{Autocast, ShortProducts},
 };
 use average::Average;
 use discriminator::Discriminator;
-use flat::{Flat, Place};
+use flat::{Flat, Place, place};
 use inference::Easel;
 use lane::Opponent;
 use optimizer::Optimizer;
@@ -48,6 +46,7 @@ use refiner::Refiner;
 use shift::Shift;
 use spectral::SingularPair;
 use sumac_common::{
+    device::Device,
     ids::{ContentId, Lane, Step},
     losses::Mean,
     random::{self, Stream},
@@ -183,10 +182,8 @@ impl SimGan {
 
     /// A network's forward pass in the run's precision; what comes out is in that of sums.
     fn forward(&self, pass: impl FnOnce() -> Result<Tensor, TchError>) -> Result<Tensor, TchError> {
-        let cast = (self.train.precision == Precision::Bf16).then(|| Autocast::on(self.place.1));
-        let made = pass()?;
-        drop(cast);
-        made.f_to_kind(self.place.0)
+        let _while_it_passes = (self.train.precision == Precision::Bf16).then(|| Autocast::on(self.place.1));
+        pass()?.f_to_kind(self.place.0)
     }
 
     fn update_refiner(&mut self, gradient: &Tensor, step: Step) -> Result<(), TchError> {

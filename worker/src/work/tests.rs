@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::{
-    device::Device,
     faults::Faults,
     link::{Ear, Link},
     mailbox::Mailbox,
@@ -18,6 +17,7 @@ use std::{
 };
 use sumac_common::{
     conversation::{Basis, Fingerprint, Leaving, Opening, Place, Report, SoFar},
+    device::Device,
     ids::{Digest, Generation, JobId, WorkerId},
     spec::{self, Precision},
 };

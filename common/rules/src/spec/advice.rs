@@ -78,15 +78,6 @@ impl Spec {
         .collect()
     }
 
-    fn few_bits_on_a_processor(&self) -> Option<String> {
-        let is_it = self.what.train.precision == Precision::Bf16 && self.how.workers.device != Device::Cuda;
-        is_it.then(|| {
-            "train.precision = \"bf16\" is many times slower than \"f32\" on processors without AMX; on cards it is faster \
-             (workers.device = \"cuda\")"
-                .to_owned()
-        })
-    }
-
     fn ends_in_pretraining(&self) -> Option<String> {
         let train = &self.what.train;
         let (steps, before) = (train.steps.0, train.pretraining());
@@ -185,6 +176,15 @@ impl Spec {
         let data = &self.what.data;
         let same = data.synthetic == data.real && !data.real.as_os_str().is_empty();
         same.then(|| format!("data.synthetic and data.real are the same folder, {}", data.real.display()))
+    }
+
+    fn few_bits_on_a_processor(&self) -> Option<String> {
+        let is_it = self.what.train.precision == Precision::Bf16 && self.how.workers.device != Device::Cuda;
+        is_it.then(|| {
+            "train.precision = \"bf16\" is many times slower than \"f32\" on processors without AMX; on cards it is faster \
+             (workers.device = \"cuda\")"
+                .to_owned()
+        })
     }
 
     /// The job in a few lines, for people to check before it runs: label, two spaces, text.

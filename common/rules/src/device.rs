@@ -1,5 +1,6 @@
 //! What a worker computes on: one per process. Knows its name; refuses to know tensors, and how many there are.
 
+use crate::spec;
 use std::{fmt, str::FromStr};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,16 @@ impl fmt::Display for Wanted {
             Self::Auto => f.write_str("auto"),
             Self::Cuda => f.write_str("cuda"),
             Self::That(device) => device.fmt(f),
+        }
+    }
+}
+
+impl From<spec::Device> for Wanted {
+    fn from(kind: spec::Device) -> Self {
+        match kind {
+            spec::Device::Auto => Self::Auto,
+            spec::Device::Cpu => Self::That(Device::Cpu),
+            spec::Device::Cuda => Self::Cuda,
         }
     }
 }
